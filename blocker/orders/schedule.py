@@ -1,0 +1,313 @@
+"""From orders to directives with effective windows: when does each instruction hold?
+
+Pure and total: it takes orders that passed `check` and never looks at the clock. The rules, from
+"Kinds of order" in the design:
+
+- suspend: out of force `[from, until or the first reinstate)`; overlaps join; never extends `until`.
+- reinstate: ends every suspension that began before it.
+- lift: final for what it names; of a suspend, amend or pending lift it cancels that order from `from`.
+- amend: `add` directives share every suspension and lift of what is amended; `remove` is a *cut*, an
+  except of the amended directives from `from` on; `until` and `review_by` renew. An amend speaks of the
+  directives there are before it, never of its own or later ones.
+- At one instant orders take effect by `issued`, then id.
+
+What has ended stays ended: a later `until` can't revive it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from blocker.orders.model import (
+    PLAIN,
+    Action,
+    Directive,
+    Kind,
+    Match,
+    NamesFile,
+    Order,
+    Publication,
+    Subject,
+    instant,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+Window = tuple[int, int | None]
+_Moment = tuple[int, int, str]  # from, issued, id: the order in which orders take effect
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """The names of a directive or cut; those of a names_file are left where they are.
+
+    `match` is that of the names in `file`; subjects carry their own.
+    """
+
+    subjects: tuple[Subject, ...] = ()
+    excepts: tuple[Subject, ...] = ()
+    file: NamesFile | None = None
+    match: Match = Match.SUBTREE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scheduled:
+    """A directive, or a cut, with its effective windows: ascending, disjoint, in epoch seconds.
+
+    `ref` is `<order-id>/<directive-id>`, for a cut `<amend-id>:remove`. `order` is the id of the order that
+    wrote it, `issued` its date. `cuts` holds the refs of the directives a cut is an except of, and is empty
+    for directives. `lineage` holds every ref and id by which orders and operators can name it.
+    """
+
+    ref: str
+    order: str
+    action: Action = PLAIN
+    regions: tuple[str, ...] = ()
+    windows: tuple[Window, ...]
+    issued: int
+    publication: Publication
+    review_by: int | None = None
+    cuts: tuple[str, ...] = ()
+    lineage: frozenset[str]
+    names: Names = field(default_factory=Names, compare=False)
+
+    @property
+    def is_cut(self) -> bool:
+        return bool(self.cuts)
+
+    def in_force(self, t: float) -> bool:
+        """Whether `t` is inside a window."""
+        return any(start <= t and (end is None or t < end) for start, end in self.windows)
+
+    def is_ended(self, t: float) -> bool:
+        """Whether no window is open or to come at `t`."""
+        return not any(end is None or t < end for _, end in self.windows)
+
+    def is_sealed(self, t: float) -> bool:
+        """Whether nobody outside may learn of it at `t`."""
+        if self.publication is Publication.SEALED_UNTIL_EFFECTIVE:
+            return not self.windows or t < self.windows[0][0]
+        return self.publication is Publication.SEALED
+
+    def applies_to(self, region: str) -> bool:
+        """An order for `ID` applies to `ID` and every `ID-…`."""
+        return any(region == own or region.startswith(f"{own}-") for own in self.regions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One change of a directive's force: starts, suspended, resumed, ends; of a cut: removes, restores."""
+
+    at: int
+    ref: str
+    event: str
+
+
+def schedule(orders: Iterable[Order]) -> list[Scheduled]:
+    """Every directive and cut of the orders with its effective windows, sorted by ref."""
+    return sorted(_Book(orders).scheduled(), key=lambda one: one.ref)
+
+
+def boundaries(scheduled: Iterable[Scheduled], *, after: float) -> list[int]:
+    """The instants after `after` at which one of them starts or ends, ascending."""
+    edges = {edge for one in scheduled for window in one.windows for edge in window if edge is not None}
+    return sorted(edge for edge in edges if edge > after)
+
+
+def timeline(scheduled: Iterable[Scheduled]) -> list[Event]:
+    """Every change of force, by instant, then ref."""
+    return sorted(
+        (event for one in scheduled for event in _events(one)), key=lambda event: (event.at, event.ref)
+    )
+
+
+def _events(one: Scheduled) -> Iterator[Event]:
+    last = len(one.windows) - 1
+    for number, (start, end) in enumerate(one.windows):
+        begins = "removes" if one.is_cut else "starts" if number == 0 else "resumed"
+        stops = "restores" if one.is_cut else "ends" if number == last else "suspended"
+        yield Event(at=start, ref=one.ref, event=begins)
+        if end is not None:
+            yield Event(at=end, ref=one.ref, event=stops)
+
+
+class _Book:
+    """The orders, by id and by what they are of."""
+
+    def __init__(self, orders: Iterable[Order]) -> None:
+        self.orders = {order.id: order for order in orders}
+        self.writer = {
+            f"{order.id}/{directive.id}": order
+            for order in self.orders.values()
+            for directive in order.directives
+        }
+        self._acts: dict[tuple[Kind, str], list[Order]] = defaultdict(list)
+        for order in self.orders.values():
+            if order.of:
+                self._acts[order.kind, order.of].append(order)
+
+    def acts(self, kind: Kind, lineage: Iterable[str]) -> list[Order]:
+        """The orders of a kind that name one of the lineage, in the order they take effect."""
+        found = [order for name in lineage for order in self._acts.get((kind, name), ())]
+        return sorted(found, key=moment)
+
+    def lineage(self, of: str) -> frozenset[str]:
+        """An id or ref with everything whose acts reach it; a loop, which `check` refuses, ends it."""
+        found: list[str] = []
+        while of and of not in found:
+            found.append(of)
+            order = self.orders.get(of)
+            if order is None and (writer := self.writer.get(of)) is not None:
+                of = writer.id
+            else:
+                of = order.of if order is not None and order.kind is Kind.AMEND else ""
+        return frozenset(found)
+
+    def lifted_from(self, lineage: Iterable[str], _seen: frozenset[str] = frozenset()) -> int | None:
+        """When a lift first takes effect on one of the lineage, leaving out lifts cancelled before."""
+        for lift in self.acts(Kind.LIFT, lineage):
+            if lift.id in _seen:
+                continue
+            cancelled = self.lifted_from([lift.id], _seen | {lift.id})
+            if cancelled is None or cancelled >= moment(lift)[0]:
+                return moment(lift)[0]
+        return None
+
+    def active(self, order: Order) -> Window | None:
+        """From when until when an amend or suspend stands by itself; None if cancelled before it began."""
+        start, until = moment(order)[0], self.lifted_from([order.id])
+        if until is not None and until <= start:
+            return None
+        return (start, until)
+
+    def is_before(self, directive_order: Order, act: Order) -> bool:
+        """Whether the directives of an order are there when the act takes effect."""
+        return directive_order.kind is Kind.BLOCK or moment(directive_order) < moment(act)
+
+    def suspensions(self, lineage: frozenset[str]) -> list[tuple[int, int | None, Order]]:
+        """Every suspension of what has this lineage: from, until, the order; not joined."""
+        reinstates = self.acts(Kind.REINSTATE, lineage)
+        found = []
+        for suspend in self.acts(Kind.SUSPEND, lineage):
+            stands = self.active(suspend)
+            if stands is None:
+                continue
+            ends = [stands[1]] if stands[1] is not None else []
+            if suspend.until is not None:
+                ends.append(instant(suspend.until))
+            ends += [moment(order)[0] for order in reinstates if moment(order) > moment(suspend)]
+            end = min(ends, default=None)
+            if end is None or end > stands[0]:
+                found.append((stands[0], end, suspend))
+        return found
+
+    def scheduled(self) -> Iterator[Scheduled]:
+        for order in self.orders.values():
+            for directive in order.directives:
+                yield self._directive(order, directive)
+            if order.remove or order.remove_file is not None:
+                cut = self._cut(order)
+                if cut is not None:
+                    yield cut
+
+    def _directive(self, order: Order, directive: Directive) -> Scheduled:
+        ref = f"{order.id}/{directive.id}"
+        lineage = self.lineage(ref)
+        amends = [act for act in self.acts(Kind.AMEND, lineage) if self.is_before(order, act)]
+        start = instant(directive.start)
+        ends = [end for end in (self._until(directive, amends), self.lifted_from(lineage)) if end is not None]
+        reviews = [
+            act.review_by for act in amends if act.review_by is not None and self.active(act) is not None
+        ]
+        review_by = reviews[-1] if reviews else directive.review_by
+        return Scheduled(
+            ref=ref,
+            order=order.id,
+            action=directive.action,
+            regions=directive.regions,
+            windows=_without(start, min(ends, default=None), self.suspensions(lineage)),
+            issued=instant(order.issued),
+            publication=order.publication,
+            review_by=None if review_by is None else instant(review_by),
+            lineage=lineage,
+            names=Names(
+                subjects=directive.subjects,
+                excepts=directive.excepts,
+                file=directive.names_file,
+                match=directive.match,
+            ),
+        )
+
+    def _until(self, directive: Directive, amends: list[Order]) -> int | None:
+        """When the directive ends by its own `until` and its renewals, each standing while not cancelled."""
+        renewals = [
+            (*window, instant(act.until))
+            for act in amends
+            if act.until is not None and (window := self.active(act)) is not None
+        ]
+        start = instant(directive.start)
+        own = None if directive.until is None else instant(directive.until)
+        changes = {edge for since, till, _ in renewals for edge in (since, till) if edge is not None}
+        steps = [start, *sorted(edge for edge in changes if edge > start)]
+        for step, following in zip(steps, [*steps[1:], None], strict=True):
+            until = own
+            for since, till, renewed in renewals:  # In the order they take effect: the last one holds.
+                if since <= step and (till is None or step < till):
+                    until = renewed
+            if until is not None and (following is None or until <= following):
+                return max(until, step)
+        return None
+
+    def _cut(self, amend: Order) -> Scheduled | None:
+        window = self.active(amend)
+        cuts = tuple(
+            sorted(
+                ref
+                for ref, writer in self.writer.items()
+                if amend.of in self.lineage(ref) and writer.id != amend.id and self.is_before(writer, amend)
+            )
+        )
+        if not cuts:
+            return None
+        return Scheduled(
+            ref=f"{amend.id}:remove",
+            order=amend.id,
+            windows=() if window is None else (window,),
+            issued=instant(amend.issued),
+            publication=amend.publication,
+            cuts=cuts,
+            lineage=self.lineage(amend.id),
+            names=Names(subjects=amend.remove, file=amend.remove_file),
+        )
+
+
+def moment(order: Order) -> _Moment:
+    """When an order takes effect among others: `from`, then `issued`, then id."""
+    if order.start is None:
+        raise ValueError(f"{order.id} is a block: its directives have the windows")
+    return (instant(order.start), instant(order.issued), order.id)
+
+
+def _without(
+    start: int, end: int | None, gaps: Iterable[tuple[int, int | None, Order]]
+) -> tuple[Window, ...]:
+    """`[start, end)` less the gaps."""
+    windows: list[Window] = []
+    at: int | None = start
+    for gap_start, gap_end, _ in sorted(gaps, key=lambda gap: gap[0]):
+        if at is None:
+            break
+        if end is not None and gap_start >= end:
+            break
+        if gap_start > at:
+            windows.append((at, gap_start))
+        if gap_end is None:
+            at = None
+        elif gap_end > at:
+            at = gap_end
+    if at is not None and (end is None or at < end):
+        windows.append((at, end))
+    return tuple(windows)

@@ -1,0 +1,202 @@
+"""The meaning of the policy: may this name be answered, for this region, at this instant?
+
+Pure. A name's path is the set ids found from the top-level domain down to the name; sets hold (directive,
+role) pairs. All names with one path share one verdict, so an enforcer's memo stays small however long the
+lists are. The rules are those of "Semantics" in the design:
+
+- A directive covers a name if one of its subjects does and none of its excepts, nor any cut of it in
+  force, does. `because` lists every directive in force that covers the name.
+- The action is that of the most specific subject: most labels, then exact, subtree, below; then the
+  strictest form, the earliest `issued`, the order id.
+- NXDOMAIN denies everything below a name (RFC 8020 §2), so it needs one directive that covers the name
+  and all below it. Without one the name has *holes*: NXDOMAIN becomes NODATA, and DS and DNSKEY pass, for
+  a validating resolver below us needs them to reach the names that are free.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from blocker import names
+from blocker.orders.model import Action, Form
+from blocker.orders.schedule import Scheduled, boundaries
+from blocker.policy.directives import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Pair = tuple[int, Role]
+
+DS, DNSKEY = 43, 48  # RFC 4034
+
+_STRICTNESS = {form: rank for rank, form in enumerate(Form)}
+_MATCH_RANK = {Role.EXACT: 0, Role.SUBTREE: 1, Role.BELOW: 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What holds for a name, a region and an instant.
+
+    `action` is that of the winner, as ordered; None passes. `because` holds the refs of all covering
+    directives, the winner first. `public` are those of them that may be shown. `until` is the next instant
+    at which a *visible* change of this verdict comes, None if none is known; sealed starts are not visible.
+    """
+
+    action: Action | None = None
+    because: tuple[str, ...] = ()
+    public: tuple[str, ...] = ()
+    has_holes: bool = False
+    until: int | None = None
+
+    @property
+    def is_blocked(self) -> bool:
+        return self.action is not None
+
+    def form_for(self, qtype: int) -> Form | None:
+        """The form of the answer to this query type as sent; None passes."""
+        if self.action is None or (self.has_holes and qtype in (DS, DNSKEY)):
+            return None
+        if self.action.form is Form.NXDOMAIN and self.has_holes:
+            return Form.NODATA
+        return self.action.form
+
+
+PASS = Verdict()
+
+
+class Policy(Protocol):
+    """The applied directives and the names they speak of, as `decide` needs them."""
+
+    @property
+    def directives(self) -> Mapping[int, Scheduled]:
+        """Every directive and cut by its number."""
+
+    @property
+    def withheld(self) -> Mapping[str, str]:
+        """Refs of directives, and ids of orders, that the operator does not enforce; with the reason."""
+
+    def set_of(self, key: names.Key) -> int | None:
+        """The id of the set of pairs at this very name."""
+
+    def pairs(self, set_id: int) -> Sequence[Pair]:
+        """What the names of this set are, and to which directives."""
+
+
+def path_of(policy: Policy, key: names.Key) -> tuple[tuple[int, ...], bool]:
+    """The sets from the top down to the name, and whether the last of them is the name's own."""
+    path, set_id = [], None
+    for ancestor in names.ancestry(key):
+        set_id = policy.set_of(ancestor)
+        if set_id is not None:
+            path.append(set_id)
+    return tuple(path), set_id is not None
+
+
+def decide(policy: Policy, key: names.Key, region: str | None, t: float) -> Verdict:
+    """What holds for the name in the region (None: no region) at `t`, seconds since the epoch."""
+    if region is None:
+        return PASS
+    path, has_own = path_of(policy, key)
+    return decide_path(policy, path, has_own=has_own, region=region, t=t) if path else PASS
+
+
+def decide_path(policy: Policy, path: tuple[int, ...], *, has_own: bool, region: str, t: float) -> Verdict:
+    """As `decide`, for all names with this path."""
+    structure = _Structure(policy, path, has_own=has_own, region=region)
+    now = structure.verdict(t)
+    visible = [one for one in structure.relevant() if one.in_force(t) or not one.is_sealed(t)]
+    hidden = frozenset(one.ref for one in structure.relevant()) - {one.ref for one in visible}
+    for moment in boundaries(visible, after=t):
+        then = structure.verdict(moment, hidden=hidden)
+        if (then.action, then.because, then.has_holes) != (now.action, now.because, now.has_holes):
+            return Verdict(
+                action=now.action,
+                because=now.because,
+                public=now.public,
+                has_holes=now.has_holes,
+                until=moment,
+            )
+    return now
+
+
+@dataclass(slots=True)
+class _Coverage:
+    """How one directive reaches a name: its best subject, whether all below is covered too."""
+
+    rank: tuple[int, int] | None = None  # (-labels, match rank): smaller is more specific
+    covers_below: bool = False
+    excepted: bool = False
+    has_except_below: bool = False
+
+
+class _Structure:
+    """Who could cover the names of one path in one region, whatever the time."""
+
+    def __init__(self, policy: Policy, path: tuple[int, ...], *, has_own: bool, region: str) -> None:
+        self._coverage: dict[int, _Coverage] = {}
+        self._directives: dict[int, Scheduled] = {}
+        last = len(path) - 1
+        for depth, set_id in enumerate(path):
+            at_name = has_own and depth == last
+            for number, role in policy.pairs(set_id):
+                self._add(number, role, depth, at_name=at_name)
+        withheld = policy.withheld
+        for number in self._coverage:
+            one = policy.directives[number]
+            if one.is_cut or (
+                one.applies_to(region) and withheld.keys().isdisjoint((one.ref, one.order, *one.lineage))
+            ):
+                self._directives[number] = one
+
+    def _add(self, number: int, role: Role, depth: int, *, at_name: bool) -> None:
+        at = self._coverage.setdefault(number, _Coverage())
+        if role is Role.EXCEPT or (role is Role.EXCEPT_BELOW and not at_name):
+            at.excepted = True
+        elif role in (Role.ABOVE, Role.EXCEPT_BELOW):
+            at.has_except_below |= at_name
+        else:
+            if role is Role.EXACT and not at_name:
+                return
+            if role is not Role.EXACT:
+                at.covers_below = True
+            if role is Role.BELOW and at_name:
+                return
+            rank = (-depth, _MATCH_RANK[role])
+            if at.rank is None or rank < at.rank:
+                at.rank = rank
+
+    def relevant(self) -> list[Scheduled]:
+        return list(self._directives.values())
+
+    def verdict(self, t: float, *, hidden: frozenset[str] = frozenset()) -> Verdict:
+        excepted: set[str] = set()
+        holed: set[str] = set()
+        for number, one in self._directives.items():
+            if one.is_cut and one.ref not in hidden and one.in_force(t):
+                at = self._coverage[number]
+                if at.excepted:
+                    excepted.update(one.cuts)
+                if at.has_except_below:
+                    holed.update(one.cuts)
+        covering = []
+        has_holes = True
+        for number, one in self._directives.items():
+            at = self._coverage[number]
+            if one.is_cut or at.excepted or one.ref in excepted or one.ref in hidden or not one.in_force(t):
+                continue
+            if at.covers_below and not at.has_except_below and one.ref not in holed:
+                # Below subjects at the name itself leave the name free but close everything under it.
+                has_holes = False
+            if at.rank is not None:
+                covering.append((at.rank, _STRICTNESS[one.action.form], one.issued, one.order, one.ref, one))
+        if not covering:
+            return PASS
+        covering.sort(key=lambda entry: entry[:5])
+        ranked = [entry[5] for entry in covering]
+        return Verdict(
+            action=ranked[0].action,
+            because=tuple(one.ref for one in ranked),
+            public=tuple(one.ref for one in ranked if not one.is_sealed(t)),
+            has_holes=has_holes,
+        )

@@ -1,0 +1,52 @@
+"""A policy in memory: the same sets and paths as the store's, for `explain`, zones and tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from blocker.policy.directives import Role, entries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from blocker import names
+    from blocker.orders.model import NameList, NamesFile
+    from blocker.orders.schedule import Scheduled
+    from blocker.policy.decide import Pair
+
+
+class Index:
+    """Names → sets → (directive, role) pairs; satisfies decide.Policy.
+
+    `only`, if given, is a set of keys beyond which nothing is kept: enough to explain one name of a list
+    of millions.
+    """
+
+    def __init__(
+        self,
+        scheduled: Iterable[Scheduled],
+        read: Callable[[NamesFile], NameList],
+        *,
+        withheld: Mapping[str, str] | None = None,
+        only: frozenset[names.Key] | None = None,
+    ) -> None:
+        self.directives: dict[int, Scheduled] = dict(enumerate(scheduled))
+        self.withheld: Mapping[str, str] = withheld or {}
+        found: dict[names.Key, set[tuple[int, Role]]] = {}
+        for number, one in self.directives.items():
+            for key, role in entries(one, read):
+                if only is None or key in only:
+                    found.setdefault(key, set()).add((number, role))
+        self._ids: dict[tuple[Pair, ...], int] = {}
+        self.names: dict[names.Key, int] = {
+            key: self._ids.setdefault(tuple(sorted(pairs)), len(self._ids)) for key, pairs in found.items()
+        }
+        self._sets = {set_id: pairs for pairs, set_id in self._ids.items()}
+
+    def set_of(self, key: names.Key) -> int | None:
+        """The id of the set of pairs at this very name."""
+        return self.names.get(key)
+
+    def pairs(self, set_id: int) -> Sequence[Pair]:
+        """What the names of this set are, and to which directives."""
+        return self._sets[set_id]

@@ -1,0 +1,132 @@
+"""What this site is: the values of site.yaml.
+
+Frozen and pure; `blocker.sitefile` reads them from YAML. Durations are whole seconds, addresses are pairs
+of an IP literal and a port.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from blocker.names import Key
+
+Network = IPv4Network | IPv6Network
+
+LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+
+
+class Endpoint(NamedTuple):
+    """Where a socket listens or a server is reached; `host` is an IP literal without brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enforcement:
+    """The site values that enforcers need; they travel in the store beside the policy.
+
+    `ttl` is that of blocked answers, `max_ttl` caps every passing one (seconds).
+    """
+
+    regions: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
+    default_region: str | None = None
+    ttl: int = 30
+    max_ttl: int = 3600
+    info_url: str = ""
+
+    @cached_property
+    def _by_length(self) -> dict[int, list[tuple[int, dict[int, str]]]]:
+        found: dict[int, dict[int, dict[int, str]]] = {4: {}, 6: {}}
+        for region, networks in self.regions.items():
+            for network in networks:
+                at = found[network.version].setdefault(network.prefixlen, {})
+                at[int(network.network_address)] = region
+        return {version: sorted(lengths.items(), reverse=True) for version, lengths in found.items()}
+
+    def region_of(self, address: str) -> str | None:
+        """The region whose prefix matches the client longest, else the default region.
+
+        An IPv4-mapped IPv6 address counts as the IPv4 address it carries. Raises ValueError if `address`
+        is no IP literal.
+        """
+        client = ip_address(address.partition("%")[0])
+        if client.version == 6 and client.ipv4_mapped is not None:
+            client = client.ipv4_mapped
+        bits, value = client.max_prefixlen, int(client)
+        for length, networks in self._by_length[client.version]:
+            region = networks.get(value >> (bits - length) << (bits - length))
+            if region is not None:
+                return region
+        return self.default_region
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much one unexplained apply may change before a person must accept it by its digest."""
+
+    max_added: int = 1000
+    max_added_ratio: float = 0.3
+    max_removed_ratio: float = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolverConfig:
+    """The embedded resolver. `workers` 0 means one for each core; `upstreams` empty means the host's."""
+
+    listen: tuple[Endpoint, ...] = ()
+    workers: int = 0
+    upstreams: tuple[Endpoint, ...] = ()
+    allow: tuple[Network, ...] = LOOPBACK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProberConfig:
+    """The prober. `interval` (seconds) between rounds away from transitions; canaries are keys.
+
+    `reference` are unfiltered resolvers to compare with; empty means the upstreams.
+    """
+
+    interval: int = 30
+    canaries: tuple[Key, ...] = ()
+    reference: tuple[Endpoint, ...] = ()
+    rate: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """An enforcement point: a resolver that ought to obey the policy for one region."""
+
+    name: str
+    kind: str
+    address: Endpoint
+    region: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """One site. Paths are absolute; `protected` are keys whose whole subtrees are never blocked."""
+
+    operator: str
+    contact: str
+    node: str
+    path: Path
+    state: Path
+    orders: Path
+    protected: tuple[Key, ...] = ()
+    enforcement: Enforcement
+    limits: Limits = field(default_factory=Limits)
+    resolver: ResolverConfig | None = None
+    web: Endpoint | None = None
+    prober: ProberConfig | None = None
+    points: tuple[Point, ...] = ()

@@ -11,9 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
 
 from blocker import names
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
 
 
 class Kind(StrEnum):

@@ -117,6 +117,12 @@ def boundaries(scheduled: Iterable[Scheduled], *, after: float) -> list[int]:
     return sorted(edge for edge in edges if edge > after)
 
 
+def last_boundary(scheduled: Iterable[Scheduled], t: float) -> float:
+    """The latest instant at or before `t` at which one of them starts or ends, else minus infinity."""
+    edges = (edge for one in scheduled for window in one.windows for edge in window if edge is not None)
+    return max((edge for edge in edges if edge <= t), default=float("-inf"))
+
+
 def timeline(scheduled: Iterable[Scheduled]) -> list[Event]:
     """Every change of force, by instant, then ref."""
     return sorted(

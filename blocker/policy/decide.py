@@ -15,12 +15,12 @@ lists are. The rules are those of "Semantics" in the design:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from blocker import names
 from blocker.orders.model import Action, Form
-from blocker.orders.schedule import Scheduled, boundaries
+from blocker.orders.schedule import Scheduled, boundaries, last_boundary
 from blocker.policy.directives import Role
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Verdict:
     `action` is that of the winner, as ordered; None passes. `because` holds the refs of all covering
     directives, the winner first. `public` are those of them that may be shown. `until` is the next instant
     at which a *visible* change of this verdict comes, None if none is known; sealed starts are not visible.
+    `exempt` are the directives whose except (or cut) holds at this name: they don't block what an alias
+    chain that starts here leads to.
     """
 
     action: Action | None = None
@@ -48,6 +50,7 @@ class Verdict:
     public: tuple[str, ...] = ()
     has_holes: bool = False
     until: int | None = None
+    exempt: frozenset[str] = frozenset()
 
     @property
     def is_blocked(self) -> bool:
@@ -66,7 +69,13 @@ PASS = Verdict()
 
 
 class Policy(Protocol):
-    """The applied directives and the names they speak of, as `decide` needs them."""
+    """The applied directives and the names they speak of, as `decide` needs them.
+
+    `stamp` differs between any two policies that one process sees.
+    """
+
+    @property
+    def stamp(self) -> int: ...
 
     @property
     def directives(self) -> Mapping[int, Scheduled]:
@@ -93,30 +102,84 @@ def path_of(policy: Policy, key: names.Key) -> tuple[tuple[int, ...], bool]:
     return tuple(path), set_id is not None
 
 
-def decide(policy: Policy, key: names.Key, region: str | None, t: float) -> Verdict:
-    """What holds for the name in the region (None: no region) at `t`, seconds since the epoch."""
+def decide(
+    policy: Policy, key: names.Key, region: str | None, t: float, *, exempt: frozenset[str] = frozenset()
+) -> Verdict:
+    """What holds for the name in the region (None: no region) at `t`, seconds since the epoch.
+
+    `exempt` are refs of directives that don't count: those at whose except an alias chain began.
+    """
     if region is None:
         return PASS
     path, has_own = path_of(policy, key)
-    return decide_path(policy, path, has_own=has_own, region=region, t=t) if path else PASS
+    return _decide_path(policy, path, has_own, region, t, exempt) if path else PASS
 
 
-def decide_path(policy: Policy, path: tuple[int, ...], *, has_own: bool, region: str, t: float) -> Verdict:
-    """As `decide`, for all names with this path."""
-    structure = _Structure(policy, path, has_own=has_own, region=region)
+class Decider:
+    """`decide` with a bounded memo by path, forgotten at every transition and change of the policy.
+
+    `epoch` grows whenever it forgets: whoever keeps conclusions drawn from verdicts tags them with it.
+    """
+
+    def __init__(self, limit: int = 65536) -> None:
+        self.epoch = 0
+        self._limit = limit
+        self._memo: dict[tuple[tuple[int, ...], bool, str, frozenset[str]], Verdict] = {}
+        self._stamp: int | None = None
+        self._since: float = 0
+        self._till: float = 0
+
+    def refresh(self, policy: Policy, t: float) -> int:
+        """Forget what no longer holds for this policy at `t`; the epoch."""
+        if policy.stamp != self._stamp or not self._since <= t < self._till:
+            self._memo.clear()
+            self.epoch += 1
+            self._stamp = policy.stamp
+            directives = policy.directives.values()
+            self._till = next(iter(boundaries(directives, after=t)), float("inf"))
+            self._since = last_boundary(directives, t)
+        return self.epoch
+
+    def decide(
+        self,
+        policy: Policy,
+        key: names.Key,
+        region: str | None,
+        t: float,
+        *,
+        exempt: frozenset[str] = frozenset(),
+    ) -> Verdict:
+        """As the function of this name."""
+        self.refresh(policy, t)
+        if region is None:
+            return PASS
+        path, has_own = path_of(policy, key)
+        if not path:
+            return PASS
+        memo_key = (path, has_own, region, exempt)
+        verdict = self._memo.get(memo_key)
+        if verdict is None:
+            if len(self._memo) >= self._limit:
+                self._memo.clear()
+            verdict = self._memo[memo_key] = _decide_path(policy, path, has_own, region, t, exempt)
+        return verdict
+
+
+def _decide_path(
+    policy: Policy,
+    path: tuple[int, ...],
+    has_own: bool,
+    region: str,
+    t: float,
+    exempt: frozenset[str],
+) -> Verdict:
+    structure = _Structure(policy, path, has_own=has_own, region=region, exempt=exempt)
     now = structure.verdict(t)
-    visible = [one for one in structure.relevant() if one.in_force(t) or not one.is_sealed(t)]
-    hidden = frozenset(one.ref for one in structure.relevant()) - {one.ref for one in visible}
-    for moment in boundaries(visible, after=t):
-        then = structure.verdict(moment, hidden=hidden)
+    secret = structure.secret(t)
+    for moment in structure.boundaries(after=t, hidden=secret):
+        then = structure.verdict(moment, hidden=secret)
         if (then.action, then.because, then.has_holes) != (now.action, now.because, now.has_holes):
-            return Verdict(
-                action=now.action,
-                because=now.because,
-                public=now.public,
-                has_holes=now.has_holes,
-                until=moment,
-            )
+            return replace(now, until=moment)
     return now
 
 
@@ -133,7 +196,15 @@ class _Coverage:
 class _Structure:
     """Who could cover the names of one path in one region, whatever the time."""
 
-    def __init__(self, policy: Policy, path: tuple[int, ...], *, has_own: bool, region: str) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        path: tuple[int, ...],
+        *,
+        has_own: bool,
+        region: str,
+        exempt: frozenset[str],
+    ) -> None:
         self._coverage: dict[int, _Coverage] = {}
         self._directives: dict[int, Scheduled] = {}
         last = len(path) - 1
@@ -145,7 +216,9 @@ class _Structure:
         for number in self._coverage:
             one = policy.directives[number]
             if one.is_cut or (
-                one.applies_to(region) and withheld.keys().isdisjoint((one.ref, one.order, *one.lineage))
+                one.applies_to(region)
+                and one.ref not in exempt
+                and (not withheld or withheld.keys().isdisjoint(one.lineage))
             ):
                 self._directives[number] = one
 
@@ -166,8 +239,14 @@ class _Structure:
             if at.rank is None or rank < at.rank:
                 at.rank = rank
 
-    def relevant(self) -> list[Scheduled]:
-        return list(self._directives.values())
+    def secret(self, t: float) -> frozenset[str]:
+        """What nobody may learn of before it starts: sealed, and not in force at `t`."""
+        return frozenset(
+            one.ref for one in self._directives.values() if one.is_sealed(t) and not one.in_force(t)
+        )
+
+    def boundaries(self, *, after: float, hidden: frozenset[str]) -> list[int]:
+        return boundaries((one for one in self._directives.values() if one.ref not in hidden), after=after)
 
     def verdict(self, t: float, *, hidden: frozenset[str] = frozenset()) -> Verdict:
         excepted: set[str] = set()
@@ -190,8 +269,13 @@ class _Structure:
                 has_holes = False
             if at.rank is not None:
                 covering.append((at.rank, _STRICTNESS[one.action.form], one.issued, one.order, one.ref, one))
+        exempt = frozenset(
+            one.ref
+            for number, one in self._directives.items()
+            if not one.is_cut and (self._coverage[number].excepted or one.ref in excepted)
+        )
         if not covering:
-            return PASS
+            return Verdict(exempt=exempt) if exempt else PASS
         covering.sort(key=lambda entry: entry[:5])
         ranked = [entry[5] for entry in covering]
         return Verdict(
@@ -199,4 +283,5 @@ class _Structure:
             because=tuple(one.ref for one in ranked),
             public=tuple(one.ref for one in ranked if not one.is_sealed(t)),
             has_holes=has_holes,
+            exempt=exempt,
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
+from itertools import count
 from typing import TYPE_CHECKING
 
 from blocker.policy.directives import Role, entries
+from blocker.site import Enforcement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     from blocker.orders.model import NameList, NamesFile
     from blocker.orders.schedule import Scheduled
     from blocker.policy.decide import Pair
+
+_STAMPS = count(1)
 
 
 class Index:
@@ -28,10 +33,13 @@ class Index:
         read: Callable[[NamesFile], NameList],
         *,
         withheld: Mapping[str, str] | None = None,
+        enforcement: Enforcement | None = None,
         only: frozenset[names.Key] | None = None,
     ) -> None:
         self.directives: dict[int, Scheduled] = dict(enumerate(scheduled))
         self.withheld: Mapping[str, str] = withheld or {}
+        self.enforcement = enforcement or Enforcement()
+        self.stamp = next(_STAMPS)
         found: dict[names.Key, set[tuple[int, Role]]] = {}
         for number, one in self.directives.items():
             for key, role in entries(one, read):
@@ -50,3 +58,13 @@ class Index:
     def pairs(self, set_id: int) -> Sequence[Pair]:
         """What the names of this set are, and to which directives."""
         return self._sets[set_id]
+
+    def sample(self, number: int, limit: int, seed: int) -> list[tuple[names.Key, Role]]:
+        """At most `limit` of the (name, role) of one directive; which ones depends on `seed`."""
+        found: list[tuple[names.Key, Role]] = sorted(
+            (key, role)
+            for key, set_id in self.names.items()
+            for owner, role in self._sets[set_id]
+            if owner == number and role is not Role.ABOVE
+        )
+        return found if len(found) <= limit else random.Random(seed).sample(found, limit)  # noqa: S311 - no secret

@@ -1,0 +1,171 @@
+"""The octets of the policy store: how its values are written and read back.
+
+Pure. Text is JSON, for the few values per directive; sets are packed, for there can be many. Whoever
+changes a record changes FORMAT with it: a store of another format is refused, never guessed at.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING, Any
+
+from blocker.names import Key
+from blocker.orders.model import Action, Form, Publication
+from blocker.orders.schedule import Scheduled
+from blocker.policy.directives import Role
+from blocker.site import Enforcement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from blocker.policy.decide import Pair
+
+FORMAT = 1
+
+_NUMBER = struct.Struct(">I")
+_PAIR = struct.Struct(">IB")
+_COUNT = struct.Struct(">Q")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """One apply on one node. `applied_at` is in epoch seconds; `digest` that of the policy.
+
+    `quarantined` are the ids of orders that this apply left out, or in their last applied form.
+    """
+
+    number: int
+    digest: str
+    applied_at: float
+    by: str
+    reason: str = ""
+    quarantined: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withheld:
+    """The operator's own refusal to enforce a directive or order; never the authority's act."""
+
+    reason: str
+    at: float
+    by: str
+
+
+def pack_number(number: int) -> bytes:
+    """Directive numbers and set ids: four octets, big-endian."""
+    return _NUMBER.pack(number)
+
+
+def unpack_number(octets: bytes) -> int:
+    return int(_NUMBER.unpack(octets)[0])
+
+
+def pack_set(count: int, pairs: Iterable[Pair]) -> bytes:
+    """How many names have the set, and its pairs."""
+    return _COUNT.pack(count) + b"".join(_PAIR.pack(number, role) for number, role in pairs)
+
+
+def unpack_set(octets: bytes) -> tuple[int, tuple[Pair, ...]]:
+    pairs = tuple((number, Role(role)) for number, role in _PAIR.iter_unpack(octets[_COUNT.size :]))
+    return int(_COUNT.unpack_from(octets)[0]), pairs
+
+
+def pack_sample(sample: Iterable[tuple[Key, Role]]) -> bytes:
+    """Some (name, role) of a directive: each a length, a role and a key."""
+    return b"".join(bytes((len(key), role)) + key for key, role in sample)
+
+
+def unpack_sample(octets: bytes) -> list[tuple[Key, Role]]:
+    found, at = [], 0
+    while at < len(octets):
+        end = at + 2 + octets[at]
+        found.append((Key(octets[at + 2 : end]), Role(octets[at + 1])))
+        at = end
+    return found
+
+
+def pack_directive(one: Scheduled) -> bytes:
+    return _json(
+        {
+            "ref": one.ref,
+            "order": one.order,
+            "form": one.action.form,
+            "addresses": [str(address) for address in one.action.addresses],
+            "regions": one.regions,
+            "windows": one.windows,
+            "issued": one.issued,
+            "publication": one.publication,
+            "review_by": one.review_by,
+            "cuts": one.cuts,
+            "lineage": sorted(one.lineage),
+        }
+    )
+
+
+def unpack_directive(octets: bytes) -> Scheduled:
+    record = json.loads(octets)
+    return Scheduled(
+        ref=record["ref"],
+        order=record["order"],
+        action=Action(form=Form(record["form"]), addresses=tuple(map(ip_address, record["addresses"]))),
+        regions=tuple(record["regions"]),
+        windows=tuple((start, end) for start, end in record["windows"]),
+        issued=record["issued"],
+        publication=Publication(record["publication"]),
+        review_by=record["review_by"],
+        cuts=tuple(record["cuts"]),
+        lineage=frozenset(record["lineage"]),
+    )
+
+
+def pack_enforcement(site: Enforcement) -> bytes:
+    return _json(
+        {
+            "regions": {
+                region: [str(network) for network in found] for region, found in site.regions.items()
+            },
+            "default_region": site.default_region,
+            "ttl": site.ttl,
+            "max_ttl": site.max_ttl,
+            "info_url": site.info_url,
+        }
+    )
+
+
+def unpack_enforcement(octets: bytes) -> Enforcement:
+    record = json.loads(octets)
+    regions = {region: tuple(map(ip_network, found)) for region, found in record.pop("regions").items()}
+    return Enforcement(regions=regions, **record)
+
+
+def pack_generation(generation: Generation) -> bytes:
+    return _json({name: getattr(generation, name) for name in Generation.__slots__})
+
+
+def unpack_generation(octets: bytes) -> Generation:
+    record = json.loads(octets)
+    return Generation(**{**record, "quarantined": tuple(record["quarantined"])})
+
+
+def pack_withheld(withheld: Mapping[str, Withheld]) -> bytes:
+    return _json({ref: {"reason": one.reason, "at": one.at, "by": one.by} for ref, one in withheld.items()})
+
+
+def unpack_withheld(octets: bytes) -> dict[str, Withheld]:
+    return {ref: Withheld(**record) for ref, record in json.loads(octets).items()}
+
+
+def pack_orders(orders: Mapping[str, str]) -> bytes:
+    """Order ids and the digests of their applied files."""
+    return _json(dict(orders))
+
+
+def unpack_orders(octets: bytes) -> dict[str, str]:
+    return dict(json.loads(octets))
+
+
+def _json(value: dict[str, Any] | Sequence[Any]) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

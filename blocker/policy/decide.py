@@ -82,8 +82,8 @@ class Policy(Protocol):
         """Every directive and cut by its number."""
 
     @property
-    def withheld(self) -> Mapping[str, str]:
-        """Refs of directives, and ids of orders, that the operator does not enforce; with the reason."""
+    def withheld(self) -> Mapping[str, object]:
+        """Refs of directives, and ids of orders, that the operator does not enforce."""
 
     def set_of(self, key: names.Key) -> int | None:
         """The id of the set of pairs at this very name."""

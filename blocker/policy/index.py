@@ -32,12 +32,12 @@ class Index:
         scheduled: Iterable[Scheduled],
         read: Callable[[NamesFile], NameList],
         *,
-        withheld: Mapping[str, str] | None = None,
+        withheld: Mapping[str, object] | None = None,
         enforcement: Enforcement | None = None,
         only: frozenset[names.Key] | None = None,
     ) -> None:
         self.directives: dict[int, Scheduled] = dict(enumerate(scheduled))
-        self.withheld: Mapping[str, str] = withheld or {}
+        self.withheld: Mapping[str, object] = withheld or {}
         self.enforcement = enforcement or Enforcement()
         self.stamp = next(_STAMPS)
         found: dict[names.Key, set[tuple[int, Role]]] = {}

@@ -1,0 +1,292 @@
+"""The policy store: one LMDB file that a single writer changes and every enforcer reads.
+
+Databases: `meta` (format, generation, applied orders, site values, withheld), `directives` (number →
+directive or cut), `samples` (number → some of its names, for the prober), `names` (key → set id), `sets`
+(set id → count of names and (directive, role) pairs). A change is one write transaction holding only the
+difference: readers never wait, and a crash leaves the old generation whole.
+
+The map size is fixed from creation, for a map that grows breaks every reader that has it open. Open a
+Reader after fork, never before. The directory is 2750, data 0640, the lock file 0660: readers need to
+write their slot in it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import lmdb
+
+from blocker.errors import StoreError
+from blocker.names import Key
+from blocker.policy import records
+from blocker.policy.directives import SUBJECT_ROLES, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from blocker.orders.schedule import Scheduled
+    from blocker.policy.decide import Pair
+    from blocker.policy.records import Generation, Withheld
+    from blocker.site import Enforcement
+
+FILE = "policy.lmdb"
+MAP_SIZE = 64 << 30
+DATABASES = ("meta", "directives", "samples", "names", "sets")
+
+_REPLACED_EVERY = 0.1  # seconds between looks at whether the file was replaced
+_MAX_READERS = 512
+_WALK = 4096  # names looked at for one random sample
+
+
+def environment(state: Path, *, write: bool) -> lmdb.Environment:
+    """The opened store; for writing it is created where it is missing. Raises StoreError."""
+    path = state / FILE
+    try:
+        if write:
+            if not state.exists():
+                state.mkdir(parents=True, mode=0o750)
+                state.chmod(0o2750)
+        elif not path.exists():
+            raise StoreError(f"{path}: there is no policy store yet; `blocker apply` makes it")
+        opened = lmdb.open(
+            str(path),
+            subdir=False,
+            map_size=MAP_SIZE,
+            max_dbs=len(DATABASES),
+            max_readers=_MAX_READERS,
+            readonly=not write,
+            create=write,
+            mode=0o640,
+        )
+        _check_whole(path, opened)
+        if write:
+            path.with_name(FILE + "-lock").chmod(0o660)
+    except (lmdb.Error, OSError) as error:
+        raise StoreError(_sentence(path, error)) from error
+    return opened
+
+
+def _check_whole(path: Path, opened: lmdb.Environment) -> None:
+    """A file shorter than its last page would end the reader by SIGBUS."""
+    needed = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
+    if opened.info()["last_txnid"] and path.stat().st_size < needed:
+        raise StoreError(
+            f"{path}: the store is truncated ({path.stat().st_size} of {needed} octets); "
+            "move it away and run `blocker apply` to rebuild it from the orders"
+        )
+
+
+def _sentence(path: Path, error: Exception) -> str:
+    if isinstance(error, (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError)):
+        return (
+            f"{path}: this is not a policy store ({error}); "
+            "move it away and run `blocker apply` to rebuild it from the orders"
+        )
+    if isinstance(error, (PermissionError, lmdb.LockError)) or "Permission denied" in str(error):
+        return f"{path}: no permission; the user needs to be in the group of {path.parent} ({error})"
+    return f"{path}: {error}"
+
+
+class Snapshot:
+    """The policy as one read transaction sees it; satisfies decide.Policy.
+
+    Good inside the `with` of Reader.snapshot() only. `orders` are the applied ones: id → digest.
+    """
+
+    __slots__ = (
+        "_names",
+        "_samples",
+        "_sets",
+        "_sets_db",
+        "_txn",
+        "directives",
+        "enforcement",
+        "generation",
+        "orders",
+        "stamp",
+        "withheld",
+    )
+
+    # Any: without buffers=True every value is bytes, which lmdb's types don't say.
+    def __init__(self, txn: Any, databases: dict[str, Any], stamp: int, path: Path) -> None:
+        meta = databases["meta"]
+        form = txn.get(b"format", db=meta)
+        if form is None:
+            raise StoreError(f"{path}: no policy has been applied yet; run `blocker apply`")
+        if int(form) != records.FORMAT:
+            raise StoreError(
+                f"{path}: the store has format {int(form)}, this version reads {records.FORMAT}; "
+                "use the version that wrote it, or move it away and run `blocker apply`"
+            )
+        self.stamp = stamp
+        self.generation: Generation = records.unpack_generation(txn.get(b"generation", db=meta))
+        self.orders: dict[str, str] = records.unpack_orders(txn.get(b"orders", db=meta))
+        self.enforcement: Enforcement = records.unpack_enforcement(txn.get(b"site", db=meta))
+        self.withheld: Mapping[str, Withheld] = records.unpack_withheld(
+            txn.get(b"withheld", db=meta, default=b"{}")
+        )
+        self.directives: dict[int, Scheduled] = {
+            records.unpack_number(key): records.unpack_directive(value)
+            for key, value in txn.cursor(db=databases["directives"])
+        }
+        self._sets: dict[int, tuple[Pair, ...]] = {}
+        self._names, self._sets_db, self._samples = (databases[db] for db in ("names", "sets", "samples"))
+        self._txn = txn
+
+    def _within(self, txn: Any) -> Snapshot:
+        self._txn = txn
+        return self
+
+    def set_of(self, key: Key) -> int | None:
+        """The id of the set of pairs at this very name."""
+        octets = self._txn.get(key, db=self._names)
+        return None if octets is None else records.unpack_number(octets)
+
+    def pairs(self, set_id: int) -> tuple[Pair, ...]:
+        """What the names of this set are, and to which directives."""
+        found = self._sets.get(set_id)
+        if found is None:
+            octets = self._txn.get(records.pack_number(set_id), db=self._sets_db)
+            found = self._sets[set_id] = records.unpack_set(octets)[1]
+        return found
+
+    def counts(self) -> dict[int, int]:
+        """How many names each directive has as subjects (a cut: as excepts), by its number."""
+        found = dict.fromkeys(self.directives, 0)
+        for _, value in self._txn.cursor(db=self._sets_db):
+            count, pairs = records.unpack_set(value)
+            counted = {
+                number
+                for number, role in pairs
+                if role is not Role.ABOVE and (role in SUBJECT_ROLES or self.directives[number].is_cut)
+            }
+            for number in counted:
+                found[number] += count
+        return found
+
+    def sample(self, number: int, limit: int, seed: int) -> list[tuple[Key, Role]]:
+        """At most `limit` names of one directive with their roles; which ones depends on `seed`.
+
+        A short list comes whole. A long one gives its excepts and then names met on walks from random
+        places of the store.
+        """
+        kept = records.unpack_sample(
+            self._txn.get(records.pack_number(number), db=self._samples, default=b"")
+        )
+        if len(kept) <= limit:
+            return kept
+        chance = random.Random(seed)  # noqa: S311 - no secret: it spreads probes
+        found = {entry for entry in kept if entry[1] not in SUBJECT_ROLES}
+        cursor = self._txn.cursor(db=self._names)
+        steps = 0
+        while len(found) < limit and steps < _WALK:
+            top = kept[chance.randrange(len(kept))][0]
+            label = bytes(chance.choices(b"abcdefghijklmnopqrstuvwxyz0123456789", k=chance.randint(3, 20)))
+            there = cursor.set_range(top[: 1 + top[0]] + bytes((len(label),)) + label)
+            for _ in range(16):
+                steps += 1
+                if not there:
+                    break
+                key = Key(cursor.key())
+                hits = [
+                    (key, role)
+                    for owner, role in self.pairs(records.unpack_number(cursor.value()))
+                    if owner == number and role is not Role.ABOVE
+                ]
+                if hits:
+                    found.update(hits)
+                    break
+                there = cursor.next()
+        for entry in chance.sample(kept, limit):
+            if len(found) >= limit:
+                break
+            found.add(entry)
+        return sorted(found)[:limit]
+
+
+class Reader:
+    """The store as enforcers read it: open once per process, one snapshot per batch of work.
+
+    A replaced file is noticed within 0.1 s; while the new one can't be read the old one goes on serving,
+    and `trouble` says why.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self._path = state / FILE
+        self._state = state
+        self._snapshot: Snapshot | None = None
+        self._txn_id = -1
+        self._opened = 0
+        self._looked = 0.0
+        self.trouble = ""
+        self._open()
+
+    def _open(self) -> None:
+        opened = environment(self._state, write=False)
+        try:
+            databases = {db: opened.open_db(db.encode(), create=False) for db in DATABASES}
+            inode = os.stat(self._path).st_ino  # noqa: PTH116 - on the hot path of every poll
+            with opened.begin() as txn:
+                snapshot = Snapshot(txn, databases, self._stamp(txn.id(), self._opened + 1), self._path)
+                txn_id = txn.id()
+        except lmdb.NotFoundError as error:
+            opened.close()
+            raise StoreError(f"{self._path}: no policy has been applied yet; run `blocker apply`") from error
+        except (lmdb.Error, OSError) as error:
+            opened.close()
+            raise StoreError(_sentence(self._path, error)) from error
+        except StoreError:
+            opened.close()
+            raise
+        self._opened += 1
+        self._env, self._databases, self._inode = opened, databases, inode
+        self._snapshot, self._txn_id = snapshot, txn_id
+
+    @staticmethod
+    def _stamp(txn_id: int, opened: int) -> int:
+        return (opened << 48) | txn_id
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """The policy of this instant. Raises StoreError if it never could be read."""
+        now = time.monotonic()
+        if now - self._looked >= _REPLACED_EVERY:
+            self._looked = now
+            self._look()
+        with self._env.begin() as txn:
+            snapshot = self._snapshot
+            if snapshot is None or txn.id() != self._txn_id:
+                try:
+                    snapshot = Snapshot(txn, self._databases, self._stamp(txn.id(), self._opened), self._path)
+                    self.trouble = ""
+                except (StoreError, ValueError, KeyError, TypeError) as error:
+                    self.trouble = str(error)
+                    if snapshot is None:
+                        raise
+                self._snapshot, self._txn_id = snapshot, txn.id()
+            yield snapshot._within(txn)  # noqa: SLF001 - the snapshot's other half
+
+    def _look(self) -> None:
+        try:
+            inode = os.stat(self._path).st_ino  # noqa: PTH116 - on the hot path of every poll
+        except OSError as error:
+            self.trouble = f"{self._path}: {error.strerror}; the last policy read goes on being enforced"
+            return
+        if inode == self._inode:
+            return
+        old = self._env
+        try:
+            self._open()
+        except StoreError as error:
+            self.trouble = str(error)
+        else:
+            self.trouble = ""
+            old.close()
+
+    def close(self) -> None:
+        self._env.close()

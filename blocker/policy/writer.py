@@ -1,0 +1,257 @@
+"""Changes of the policy store: each is one write transaction holding only the difference.
+
+A commit is refused when the live policy is not the one the plan was made from. Whatever goes wrong before
+the transaction commits leaves the old generation whole.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import lmdb
+
+from blocker.errors import StalePlan, StoreError
+from blocker.names import Key
+from blocker.policy import records, store
+from blocker.policy.directives import SUBJECT_ROLES, Role, entries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from blocker.orders.model import NameList, NamesFile
+    from blocker.orders.schedule import Scheduled
+    from blocker.policy.decide import Pair
+    from blocker.policy.records import Generation, Withheld
+    from blocker.site import Enforcement
+
+SAMPLE = 64  # names kept beside a directive for the prober
+_BATCH = 50_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What the store is to hold after a commit; `read` gives the content of names_files."""
+
+    generation: Generation
+    orders: Mapping[str, str]
+    directives: Iterable[Scheduled]
+    enforcement: Enforcement
+    read: Callable[[NamesFile], NameList]
+
+
+def commit(
+    state: Path, target: Target, *, base: str, progress: Callable[[str, int, int], None] | None = None
+) -> None:
+    """Make the store hold `target`, if its live digest still is `base` (empty: there is none yet).
+
+    `progress(what, done, total)` is called now and then. Raises StalePlan and StoreError.
+    """
+    with _transaction(state) as (txn, databases):
+        live = txn.get(b"generation", db=databases["meta"])
+        digest = records.unpack_generation(live).digest if live else ""
+        if digest != base:
+            raise StalePlan(
+                f"the live policy changed since the plan was made: it is {digest[:12] or 'empty'}, the plan "
+                f"starts from {base[:12] or 'empty'}; run `blocker plan` again"
+            )
+        _Commit(txn, databases, progress or (lambda _what, _done, _total: None)).run(target)
+
+
+def withhold(state: Path, ref: str, one: Withheld | None) -> None:
+    """Stop enforcing a directive or a whole order (None: enforce it again), at once. Raises StoreError."""
+    with _transaction(state) as (txn, databases):
+        meta = databases["meta"]
+        if txn.get(b"format", db=meta) is None:
+            raise StoreError(f"{state / store.FILE}: no policy has been applied yet; run `blocker apply`")
+        held = records.unpack_withheld(txn.get(b"withheld", db=meta, default=b"{}"))
+        if one is None:
+            held.pop(ref, None)
+        else:
+            held[ref] = one
+        txn.put(b"withheld", records.pack_withheld(held), db=meta)
+
+
+@contextmanager
+def _transaction(state: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    path = state / store.FILE
+    environment = store.environment(state, write=True)
+    try:
+        environment.reader_check()
+        with environment.begin(write=True) as txn:
+            databases = {db: environment.open_db(db.encode(), txn=txn) for db in store.DATABASES}
+            form = txn.get(b"format", db=databases["meta"])
+            if isinstance(form, bytes) and int(form) != records.FORMAT:
+                raise StoreError(
+                    f"{path}: the store has format {int(form)}, this version writes {records.FORMAT}; "
+                    "use the version that wrote it, or move it away and run `blocker apply`"
+                )
+            yield txn, databases
+    except lmdb.Error as error:
+        raise StoreError(f"{path}: {error}; the last generation is untouched") from error
+    finally:
+        environment.close()
+
+
+class _Commit:
+    """The difference between what the store holds and what it is to hold, written name by name."""
+
+    def __init__(
+        self, txn: Any, databases: dict[str, Any], progress: Callable[[str, int, int], None]
+    ) -> None:
+        self._txn = txn
+        self._db = databases
+        self._progress = progress
+        self._pairs: dict[int, tuple[Pair, ...]] = {}
+        self._counts: dict[int, int] = {}
+        for key, value in txn.cursor(db=databases["sets"]):
+            set_id = records.unpack_number(key)
+            self._counts[set_id], self._pairs[set_id] = records.unpack_set(value)
+        self._ids = {pairs: set_id for set_id, pairs in self._pairs.items()}
+        self._touched: set[int] = set()
+
+    def run(self, target: Target) -> None:
+        live = {
+            records.unpack_number(key): (records.unpack_directive(value), value)
+            for key, value in self._txn.cursor(db=self._db["directives"])
+        }
+        orders = records.unpack_orders(self._txn.get(b"orders", db=self._db["meta"], default=b"{}"))
+        wanted = {one.ref: one for one in target.directives}
+        kept: dict[str, int] = {}
+        gone: set[int] = set()
+        for number, (one, _) in live.items():
+            same = orders.get(one.order) == target.orders.get(one.order)
+            if one.ref in wanted and same:
+                kept[one.ref] = number
+            else:
+                gone.add(number)
+        if gone:
+            self._remove(gone)
+        following = 1 + max(live, default=0)
+        added: dict[int, Scheduled] = {}
+        for ref, one in wanted.items():
+            number = kept.get(ref, following)
+            record = records.pack_directive(one)
+            if ref not in kept:
+                added[number] = one
+                following += 1
+            if number not in live or live[number][1] != record:
+                self._txn.put(records.pack_number(number), record, db=self._db["directives"])
+        if added:
+            self._add(added, target.read)
+        self._write_sets()
+        meta = self._db["meta"]
+        self._txn.put(b"format", b"%d" % records.FORMAT, db=meta)
+        self._txn.put(b"orders", records.pack_orders(target.orders), db=meta)
+        self._txn.put(b"site", records.pack_enforcement(target.enforcement), db=meta)
+        self._txn.put(b"generation", records.pack_generation(target.generation), db=meta)
+
+    def _remove(self, gone: set[int]) -> None:
+        for number in gone:
+            self._txn.delete(records.pack_number(number), db=self._db["directives"])
+            self._txn.delete(records.pack_number(number), db=self._db["samples"])
+        leaving = {
+            set_id: tuple(pair for pair in pairs if pair[0] not in gone)
+            for set_id, pairs in self._pairs.items()
+            if any(number in gone for number, _ in pairs)
+        }
+        octets = {records.pack_number(set_id): pairs for set_id, pairs in leaving.items()}
+        total = self._txn.stat(db=self._db["names"])["entries"]
+        cursor = self._txn.cursor(db=self._db["names"])
+        there, done = cursor.first(), 0
+        while there:
+            done += 1
+            if done % _BATCH == 0:
+                self._progress("removing names", done, total)
+            value = cursor.value()
+            rest = octets.get(value)
+            if rest is None:
+                there = cursor.next()
+                continue
+            self._count(records.unpack_number(value), -1)
+            if rest:
+                set_id = self._id_of(rest)
+                self._count(set_id, 1)
+                cursor.put(cursor.key(), records.pack_number(set_id))
+                there = cursor.next()
+            else:
+                there = cursor.delete()
+
+    def _add(self, added: Mapping[int, Scheduled], read: Callable[[NamesFile], NameList]) -> None:
+        for number, one in added.items():
+            roles: dict[Role, list[Key]] = defaultdict(list)
+            for key, role in entries(one, read):
+                roles[role].append(key)
+            for role, keys in roles.items():
+                keys.sort()
+                self._give(number, role, keys, one.ref)
+            self._keep_sample(number, roles, is_cut=one.is_cut)
+
+    def _keep_sample(self, number: int, roles: Mapping[Role, list[Key]], *, is_cut: bool) -> None:
+        sample: list[tuple[Key, Role]] = []
+        for role in (Role.EXCEPT, Role.EXCEPT_BELOW):
+            most = SAMPLE if is_cut else SAMPLE // 2
+            sample += [(key, role) for key in islice(roles.get(role, ()), most)]
+        for role in sorted(SUBJECT_ROLES):
+            keys = roles.get(role, [])
+            step = max(1, len(keys) // SAMPLE)
+            sample += [(key, role) for key in keys[::step][: SAMPLE + 1]]
+        self._txn.put(
+            records.pack_number(number), records.pack_sample(dict.fromkeys(sample)), db=self._db["samples"]
+        )
+
+    def _give(self, number: int, role: Role, keys: list[Key], ref: str) -> None:
+        """Give every key, in order, one more pair."""
+        txn, db = self._txn, self._db["names"]
+        pair = (number, role)
+        moves: dict[bytes | None, bytes] = {}
+        for at in range(0, len(keys), _BATCH):
+            self._progress(f"writing {ref}", at, len(keys))
+            batch = []
+            tally: dict[bytes | None, int] = defaultdict(int)
+            last = None
+            for key in keys[at : at + _BATCH]:
+                if key == last:
+                    continue
+                last = key
+                old = txn.get(key, db=db)
+                new = moves.get(old)
+                if new is None:
+                    pairs = () if old is None else self._pairs[records.unpack_number(old)]
+                    new = records.pack_number(self._id_of(tuple(sorted({*pairs, pair}))))
+                    moves[old] = new
+                if new != old:
+                    tally[old] += 1
+                    batch.append((key, new))
+            with txn.cursor(db=db) as cursor:
+                cursor.putmulti(batch)
+            for old, count in tally.items():
+                if old is not None:
+                    self._count(records.unpack_number(old), -count)
+                self._count(records.unpack_number(moves[old]), count)
+        self._progress(f"writing {ref}", len(keys), len(keys))
+
+    def _id_of(self, pairs: tuple[Pair, ...]) -> int:
+        set_id = self._ids.get(pairs)
+        if set_id is None:
+            set_id = self._ids[pairs] = 1 + max(self._pairs, default=0)
+            self._pairs[set_id] = pairs
+            self._counts[set_id] = 0
+        return set_id
+
+    def _count(self, set_id: int, by: int) -> None:
+        self._counts[set_id] += by
+        self._touched.add(set_id)
+
+    def _write_sets(self) -> None:
+        for set_id in self._touched:
+            key = records.pack_number(set_id)
+            if self._counts[set_id]:
+                packed = records.pack_set(self._counts[set_id], self._pairs[set_id])
+                self._txn.put(key, packed, db=self._db["sets"])
+            else:
+                self._txn.delete(key, db=self._db["sets"])

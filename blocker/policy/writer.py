@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import lmdb
 
 from blocker.errors import StalePlan, StoreError
-from blocker.names import Key
 from blocker.policy import records, store
 from blocker.policy.directives import SUBJECT_ROLES, Role, entries
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from blocker.names import Key
     from blocker.orders.model import NameList, NamesFile
     from blocker.orders.schedule import Scheduled
     from blocker.policy.decide import Pair

@@ -1,0 +1,207 @@
+"""The difference between the live policy and the next one, and whether it may be applied unasked.
+
+Pure. A plan is a value: it names its base and its next digest, so a plan reviewed on one node is the same
+plan on every node whose live policy is its base. A policy's digest is a function of the orders alone: no
+time, node or generation is in it.
+
+The guard counts names newly blocked, or freed, at any instant of the new timetable from now on. What a
+newly applied lift, suspend, reinstate or amend explains is never shrinkage. Names are counted by
+directive: a name that two new directives block counts twice, for the guard may ask too early, never late.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from blocker.errors import TooMuchChange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from blocker.orders.model import Order
+    from blocker.orders.schedule import Scheduled, Window
+    from blocker.site import Enforcement, Limits
+
+RATIOS_FROM = 1000  # live names below which ratios say nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """What is applied now. `counts` are names by ref; the empty policy is `NOTHING`."""
+
+    digest: str = ""
+    number: int = 0
+    orders: Mapping[str, str]
+    directives: Mapping[str, Scheduled]
+    counts: Mapping[str, int]
+    enforcement: Enforcement | None = None
+
+
+NOTHING = Live(orders={}, directives={}, counts={})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What happens to one directive or cut: `what` is added, dropped or retimed.
+
+    `blocks` and `frees` say which way names go at some instant from now on; `explained` whether a newly
+    applied order asks for it.
+    """
+
+    ref: str
+    what: str
+    names: int
+    blocks: bool
+    frees: bool
+    explained: bool
+    windows: tuple[Window, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """From the policy with digest `base` to the one with digest `next`."""
+
+    base: str
+    next: str
+    changes: tuple[Change, ...]
+    orders_added: tuple[str, ...]
+    orders_dropped: tuple[str, ...]
+    site_changes: tuple[str, ...]
+    live_names: int
+    added: int
+    removed: int
+
+    @property
+    def digest(self) -> str:
+        """The plan's own digest, in hex: what a reviewer accepts."""
+        return hashlib.sha256(f"{self.base}\n{self.next}\n".encode()).hexdigest()
+
+    @property
+    def is_empty(self) -> bool:
+        return self.base == self.next and not self.site_changes and not self.changes
+
+
+def policy_digest(orders: Mapping[str, str]) -> str:
+    """The digest of the policy that these orders (id → digest of the file) make."""
+    lines = "".join(f"{order} {digest}\n" for order, digest in sorted(orders.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def make_plan(
+    live: Live,
+    orders: Mapping[str, Order],
+    scheduled: Iterable[Scheduled],
+    counts: Mapping[str, int],
+    enforcement: Enforcement,
+    *,
+    now: float,
+) -> Plan:
+    """The plan from `live` to these orders. `counts` are names by ref, of new directives at least."""
+    wanted = {one.ref: one for one in scheduled}
+    digests = {order.id: order.digest for order in orders.values()}
+    explained = _explained(orders, orders.keys() - live.orders.keys())
+    changes = []
+    for ref in sorted(live.directives.keys() | wanted.keys()):
+        old, new = live.directives.get(ref), wanted.get(ref)
+        replaced = new is not None and old is not None and live.orders.get(new.order) != digests[new.order]
+        if old == new and not replaced:
+            continue
+        one = new or old
+        if one is None:  # pragma: no cover - a ref comes from one of the two
+            continue
+        before, after = (_windows(old), _windows(new))
+        gains = replaced or _exceeds(after, before, now) or _reaches_further(old, new)
+        loses = replaced or _exceeds(before, after, now) or _reaches_further(new, old)
+        changes.append(
+            Change(
+                ref=ref,
+                what="added" if old is None else "dropped" if new is None else "retimed",
+                names=max(counts.get(ref, 0), live.counts.get(ref, 0)),
+                blocks=loses if one.is_cut else gains,
+                frees=gains if one.is_cut else loses,
+                explained=not replaced and (one.order in explained or not explained.isdisjoint(one.lineage)),
+                windows=after,
+            )
+        )
+    return Plan(
+        base=live.digest,
+        next=policy_digest(digests),
+        changes=tuple(changes),
+        orders_added=tuple(sorted(digests.keys() - live.orders.keys())),
+        orders_dropped=tuple(sorted(live.orders.keys() - digests.keys())),
+        site_changes=tuple(_site_changes(live.enforcement, enforcement)),
+        live_names=sum(
+            live.counts.get(ref, 0)
+            for ref, one in live.directives.items()
+            if not one.is_cut and not one.is_ended(now)
+        ),
+        added=sum(change.names for change in changes if change.blocks),
+        removed=sum(change.names for change in changes if change.frees and not change.explained),
+    )
+
+
+def guard(plan: Plan, limits: Limits) -> None:
+    """Refuse an unusual plan. Raises TooMuchChange with the numbers, the limit and the way past it."""
+    reasons = []
+    if plan.added > limits.max_added:
+        reasons.append(f"it blocks {plan.added:,} more names, limits.max_added is {limits.max_added:,}")
+    if plan.live_names > RATIOS_FROM:
+        for verb, count, limit, key in (
+            ("blocks", plan.added, limits.max_added_ratio, "max_added_ratio"),
+            ("frees", plan.removed, limits.max_removed_ratio, "max_removed_ratio"),
+        ):
+            if count > limit * plan.live_names:
+                reasons.append(
+                    f"it {verb} {count:,} names, {count / plan.live_names:.0%} of the "
+                    f"{plan.live_names:,} live ones; limits.{key} is {limit:.0%}"
+                )
+    if reasons:
+        raise TooMuchChange(
+            f"the plan was not applied: {'; '.join(reasons)}. Read it with `blocker plan`; if it is right, "
+            f"`blocker apply --accept {plan.digest} --reason TEXT` lets this one plan through"
+        )
+
+
+def _explained(orders: Mapping[str, Order], added: Iterable[str]) -> frozenset[str]:
+    """The newly applied orders, and every id and ref that they reach: shrinkage of those is asked for."""
+    found: set[str] = set()
+    for name in added:
+        at = name
+        while at and at not in found:
+            found.add(at)
+            at = orders[at].of if at in orders else ""
+    return frozenset(found)
+
+
+def _windows(one: Scheduled | None) -> tuple[Window, ...]:
+    return () if one is None else one.windows
+
+
+def _reaches_further(one: Scheduled | None, other: Scheduled | None) -> bool:
+    """Whether a cut of `one` holds for directives that `other` leaves alone."""
+    return one is not None and other is not None and not set(one.cuts) <= set(other.cuts)
+
+
+def _exceeds(windows: Iterable[Window], others: Iterable[Window], now: float) -> bool:
+    """Whether some instant from `now` on is in `windows` and not in `others`."""
+    end_of_time = float("inf")
+    ends = sorted((start, end_of_time if end is None else end) for start, end in others)
+    for window_start, window_end in windows:
+        at = max(float(window_start), now)
+        till = end_of_time if window_end is None else float(window_end)
+        for start, end in ends:
+            if start <= at < end:
+                at = end
+        if at < till:
+            return True
+    return False
+
+
+def _site_changes(old: Enforcement | None, new: Enforcement) -> Iterable[str]:
+    if old is None:
+        return
+    for name in ("regions", "default_region", "ttl", "max_ttl", "info_url"):
+        if getattr(old, name) != getattr(new, name):
+            yield name

@@ -1,0 +1,1 @@
+"""The command line: one small module per verb, which parses, calls and prints, and decides nothing."""

@@ -1,0 +1,95 @@
+"""The verbs and what they have in common: the site, exit codes, and errors as one clear sentence.
+
+A verb's module is imported when the verb is called, so that `blocker version` doesn't load a resolver.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from blocker.errors import BlockerError
+
+VERBS = (
+    "check",
+    "plan",
+    "timeline",
+    "explain",
+    "schema",
+    "apply",
+    "withhold",
+    "release",
+    "serve",
+    "watch",
+    "run",
+    "verify",
+    "demo",
+    "version",
+)
+
+_EXIT_CODES = """\b
+Exit codes:
+  0  fine
+  1  the world is not as ordered (findings)
+  2  the input is wrong (problems)
+  3  the plan was refused
+  4  the store or disk failed
+  5  a server failed
+"""
+
+
+class Verbs(click.Group):
+    """The group of verbs; each lives in blocker.cli.<verb> as `command`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+        if cmd_name not in VERBS:
+            return None
+        command = importlib.import_module(f"blocker.cli.{cmd_name}").command
+        return command if isinstance(command, click.Command) else None
+
+
+@click.command(
+    cls=Verbs,
+    epilog=_EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--site",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("policies/site.yaml"),
+    show_default=True,
+    envvar="BLOCKER_SITE",
+    help="The site's configuration.",
+)
+@click.pass_context
+def cli(context: click.Context, site: Path) -> None:
+    """Court-ordered DNS blocking: narrow, dated, attributable, visible and reversible."""
+    context.obj = site
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    try:
+        code = cli.main(prog_name="blocker", standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("\nstopped", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BlockerError as error:
+        click.echo(f"blocker: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`blocker timeline | head`).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)

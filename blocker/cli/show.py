@@ -1,0 +1,96 @@
+"""What verbs print alike: times with their zone, JSON, problems, tables that fit the screen."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from blocker.errors import Problem
+    from blocker.orders.schedule import Window
+
+
+class Instant(click.ParamType[float]):
+    """A point in time with its zone; a date alone is its 00:00 UTC."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, (int, float)):
+            return float(value)
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a time; write it like 2026-01-15T00:00:00+07:00", param, ctx)
+        if moment.tzinfo is None:
+            if not re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+                self.fail(f"{value!r} has no zone; write it like {value}+07:00 or {value}Z", param, ctx)
+            moment = moment.replace(tzinfo=UTC)
+        return moment.timestamp()
+
+
+def moment(at: float | None) -> str:
+    """An instant as ISO 8601 in UTC; None is an open end."""
+    if at is None:
+        return "open"
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return f"{at:.0f} s"
+
+
+def windows(found: Iterable[Window]) -> str:
+    """Half-open windows, one a line."""
+    return "\n".join(f"{moment(start)} → {moment(end)}" for start, end in found) or "never"
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people: its two largest units."""
+    left = timedelta(seconds=round(abs(seconds)))
+    hours, rest = divmod(left.seconds, 3600)
+    parts = [(left.days, "d"), (hours, "h"), (rest // 60, "min"), (rest % 60, "s")]
+    shown = [f"{count} {unit}" for count, unit in parts if count][:2]
+    return " ".join(shown) or "0 s"
+
+
+def as_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def console() -> Console:
+    """Rich on a terminal; plain text, as wide as it needs to be, in a pipe."""
+    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=200)
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table; in a pipe, the same cells with tabs between, one row a line."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            click.echo("\t".join(cell.replace("\n", "; ") for cell in row))
+        return
+    drawn = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in headings:
+        drawn.add_column(heading, overflow="fold")
+    for row in rows:
+        drawn.add_row(*row)
+    console().print(drawn)
+
+
+def problems(found: Sequence[Problem], *, err: bool = True) -> None:
+    """Every problem, one a line, sorted by place."""
+    for problem in sorted(found, key=lambda one: (one.path, one.line, one.column)):
+        click.echo(str(problem), err=err)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 order`, `2 orders`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -184,13 +184,39 @@ def _decide_path(
 
 
 @dataclass(slots=True)
-class _Coverage:
-    """How one directive reaches a name: its best subject, whether all below is covered too."""
+class Coverage:
+    """How one directive reaches a name, whatever the time.
 
-    rank: tuple[int, int] | None = None  # (-labels, match rank): smaller is more specific
+    `rank` is that of its most specific subject that covers the name: smaller is more specific; None
+    covers it not. A cut has no subjects: only `excepted` and `has_except_below` speak for it.
+    """
+
+    rank: tuple[int, int] | None = None
     covers_below: bool = False
     excepted: bool = False
     has_except_below: bool = False
+
+    def add(self, role: Role, depth: int, *, at_name: bool) -> None:
+        """Take in what a name at this depth of the path is to the directive."""
+        if role is Role.EXCEPT or (role is Role.EXCEPT_BELOW and not at_name):
+            self.excepted = True
+        elif role in (Role.ABOVE, Role.EXCEPT_BELOW):
+            self.has_except_below |= at_name
+        elif role is not Role.EXACT or at_name:
+            self.covers_below |= role is not Role.EXACT
+            if role is not Role.BELOW or not at_name:
+                rank = (-depth, _MATCH_RANK[role])
+                self.rank = rank if self.rank is None else min(rank, self.rank)
+
+
+def coverage(policy: Policy, path: tuple[int, ...], *, has_own: bool) -> dict[int, Coverage]:
+    """How every directive met on the path reaches its names, by the directive's number."""
+    found: dict[int, Coverage] = {}
+    last = len(path) - 1
+    for depth, set_id in enumerate(path):
+        for number, role in policy.pairs(set_id):
+            found.setdefault(number, Coverage()).add(role, depth, at_name=has_own and depth == last)
+    return found
 
 
 class _Structure:
@@ -205,14 +231,9 @@ class _Structure:
         region: str,
         exempt: frozenset[str],
     ) -> None:
-        self._coverage: dict[int, _Coverage] = {}
-        self._directives: dict[int, Scheduled] = {}
-        last = len(path) - 1
-        for depth, set_id in enumerate(path):
-            at_name = has_own and depth == last
-            for number, role in policy.pairs(set_id):
-                self._add(number, role, depth, at_name=at_name)
+        self._coverage = coverage(policy, path, has_own=has_own)
         withheld = policy.withheld
+        self._directives: dict[int, Scheduled] = {}
         for number in self._coverage:
             one = policy.directives[number]
             if one.is_cut or (
@@ -221,23 +242,6 @@ class _Structure:
                 and (not withheld or withheld.keys().isdisjoint(one.lineage))
             ):
                 self._directives[number] = one
-
-    def _add(self, number: int, role: Role, depth: int, *, at_name: bool) -> None:
-        at = self._coverage.setdefault(number, _Coverage())
-        if role is Role.EXCEPT or (role is Role.EXCEPT_BELOW and not at_name):
-            at.excepted = True
-        elif role in (Role.ABOVE, Role.EXCEPT_BELOW):
-            at.has_except_below |= at_name
-        else:
-            if role is Role.EXACT and not at_name:
-                return
-            if role is not Role.EXACT:
-                at.covers_below = True
-            if role is Role.BELOW and at_name:
-                return
-            rank = (-depth, _MATCH_RANK[role])
-            if at.rank is None or rank < at.rank:
-                at.rank = rank
 
     def secret(self, t: float) -> frozenset[str]:
         """What nobody may learn of before it starts: sealed, and not in force at `t`."""

@@ -108,7 +108,7 @@ class Event:
 
 def schedule(orders: Iterable[Order]) -> list[Scheduled]:
     """Every directive and cut of the orders with its effective windows, sorted by ref."""
-    return sorted(_Book(orders).scheduled(), key=lambda one: one.ref)
+    return sorted(Book(orders).scheduled(), key=lambda one: one.ref)
 
 
 def boundaries(scheduled: Iterable[Scheduled], *, after: float) -> list[int]:
@@ -140,7 +140,7 @@ def _events(one: Scheduled) -> Iterator[Event]:
             yield Event(at=end, ref=one.ref, event=stops)
 
 
-class _Book:
+class Book:
     """The orders, by id and by what they are of."""
 
     def __init__(self, orders: Iterable[Order]) -> None:

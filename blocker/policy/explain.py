@@ -1,0 +1,131 @@
+"""Why a name is blocked, or why not: the sentence a user, an operator and a court are owed.
+
+Pure. It says of every directive that speaks of the name how it stands at the instant: in force, or not
+and for which reason, naming the order that is that reason.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from blocker.orders.model import Kind, Order, instant
+from blocker.orders.schedule import Book, moment
+from blocker.policy.decide import Policy, Verdict, coverage, decide, path_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from blocker.names import Key
+    from blocker.orders.model import Form
+    from blocker.orders.schedule import Scheduled
+    from blocker.site import Enforcement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How one directive stands towards the name.
+
+    `state` is one of in-force, excepted, removed, other-region, withheld, pending, suspended, lifted,
+    ended. `by` is the id of the order (or, for withheld, the ref) that is the reason, `since` from when.
+    """
+
+    directive: Scheduled
+    state: str
+    by: str = ""
+    since: int | None = None
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """What is answered for the name, and how every directive that speaks of it stands.
+
+    `answer` is the form as sent for the asked type, None where it passes; `ttl_cap` (seconds) the highest
+    TTL an answer may carry.
+    """
+
+    verdict: Verdict
+    answer: Form | None
+    ttl_cap: int
+    standings: tuple[Standing, ...]
+
+
+def explain(
+    policy: Policy,
+    orders: Mapping[str, Order],
+    key: Key,
+    *,
+    region: str | None,
+    t: float,
+    qtype: int,
+    enforcement: Enforcement,
+) -> Explanation:
+    """The explanation for a name, region, instant (epoch seconds) and query type (a number)."""
+    verdict = decide(policy, key, region, t)
+    answer = verdict.form_for(qtype)
+    left = math.inf if verdict.until is None else math.floor(verdict.until - t)
+    cap = min(enforcement.max_ttl, max(0, left - 1)) if answer is None else min(enforcement.ttl, max(0, left))
+    path, has_own = path_of(policy, key)
+    reach = coverage(policy, path, has_own=has_own)
+    book = Book(orders.values())
+    cuts = {
+        ref: one
+        for number, at in reach.items()
+        if (one := policy.directives[number]).is_cut and at.excepted and one.in_force(t)
+        for ref in one.cuts
+    }
+    standings = [
+        _standing(policy, book, policy.directives[number], cuts, region=region, t=t, excepted=at.excepted)
+        for number, at in reach.items()
+        if not policy.directives[number].is_cut and (at.rank is not None or at.excepted)
+    ]
+    order = {ref: rank for rank, ref in enumerate(verdict.because)}
+    standings.sort(key=lambda one: (order.get(one.directive.ref, len(order)), one.directive.ref))
+    return Explanation(verdict=verdict, answer=answer, ttl_cap=int(cap), standings=tuple(standings))
+
+
+def _standing(
+    policy: Policy,
+    book: Book,
+    one: Scheduled,
+    cuts: Mapping[str, Scheduled],
+    *,
+    region: str | None,
+    t: float,
+    excepted: bool,
+) -> Standing:
+    if excepted:
+        return Standing(directive=one, state="excepted", by=one.order)
+    if region is None or not one.applies_to(region):
+        return Standing(directive=one, state="other-region")
+    held = one.lineage & policy.withheld.keys()
+    if held and not one.is_ended(t):
+        return Standing(directive=one, state="withheld", by=min(held))
+    if (cut := cuts.get(one.ref)) is not None and not one.is_ended(t):
+        return Standing(directive=one, state="removed", by=cut.order, since=cut.windows[0][0])
+    for start, end in one.windows:
+        if start <= t and (end is None or t < end):
+            return Standing(directive=one, state="in-force", since=start, until=end)
+    lifted = book.lifted_from(one.lineage)
+    if lifted is not None and lifted <= t:
+        lift = next(act for act in book.acts(Kind.LIFT, one.lineage) if moment(act)[0] == lifted)
+        return Standing(directive=one, state="lifted", by=lift.id, since=lifted)
+    coming = [start for start, _ in one.windows if start > t]
+    for start, end, suspend in book.suspensions(one.lineage):
+        if start <= t and (end is None or t < end) and _has_begun(book, one, t):
+            return Standing(directive=one, state="suspended", by=suspend.id, since=start, until=end)
+    if coming:
+        return Standing(directive=one, state="pending", by=one.order, since=coming[0])
+    ended = [end for _, end in one.windows if end is not None]
+    return Standing(directive=one, state="ended", by=one.order, since=max(ended, default=None))
+
+
+def _has_begun(book: Book, one: Scheduled, t: float) -> bool:
+    writer = book.writer.get(one.ref)
+    return writer is not None and any(
+        instant(directive.start) <= t
+        for directive in writer.directives
+        if f"{writer.id}/{directive.id}" == one.ref
+    )

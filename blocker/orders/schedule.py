@@ -58,7 +58,8 @@ class Scheduled:
     """A directive, or a cut, with its effective windows: ascending, disjoint, in epoch seconds.
 
     `ref` is `<order-id>/<directive-id>`, for a cut `<amend-id>:remove`. `order` is the id of the order that
-    wrote it, `issued` its date. `cuts` holds the refs of the directives a cut is an except of, and is empty
+    wrote it, `issued` its date. `ends` is when it is over for good, by its `until`, a renewal or a lift; an
+    open suspension ends a window and not the directive. `cuts` holds the refs of the directives a cut is an except of, and is empty
     for directives. `lineage` holds every ref and id by which orders and operators can name it.
     """
 
@@ -67,6 +68,7 @@ class Scheduled:
     action: Action = PLAIN
     regions: tuple[str, ...] = ()
     windows: tuple[Window, ...]
+    ends: int | None = None
     issued: int
     publication: Publication
     review_by: int | None = None
@@ -83,8 +85,8 @@ class Scheduled:
         return any(start <= t and (end is None or t < end) for start, end in self.windows)
 
     def is_ended(self, t: float) -> bool:
-        """Whether no window is open or to come at `t`."""
-        return not any(end is None or t < end for _, end in self.windows)
+        """Whether it is over for good at `t`."""
+        return self.ends is not None and self.ends <= t
 
     def is_sealed(self, t: float) -> bool:
         """Whether nobody outside may learn of it at `t`."""
@@ -131,13 +133,13 @@ def timeline(scheduled: Iterable[Scheduled]) -> list[Event]:
 
 
 def _events(one: Scheduled) -> Iterator[Event]:
-    last = len(one.windows) - 1
     for number, (start, end) in enumerate(one.windows):
         begins = "removes" if one.is_cut else "starts" if number == 0 else "resumed"
-        stops = "restores" if one.is_cut else "ends" if number == last else "suspended"
         yield Event(at=start, ref=one.ref, event=begins)
-        if end is not None:
-            yield Event(at=end, ref=one.ref, event=stops)
+        if end is not None and end != one.ends:
+            yield Event(at=end, ref=one.ref, event="suspended")
+    if one.ends is not None and one.windows:
+        yield Event(at=one.ends, ref=one.ref, event="restores" if one.is_cut else "ends")
 
 
 class Book:
@@ -229,12 +231,14 @@ class Book:
             act.review_by for act in amends if act.review_by is not None and self.active(act) is not None
         ]
         review_by = reviews[-1] if reviews else directive.review_by
+        over = min(ends, default=None)
         return Scheduled(
             ref=ref,
             order=order.id,
             action=directive.action,
             regions=directive.regions,
-            windows=_without(start, min(ends, default=None), self.suspensions(lineage)),
+            windows=_without(start, over, self.suspensions(lineage)),
+            ends=over,
             issued=instant(order.issued),
             publication=order.publication,
             review_by=None if review_by is None else instant(review_by),
@@ -282,6 +286,7 @@ class Book:
             ref=f"{amend.id}:remove",
             order=amend.id,
             windows=() if window is None else (window,),
+            ends=moment(amend)[0] if window is None else window[1],
             issued=instant(amend.issued),
             publication=amend.publication,
             cuts=cuts,

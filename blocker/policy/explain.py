@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from blocker.orders.model import Kind, Order, instant
+from blocker.orders.model import Kind, Order
 from blocker.orders.schedule import Book, moment
 from blocker.policy.decide import Policy, Verdict, coverage, decide, path_of
 
@@ -100,32 +100,23 @@ def _standing(
         return Standing(directive=one, state="excepted", by=one.order)
     if region is None or not one.applies_to(region):
         return Standing(directive=one, state="other-region")
-    held = one.lineage & policy.withheld.keys()
-    if held and not one.is_ended(t):
+    if one.is_ended(t):
+        lifts = [act for act in book.acts(Kind.LIFT, one.lineage) if moment(act)[0] == one.ends]
+        state, by = ("lifted", lifts[0].id) if lifts else ("ended", one.order)
+        return Standing(directive=one, state=state, by=by, since=one.ends)
+    if held := one.lineage & policy.withheld.keys():
         return Standing(directive=one, state="withheld", by=min(held))
-    if (cut := cuts.get(one.ref)) is not None and not one.is_ended(t):
+    if (cut := cuts.get(one.ref)) is not None:
         return Standing(directive=one, state="removed", by=cut.order, since=cut.windows[0][0])
+    return _by_time(book, one, t)
+
+
+def _by_time(book: Book, one: Scheduled, t: float) -> Standing:
     for start, end in one.windows:
         if start <= t and (end is None or t < end):
             return Standing(directive=one, state="in-force", since=start, until=end)
-    lifted = book.lifted_from(one.lineage)
-    if lifted is not None and lifted <= t:
-        lift = next(act for act in book.acts(Kind.LIFT, one.lineage) if moment(act)[0] == lifted)
-        return Standing(directive=one, state="lifted", by=lift.id, since=lifted)
-    coming = [start for start, _ in one.windows if start > t]
-    for start, end, suspend in book.suspensions(one.lineage):
-        if start <= t and (end is None or t < end) and _has_begun(book, one, t):
-            return Standing(directive=one, state="suspended", by=suspend.id, since=start, until=end)
-    if coming:
-        return Standing(directive=one, state="pending", by=one.order, since=coming[0])
-    ended = [end for _, end in one.windows if end is not None]
-    return Standing(directive=one, state="ended", by=one.order, since=max(ended, default=None))
-
-
-def _has_begun(book: Book, one: Scheduled, t: float) -> bool:
-    writer = book.writer.get(one.ref)
-    return writer is not None and any(
-        instant(directive.start) <= t
-        for directive in writer.directives
-        if f"{writer.id}/{directive.id}" == one.ref
-    )
+    for begun, till, suspend in book.suspensions(one.lineage):
+        if begun <= t and (till is None or t < till) and any(start <= t for start, _ in one.windows):
+            return Standing(directive=one, state="suspended", by=suspend.id, since=begun, until=till)
+    coming = (start for start, _ in one.windows if start > t)
+    return Standing(directive=one, state="pending", by=one.order, since=min(coming, default=None))

@@ -60,7 +60,8 @@ class Scheduled:
     `ref` is `<order-id>/<directive-id>`, for a cut `<amend-id>:remove`. `order` is the id of the order that
     wrote it, `issued` its date. `ends` is when it is over for good, by its `until`, a renewal or a lift; an
     open suspension ends a window and not the directive. `cuts` holds the refs of the directives a cut is
-    an except of, and is empty for directives. `lineage` holds every ref and id by which orders and operators can name it.
+    an except of, and is empty for directives. `lineage` holds every ref and id by which orders and
+    operators can name it.
     """
 
     ref: str

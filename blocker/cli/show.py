@@ -62,6 +62,11 @@ def duration(seconds: float) -> str:
     return " ".join(shown) or "0 s"
 
 
+def distance(seconds: float) -> str:
+    """How far an instant is from now: `in 2 h 5 min`, `3 d 1 h ago`."""
+    return f"in {duration(seconds)}" if seconds > 0 else f"{duration(seconds)} ago"
+
+
 def as_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 

@@ -1,0 +1,23 @@
+"""`blocker release`: ends a withhold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command("release")
+@click.argument("ref")
+@click.pass_obj
+def command(site: Path, ref: str) -> None:
+    """Enforce a withheld directive or order again, at once."""
+    from blocker import sitefile
+    from blocker.policy.withholding import release
+
+    loaded = sitefile.load(site)
+    release(loaded.state, ref)
+    click.echo(f"released: {ref} is enforced again where it is in force.")

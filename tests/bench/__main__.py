@@ -15,7 +15,7 @@ def machine() -> str:
     found = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     memory = next((line.split()[1] for line in _lines("/proc/meminfo")), "0")
     return (
-        f"{os.cpu_count()} × {found[0] if found else platform.machine()}, {int(memory) / 1e6:.0f} GB, "
+        f"{os.cpu_count()} x {found[0] if found else platform.machine()}, {int(memory) / 1e6:.0f} GB, "
         f"Linux {platform.release()}, Python {platform.python_version()}"
     )
 

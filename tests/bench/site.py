@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SITE = """\
-site: {{operator: "Bench", contact: "mailto:legal@isp.example", info_url: "https://isp.example/blocked", node: bench}}
+site: {{operator: Bench, contact: "mailto:legal@isp.example", info_url: "https://isp.example/blocked"}}
 state: state
 orders: orders
 protected: protected.yaml
@@ -24,7 +25,11 @@ regions: {{ID: ["127.0.0.0/8", "::1/128"]}}
 default_region: ID
 answers: {{ttl: 30s, max_ttl: 1h}}
 limits: {{max_added: 1000, max_added_ratio: 0.3, max_removed_ratio: 0.3}}
-resolver: {{listen: ["127.0.0.1:{port}"], workers: {workers}, upstreams: ["127.0.0.1:{upstream}"], allow: [loopback]}}
+resolver:
+  listen: ["127.0.0.1:{port}"]
+  workers: {workers}
+  upstreams: ["127.0.0.1:{upstream}"]
+  allow: [loopback]
 """
 
 ORDER = """\
@@ -103,8 +108,6 @@ def bulk(folder: Path, slug: str, count: int, *, start: datetime | None = None) 
 
 def blocker(folder: Path, *arguments: str) -> Ran:
     """Run one verb and account for it."""
-    import time
-
     began = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "blocker", "--site", str(folder / "site.yaml"), *arguments],

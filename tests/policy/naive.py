@@ -1,0 +1,286 @@
+"""What the law means, said slowly: a model to hold the policy room to.
+
+Written from the contract's text alone (Semantics, Kinds of order), never from the code it judges. Names are
+strings, times are datetimes, every question replays the whole history, nothing is remembered. Where the
+text is silent:
+
+- an amend speaks of the directives that exist before it (by from, issued, id), never its own or later ones;
+- a lift that cancels an amend ends what it added and reverts its `until` and `remove` from then on;
+- what has ended by `until` stays ended, also when the renewal comes at the very instant;
+- an added directive begins with its amend at the earliest;
+- NXDOMAIN is sent only where one directive in force covers the name and everything below it, with no except
+  or cut in force at or below the name; else NODATA, and DS and DNSKEY pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from blocker import names
+from blocker.orders.model import Action, Directive, Form, Kind, Match, NameList, Order, Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+STRICTEST = [Form.REFUSED, Form.NXDOMAIN, Form.NODATA, Form.REDIRECT]
+MOST_SPECIFIC = [Match.EXACT, Match.SUBTREE, Match.BELOW]
+NO_LISTS: Mapping[str, NameList] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a client of the region gets: `sent` for A, `sent_ds` for DS and DNSKEY; None is a pass."""
+
+    action: Action | None = None
+    because: frozenset[str] = frozenset()
+    sent: Form | None = None
+    sent_ds: Form | None = None
+
+
+@dataclass
+class World:
+    """The orders, and what of them has happened so far."""
+
+    orders: dict[str, Order]
+    lists: Mapping[str, NameList] = field(default_factory=dict)
+    happened: list[Order] = field(default_factory=list)
+    cancelled: set[str] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
+
+    def directives(self) -> list[tuple[str, Order, Directive]]:
+        return [
+            (f"{order.id}/{directive.id}", order, directive)
+            for order in self.orders.values()
+            for directive in order.directives
+        ]
+
+    def covers(self, of: str, ref: str, owner: Order) -> bool:
+        """Whether an order `of` that speaks of this directive; added ones go with the amended order."""
+        if of == ref:
+            return True
+        while owner.id != of:
+            if owner.kind is not Kind.AMEND:
+                return False
+            owner = self.order_named(owner.of)
+        return True
+
+    def order_named(self, of: str) -> Order:
+        return self.orders[of] if of in self.orders else self.orders[of.rpartition("/")[0]]
+
+    def speaks_of(self, amend: Order, ref: str, owner: Order) -> bool:
+        exists = owner.kind is Kind.BLOCK or rank(owner) < rank(amend)
+        return exists and self.covers(amend.of, ref, owner)
+
+    def amends(self) -> list[Order]:
+        return [
+            event for event in self.happened if event.kind is Kind.AMEND and event.id not in self.cancelled
+        ]
+
+    def until(self, ref: str, owner: Order, directive: Directive) -> datetime | None:
+        until = directive.until
+        for amend in self.amends():
+            if amend.until is not None and self.speaks_of(amend, ref, owner):
+                until = amend.until
+        return until
+
+    def cuts(self, ref: str, owner: Order) -> list[Subject]:
+        found: list[Subject] = []
+        for amend in self.amends():
+            if self.speaks_of(amend, ref, owner):
+                found += amend.remove
+                if amend.remove_file is not None:
+                    listed = self.lists[amend.remove_file.sha256]
+                    found += [Subject(key=key) for key in listed.keys]
+                    found += [Subject(key=key, match=Match.BELOW) for key in listed.below]
+        return found
+
+    def subjects(self, directive: Directive) -> list[Subject]:
+        found = list(directive.subjects)
+        if directive.names_file is not None:
+            listed = self.lists[directive.names_file.sha256]
+            found += [Subject(key=key, match=directive.match) for key in listed.keys]
+            found += [Subject(key=key, match=Match.BELOW) for key in listed.below]
+        return found
+
+    def suspensions(self, ref: str, owner: Order, t: datetime) -> list[Order]:
+        """The suspensions open on a directive at t."""
+        return [
+            suspend
+            for at, suspend in enumerate(self.happened)
+            if suspend.kind is Kind.SUSPEND
+            and suspend.id not in self.cancelled
+            and self.covers(suspend.of, ref, owner)
+            and (suspend.until is None or t < suspend.until)
+            and not any(
+                later.kind is Kind.REINSTATE and self.covers(later.of, ref, owner)
+                for later in self.happened[at:]
+            )
+        ]
+
+    def time_passes(self, t: datetime) -> None:
+        for ref, owner, directive in self.directives():
+            until = self.until(ref, owner, directive)
+            if until is not None and until <= t:
+                self.gone.add(ref)
+
+    def happen(self, event: Order) -> None:
+        if event.id in self.cancelled:
+            return
+        self.happened.append(event)
+        if event.kind is not Kind.LIFT:
+            return
+        target = self.orders.get(event.of)
+        if target is not None and target.kind is not Kind.BLOCK:
+            self.cancelled.add(target.id)
+        for ref, owner, _ in self.directives():
+            if self.covers(event.of, ref, owner):
+                self.gone.add(ref)
+
+    def in_force(self, ref: str, owner: Order, directive: Directive, t: datetime) -> bool:
+        exists = owner.kind is Kind.BLOCK or owner in self.amends()
+        return (
+            exists and directive.start <= t and ref not in self.gone and not self.suspensions(ref, owner, t)
+        )
+
+
+def rank(order: Order) -> tuple[datetime, datetime, str]:
+    assert order.start is not None
+    return (order.start, order.issued, order.id)
+
+
+def events(orders: Sequence[Order]) -> list[Order]:
+    return sorted((order for order in orders if order.kind is not Kind.BLOCK), key=rank)
+
+
+def world_at(orders: Sequence[Order], t: datetime, lists: Mapping[str, NameList] = NO_LISTS) -> World:
+    world = World({order.id: order for order in orders}, lists)
+    for event in events(orders):
+        assert event.start is not None
+        if event.start <= t:
+            world.time_passes(event.start)
+            world.happen(event)
+    world.time_passes(t)
+    return world
+
+
+def below(name: str, ancestor: str) -> bool:
+    return name.endswith("." + ancestor)
+
+
+def reaches(subject: Subject, name: str) -> bool:
+    """Whether the subject (or except, or cut) takes in the name."""
+    own = names.to_text(subject.key)
+    if subject.match is Match.EXACT:
+        return name == own
+    if subject.match is Match.SUBTREE:
+        return name == own or below(name, own)
+    return below(name, own)
+
+
+def specificity(subject: Subject) -> tuple[int, int]:
+    """Sorts the most specific subject first."""
+    return (-len(names.to_text(subject.key).split(".")), MOST_SPECIFIC.index(subject.match))
+
+
+def applies_in(directive: Directive, region: str | None) -> bool:
+    return region is not None and any(
+        region == ordered or region.startswith(ordered + "-") for ordered in directive.regions
+    )
+
+
+def ask(
+    orders: Sequence[Order],
+    name: str,
+    region: str | None,
+    t: datetime,
+    withheld: frozenset[str] = frozenset(),
+    lists: Mapping[str, NameList] = NO_LISTS,
+) -> Answer:
+    """What the contract answers for a name, to a client of a region, at an instant."""
+    world = world_at(orders, t, lists)
+    candidates = []
+    closed = False
+    for ref, owner, directive in world.directives():
+        if ref in withheld or not applies_in(directive, region):
+            continue
+        if not world.in_force(ref, owner, directive, t):
+            continue
+        free = [*directive.excepts, *world.cuts(ref, owner)]
+        covering = [subject for subject in world.subjects(directive) if reaches(subject, name)]
+        if not covering or any(reaches(subject, name) for subject in free):
+            continue
+        best = min(covering, key=specificity)
+        strictness = STRICTEST.index(directive.action.form)
+        order_of_choice = (specificity(best), strictness, owner.issued, owner.id, directive.id)
+        candidates.append((order_of_choice, ref, directive.action))
+        all_below = any(
+            reaches(subject, "anything." + name) and subject.match is not Match.EXACT
+            for subject in world.subjects(directive)
+        )
+        holes = [names.to_text(subject.key) for subject in free]
+        if all_below and not any(hole == name or below(hole, name) for hole in holes):
+            closed = True
+    if not candidates:
+        return Answer()
+    _, _, action = min(candidates, key=lambda candidate: candidate[0])
+    sent = action.form
+    if sent is Form.NXDOMAIN and not closed:
+        sent = Form.NODATA
+    sent_ds = None
+    if closed:
+        sent_ds = Form.NODATA if sent is Form.REDIRECT else sent
+    return Answer(
+        action=action, because=frozenset(ref for _, ref, _ in candidates), sent=sent, sent_ds=sent_ds
+    )
+
+
+def is_valid(orders: Sequence[Order]) -> bool:
+    """Whether no order names nothing, something already ended, or a suspension that is not open."""
+    world = World({order.id: order for order in orders})
+    if len(world.orders) != len(orders):
+        return False
+    refs = {ref for ref, _, _ in world.directives()}
+    for event in events(orders):
+        if event.of not in refs and event.of not in world.orders:
+            return False
+        owner = world.order_named(event.of)
+        cancels = event.kind is Kind.LIFT and event.of in world.orders and owner.kind is not Kind.BLOCK
+        if not cancels:
+            if owner.kind not in (Kind.BLOCK, Kind.AMEND):
+                return False
+            if owner.kind is Kind.AMEND and rank(owner) >= rank(event):
+                return False
+    for event in events(orders):
+        assert event.start is not None
+        world.time_passes(event.start)
+        if event.id not in world.cancelled and not _speaks_of_something(world, event, event.start):
+            return False
+        world.happen(event)
+    return True
+
+
+def _speaks_of_something(world: World, event: Order, t: datetime) -> bool:
+    owner = world.order_named(event.of)
+    alive = [
+        (ref, order)
+        for ref, order, _ in world.directives()
+        if world.covers(event.of, ref, order) and ref not in world.gone and order.id not in world.cancelled
+    ]
+    if event.kind is Kind.REINSTATE:
+        return any(world.suspensions(ref, order, t) for ref, order in alive)
+    if event.kind is not Kind.LIFT or event.of not in world.orders or owner.kind is Kind.BLOCK:
+        return bool(alive)
+    if owner.id in world.cancelled:
+        return False
+    if owner.kind is Kind.LIFT:
+        return owner not in world.happened
+    touched = [
+        (ref, order)
+        for ref, order, _ in world.directives()
+        if (world.covers(owner.of, ref, order) or order is owner) and ref not in world.gone
+    ]
+    if owner.kind is Kind.SUSPEND and owner in world.happened:
+        return any(owner in world.suspensions(ref, order, t) for ref, order in touched)
+    return bool(touched)

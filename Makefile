@@ -1,0 +1,39 @@
+# Two commands matter: `make run` and `make test`. Each sets itself up through ops/install, on a machine with
+# nothing but Python >= 3.11 (with venv) and make, and does no set-up work the second time.
+
+VENV := .venv/bin
+SITE ?= policies/site.yaml
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types demo bench install install-dev
+
+help: ## say what the targets do
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+# `apply` ends with 2 when an order has a problem; it has said which, and applied all others. The resolver must
+# not wait for the correction.
+run: install ## apply the orders of policies/, then run resolver, prober and metrics until Ctrl-C
+	$(VENV)/blocker --site $(SITE) apply --yes || [ $$? -eq 2 ]
+	$(VENV)/blocker --site $(SITE) run
+
+test: lint types ## lint, types and all tests; needs neither root nor any server installed
+	$(VENV)/pytest
+
+lint: install-dev ## ruff: rules and format
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+
+types: install-dev ## mypy, strict
+	$(VENV)/mypy
+
+demo: install ## an order's whole life in half a minute; needs no network
+	$(VENV)/blocker demo
+
+bench: install-dev ## the benchmarks, each beside its peer
+	$(VENV)/python -m tests.bench
+
+install: ## set up .venv to run
+	@ops/install
+
+install-dev: ## set up .venv to run and test
+	@ops/install --dev

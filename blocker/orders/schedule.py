@@ -216,13 +216,14 @@ class Book:
     def scheduled(self) -> Iterator[Scheduled]:
         for order in self.orders.values():
             for directive in order.directives:
-                yield self._directive(order, directive)
+                yield self.directive(order, directive)
             if order.remove or order.remove_file is not None:
                 cut = self._cut(order)
                 if cut is not None:
                     yield cut
 
-    def _directive(self, order: Order, directive: Directive) -> Scheduled:
+    def directive(self, order: Order, directive: Directive) -> Scheduled:
+        """A directive of one of the orders with its effective windows."""
         ref = f"{order.id}/{directive.id}"
         lineage = self.lineage(ref)
         amends = [act for act in self.acts(Kind.AMEND, lineage) if self.is_before(order, act)]

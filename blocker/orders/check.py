@@ -170,7 +170,7 @@ def subjects_are_free_of_excepts(filed: Filed, _facts: Facts) -> Iterator[Proble
                     filed,
                     filed.place(filed.directives_key, position, "names", at),
                     "under-own-except",
-                    f"'{subject}' is at or below an except of its own directive; remove one of the two.",
+                    _contradicted(subject),
                 )
 
 
@@ -188,7 +188,7 @@ def names_are_not_protected(filed: Filed, facts: Facts) -> Iterator[Problem]:
                     filed,
                     filed.place(filed.directives_key, position, "names", at),
                     "protected-name",
-                    _protected(str(subject), subject.key, blocked),
+                    _protected(subject, blocked),
                 )
 
 
@@ -275,6 +275,10 @@ class Guard:
             for above in list(names.ancestry(key))[:-1]:
                 self._under.setdefault(above, []).append(key)
 
+    def is_above(self, key: Key) -> bool:
+        """Whether a protected key lies strictly below the name."""
+        return key in self._under
+
     def blocked_by(self, key: Key, match: Match, cut: Cover) -> Key | None:
         """The protected key that a subject would block in spite of its directive's excepts, if any."""
         for length in self._lengths:
@@ -292,28 +296,35 @@ def check_list(listed: NameList, directive: Directive, facts: Facts) -> Iterator
     """
     cut = Cover(directive.excepts)
     guard = Guard(facts.protected)
-    position = 0
+    # Nearly every name of a list is of no interest here: ask cheaply first, once for each length.
+    traps = facts.protected | {subject.key for subject in directive.excepts}
+    lengths = tuple(sorted({len(key) for key in traps}))
+    position = -1
     for keys, match in ((listed.keys, directive.match), (listed.below, Match.BELOW)):
         for key in keys:
+            position += 1
+            if not guard.is_above(key):
+                for length in lengths:
+                    if key[:length] in traps:
+                        break
+                else:
+                    continue
             blocked = guard.blocked_by(key, match, cut)
             if blocked is not None:
-                subject = Subject(key=key, match=match)
-                yield position, "protected-name", _protected(str(subject), key, blocked)
-            elif cut and cut.has(Subject(key=key, match=match)):
-                yield (
-                    position,
-                    "under-own-except",
-                    f"'{Subject(key=key, match=match)}' is at or below an except of its own directive; "
-                    "remove one of the two.",
-                )
-            position += 1
+                yield position, "protected-name", _protected(Subject(key=key, match=match), blocked)
+            elif cut.has(Subject(key=key, match=match)):
+                yield position, "under-own-except", _contradicted(Subject(key=key, match=match))
 
 
-def _protected(subject: str, key: Key, blocked: Key) -> str:
+def _contradicted(subject: Subject) -> str:
+    return f"'{subject}' is at or below an except of its own directive; remove one of the two."
+
+
+def _protected(subject: Subject, blocked: Key) -> str:
     name = names.to_text(blocked)
     way = (
         f"add '{name}' to the directive's except"
-        if names.is_below(blocked, key)
+        if names.is_below(blocked, subject.key)
         else "remove it from the order"
     )
     return (

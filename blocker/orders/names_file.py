@@ -43,25 +43,14 @@ def parse(
     `progress` is told octets done and to do now and then.
     """
     exact, wild, free = suffixes.rules()
-    keys: list[names.Key] = []
-    lines = array("I")
-    below: list[names.Key] = []
-    below_lines = array("I")
-    seen: set[names.Key] = set()
-    complaints = _Complaints(path)
+    found = _Found(path)
     at, number, size = 3 if octets.startswith(b"\xef\xbb\xbf") else 0, 0, len(octets)
     while at < size:
         number += 1
         end = octets.find(b"\n", at)
         if end < 0:
             end = size
-        if end - at > MAX_LINE:
-            complaints.add(
-                number, "line-too-long", f"the line has more than {MAX_LINE} octets; a line holds one name."
-            )
-            at = end + 1
-            continue
-        line = octets[at:end].strip().lower()
+        line = octets[at : min(end, at + MAX_LINE + 1)].strip().lower()
         at = end + 1
         if progress is not None and number & 0x3FFFF == 0:
             progress(at, size)
@@ -69,71 +58,67 @@ def parse(
             labels = line.split(b".")
             labels.reverse()
             key = names.Key(b"".join([b"%c%b" % (len(label), label) for label in labels]))
-            parent = key[: -1 - len(labels[-1])]
-            if key not in exact and (parent not in wild or key in free):
-                if key not in seen:
-                    seen.add(key)
-                    keys.append(key)
-                    lines.append(number)
+            if key not in exact and (key[: -1 - len(labels[-1])] not in wild or key in free):
+                found.add(key, number)
                 continue
-        elif not line or line.startswith(b"#"):
-            continue
+        found.add_other(line, number)
+    return found.listing(), found.problems()
+
+
+class _Found:
+    """What a list has told so far."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        # One dict is list and set at once: the order of the names, each once, with its line.
+        self._keys: dict[names.Key, int] = {}
+        self._below: dict[names.Key, int] = {}
+        self._problems: list[Problem] = []
+        self._hidden = 0
+
+    def add(self, key: names.Key, line: int) -> None:
+        self._keys.setdefault(key, line)
+
+    def add_other(self, line: bytes, number: int) -> None:
+        """Take a line that isn't a plain name: a comment, `*.name`, another script, or something wrong."""
         try:
-            subject = subjects.parse(_text(line))
+            text = _text(line)
+            if text:
+                subject = subjects.parse(text)
+                where = self._below if subject.match is Match.BELOW else self._keys
+                where.setdefault(subject.key, number)
         except Rejected as rejected:
-            complaints.add(number, rejected.id, str(rejected))
-            continue
-        except _Blank:
-            continue
-        if subject.match is Match.BELOW:
-            below.append(subject.key)
-            below_lines.append(number)
-        elif subject.key not in seen:
-            seen.add(subject.key)
-            keys.append(subject.key)
-            lines.append(number)
-    del seen
-    below, below_lines = _once(below, below_lines)
-    if not keys and not below and not complaints.found:
-        complaints.add(0, "names-file-empty", "the file lists no name; add the names, or remove names_file.")
-    listing = Listing(NameList(keys=tuple(keys), below=tuple(below)), lines + below_lines)
-    return listing, complaints.all()
+            self._complain(number, rejected.id, str(rejected))
 
+    def listing(self) -> Listing:
+        if not self._keys and not self._below and not self._problems:
+            self._complain(
+                0, "names-file-empty", "the file lists no name; add the names, or remove names_file."
+            )
+        lines = array("I", self._keys.values())
+        lines.extend(self._below.values())
+        keys, self._keys = tuple(self._keys), {}  # The dict goes before the next list is made.
+        return Listing(NameList(keys=keys, below=tuple(self._below)), lines)
 
-class _Blank(Exception):
-    """Nothing but a comment is on the line."""
+    def _complain(self, line: int, id_: str, message: str) -> None:
+        if len(self._problems) >= MAX_PROBLEMS:
+            self._hidden += 1
+            return
+        self._problems.append(
+            Problem(id=id_, path=self._path, line=line, column=min(line, 1), message=message)
+        )
+
+    def problems(self) -> list[Problem]:
+        return [*self._problems, more(self._path, self._hidden)] if self._hidden else self._problems
 
 
 def _text(line: bytes) -> str:
+    """The line less its comment; empty if nothing is left."""
+    if line.startswith(b"#"):
+        return ""
+    if len(line) > MAX_LINE:
+        raise Rejected("line-too-long", f"the line has more than {MAX_LINE} octets; a line holds one name.")
     try:
-        text = line.decode("utf-8")
+        return line.partition(b"#")[0].strip().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Rejected("not-utf-8", f"{error.object[:60]!r} is not UTF-8; save the file as UTF-8.") from error
-    text = text.partition("#")[0].strip()
-    if not text:
-        raise _Blank
-    return text
-
-
-def _once(keys: list[names.Key], lines: array[int]) -> tuple[list[names.Key], array[int]]:
-    first = {key: line for key, line in zip(reversed(keys), reversed(lines), strict=True)}
-    kept = list(dict.fromkeys(keys))
-    return kept, array("I", [first[key] for key in kept])
-
-
-class _Complaints:
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self.found: list[Problem] = []
-        self._hidden = 0
-
-    def add(self, line: int, id_: str, message: str) -> None:
-        if len(self.found) < MAX_PROBLEMS:
-            self.found.append(
-                Problem(id=id_, path=self._path, line=line, column=min(line, 1), message=message)
-            )
-        else:
-            self._hidden += 1
-
-    def all(self) -> list[Problem]:
-        return [*self.found, more(self._path, self._hidden)] if self._hidden else self.found
+        raise Rejected("not-utf-8", f"{line[:60]!r} is not UTF-8; save the file as UTF-8.") from error

@@ -1,0 +1,434 @@
+"""The orders folder, read: the shell around parse, check, relations and names_file.
+
+Nothing in the folder is trusted. Files are opened without waiting for what a pipe may say, read no further
+than their bound, and never followed out of the folder. Every complaint is a Problem; a Problem quarantines
+its order and every order whose `of` leads to it, and the rest is as good as it was.
+
+A names_file of an order that was applied before, with the same digest, is only hashed: its names are in the
+store already. `Loaded.read` parses it when someone asks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from blocker import yamltext
+from blocker.errors import OrdersInvalid, Problem
+from blocker.fields import more
+from blocker.orders import check, names_file, parse, relations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+    from blocker.orders.model import NameList, NamesFile, Order
+    from blocker.orders.parse import Filed
+
+MAX_FILES = 100_000
+MAX_DEPTH = 8
+MAX_LIST_OCTETS = 512 << 20
+_CHUNK = 1 << 20
+
+
+class Refused(Exception):
+    """A file that isn't read: the id of the check and its sentence."""
+
+    def __init__(self, id_: str, message: str) -> None:
+        super().__init__(message)
+        self.id = id_
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What the orders folder says.
+
+    `orders` are those that may be applied, by id: neither with a Problem nor about one that has. `problems`
+    are all complaints, warnings too. `quarantined` are the ids of all other orders that are there.
+    `sources` has the octets of every order in `orders`, `list_files` where the octets of each names_file
+    are, by SHA-256, `lists` those that were parsed.
+    """
+
+    orders: tuple[Order, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    quarantined: frozenset[str] = frozenset()
+    sources: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    list_files: Mapping[str, Path] = field(default_factory=dict, repr=False)
+    lists: Mapping[str, NameList] = field(default_factory=dict, repr=False)
+
+    def read(self, names: NamesFile) -> NameList:
+        """The names of a names_file of one of the orders, parsed now if they weren't before.
+
+        Raises OrdersInvalid if its file changed since it was loaded.
+        """
+        known = self.lists.get(names.sha256)
+        if known is not None:
+            return known
+        path = self.list_files.get(names.sha256)
+        shown = names.file if path is None else printable(path)
+        try:
+            if path is None:
+                raise Refused("names-file-unreadable", "no order that was loaded has this list.")
+            octets = _octets(path, MAX_LIST_OCTETS, _LIST)
+            _match_digest(octets, names.sha256)
+        except Refused as refused:
+            raise OrdersInvalid([Problem(id=refused.id, path=shown, message=str(refused))]) from refused
+        listing, problems = names_file.parse(octets, shown)
+        if problems:
+            raise OrdersInvalid(problems)
+        return listing.names
+
+
+def load(
+    folder: Path,
+    facts: check.Facts,
+    *,
+    known: Collection[tuple[str, str]] = (),
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Loaded:
+    """Everything below the orders folder, checked.
+
+    `known` are the (id, digest) of applied orders. `progress` is told what is read, how much of it is done
+    and how much there is. Raises OrdersInvalid if the folder itself can't be read.
+    """
+    return _Folder(folder, facts, frozenset(known), progress or (lambda _what, _done, _all: None)).load()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Words:
+    """How refusals of one sort of file are called."""
+
+    unreadable: str
+    irregular: str
+    large: str
+    too_large: str
+
+
+_ORDER = _Words(
+    unreadable="file-unreadable",
+    irregular="file-not-regular",
+    large="file-too-large",
+    too_large=yamltext.too_large(),
+)
+_LIST = _Words(
+    unreadable="names-file-unreadable",
+    irregular="names-file-unreadable",
+    large="names-file-too-large",
+    too_large="the file is larger than 512 MiB; split the list over several directives.",
+)
+
+
+class _Folder:
+    def __init__(
+        self,
+        folder: Path,
+        facts: check.Facts,
+        known: frozenset[tuple[str, str]],
+        progress: Callable[[str, int, int], None],
+    ) -> None:
+        self._folder = folder
+        self._real = Path(os.path.realpath(folder))
+        self._facts = facts
+        self._known = known
+        self._progress = progress
+        self._problems: list[Problem] = []
+        self._seen: set[str] = set()
+        self._filed: list[Filed] = []
+        self._sources: dict[str, bytes] = {}
+        self._list_files: dict[str, Path] = {}
+        self._listings: dict[str, tuple[names_file.Listing, list[Problem]]] = {}
+
+    def load(self) -> Loaded:
+        files = self._order_files()
+        for done, path in enumerate(files):
+            self._progress("orders", done, len(files))
+            self._read_order(path)
+        self._progress("orders", len(files), len(files))
+        self._check_ids()
+        for filed in self._filed:
+            self._read_lists(filed)
+            self._verify_document(filed)
+        right = [one for one in self._filed if one.id not in self._with_problems()]
+        self._problems += relations.check(right, quarantined=self._seen - {one.id for one in right})
+        quarantined = _spread(self._with_problems(), (one.order for one in self._filed))
+        good = sorted((one.order for one in right if one.id not in quarantined), key=lambda one: one.id)
+        lists = {sha256: listing.names for sha256, (listing, _) in self._listings.items()}
+        used = {list_.sha256 for order in good for _, list_ in lists_of(order)}
+        return Loaded(
+            orders=tuple(good),
+            problems=tuple(sorted(self._problems, key=lambda one: (one.path, one.line, one.column, one.id))),
+            quarantined=quarantined,
+            sources=MappingProxyType({order.id: self._sources[order.id] for order in good}),
+            list_files=MappingProxyType({key: at for key, at in self._list_files.items() if key in used}),
+            lists=MappingProxyType({key: names for key, names in lists.items() if key in used}),
+        )
+
+    def _with_problems(self) -> frozenset[str]:
+        return frozenset(one.order for one in self._problems if one.order and one.severity == "error")
+
+    def _complain(self, path: Path, id_: str, message: str, *, order: str = "") -> None:
+        self._problems.append(Problem(id=id_, path=printable(path), message=message, order=order))
+
+    def _order_files(self) -> list[Path]:
+        try:
+            found = list(self._walk(self._folder, 0))
+        except OSError as error:
+            problem = Problem(
+                id="orders-missing",
+                path=printable(self._folder),
+                message=f"the orders folder can't be read: {error.strerror or error}; "
+                "create it, or mend 'orders' in site.yaml.",
+            )
+            raise OrdersInvalid([problem]) from error
+        return found
+
+    def _walk(self, folder: Path, depth: int) -> Iterator[Path]:
+        with os.scandir(folder) as entries:
+            inside = sorted(entries, key=lambda entry: entry.name)
+        for entry in inside:
+            path = folder / entry.name
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk_below(path, depth + 1)
+            elif entry.is_symlink() and self._is_refused_link(path):
+                continue
+            elif entry.name.endswith(".yaml"):
+                self._seen.add(self._id_of(path))
+                if len(self._seen) > MAX_FILES:
+                    self._complain(
+                        self._folder,
+                        "too-many-files",
+                        f"there are more than {MAX_FILES:,} order files; move orders that have ended out.",
+                    )
+                    return
+                yield path
+            elif entry.name.lower().endswith((".yaml", ".yml")):
+                self._complain(path, "file-suffix", "orders are files that end in .yaml; rename the file.")
+
+    def _walk_below(self, path: Path, depth: int) -> Iterator[Path]:
+        if depth > MAX_DEPTH:
+            self._complain(path, "file-unreadable", f"the folder is more than {MAX_DEPTH} levels deep.")
+            return
+        try:
+            yield from self._walk(path, depth)
+        except OSError as error:
+            self._complain(path, "file-unreadable", f"the folder can't be read: {error.strerror or error}.")
+
+    def _is_refused_link(self, path: Path) -> bool:
+        """A link out of the folder, or to a folder, where it looks like an order or may hide some."""
+        target = Path(os.path.realpath(path))
+        is_folder = target.is_dir()
+        if not is_folder and (path.suffix != ".yaml" or target.is_relative_to(self._real)):
+            return False
+        self._complain(
+            path,
+            "symlink-outside",
+            "the link leads to a folder; put the orders themselves here."
+            if is_folder
+            else "the link leads out of the orders folder; put the file itself here.",
+            order="" if is_folder else self._id_of(path),
+        )
+        if not is_folder:
+            self._seen.add(self._id_of(path))
+        return True
+
+    def _id_of(self, path: Path) -> str:
+        """What its place makes an order's id."""
+        return printable(path.relative_to(self._folder)).removesuffix(".yaml")
+
+    def _read_order(self, path: Path) -> None:
+        id_ = self._id_of(path)
+        try:
+            octets = _octets(Path(os.path.realpath(path)), yamltext.MAX_OCTETS, _ORDER)
+        except Refused as refused:
+            self._complain(path, refused.id, str(refused), order=id_)
+            return
+        filed, problems = parse.read(octets, path=printable(path), id_=id_)
+        if filed is not None:
+            problems = check.check(filed, self._facts)
+            self._filed.append(filed)
+            self._sources[id_] = octets
+        self._problems += [replace(problem, order=id_) for problem in problems]
+
+    def _check_ids(self) -> None:
+        """Two files with one id: the one that is not in its place is wrong."""
+        at = {one.id: one for one in self._filed}
+        claimed: dict[str, Filed] = {}
+        for one in self._filed:
+            if one.order.id == one.id:
+                continue
+            other = at.get(one.order.id) or claimed.get(one.order.id)
+            claimed.setdefault(one.order.id, one)
+            if other is not None:
+                message = f"'{one.order.id}' is the id of {other.path} too; give this order its own."
+                self._problems.append(check.problem(one, one.place("order"), "duplicate-order-id", message))
+
+    def _read_lists(self, filed: Filed) -> None:
+        is_known = (filed.order.id, filed.order.digest) in self._known
+        for steps, written in lists_of(filed.order):
+            mark = filed.place(*steps)
+            try:
+                path = self._inside(filed, written.file)
+                if is_known:
+                    digest = _digest(path)
+                    _same(digest, written.sha256)
+                elif written.sha256 not in self._listings:
+                    octets = _octets(path, MAX_LIST_OCTETS, _LIST)
+                    _match_digest(octets, written.sha256)
+                    self._listings[written.sha256] = names_file.parse(
+                        octets,
+                        printable(path),
+                        progress=lambda done, size, name=written.file: self._progress(name, done, size),
+                    )
+                    del octets
+            except Refused as refused:
+                self._problems.append(check.problem(filed, mark, refused.id, f"'{written.file}': {refused}"))
+                continue
+            self._list_files.setdefault(written.sha256, path)
+            if not is_known:
+                self._check_list(filed, steps, written.sha256, path)
+
+    def _check_list(self, filed: Filed, steps: tuple[str | int, ...], sha256: str, path: Path) -> None:
+        listing, problems = self._listings[sha256]
+        self._problems += [replace(problem, order=filed.id) for problem in problems]
+        if steps[0] == "remove_file":
+            return
+        found: list[Problem] = []
+        hidden = 0
+        directive = filed.order.directives[int(steps[1])]
+        for position, id_, message in check.check_list(listing.names, directive, self._facts):
+            if len(found) == yamltext.MAX_PROBLEMS:
+                hidden += 1
+                continue
+            line = listing.lines[position]
+            found.append(
+                Problem(id=id_, path=printable(path), line=line, column=1, message=message, order=filed.id)
+            )
+        if hidden:
+            found.append(replace(more(printable(path), hidden), order=filed.id))
+        self._problems += found
+
+    def _inside(self, filed: Filed, name: str) -> Path:
+        """The real path of a file named by an order. Raises Refused unless it is in the orders folder."""
+        if "\0" in name or os.path.isabs(name):
+            raise Refused(
+                "names-file-outside", "the path is not relative to the order; name a file beside it."
+            )
+        real = Path(os.path.realpath((self._folder / filed.id).parent / name))
+        if not real.is_relative_to(self._real):
+            raise Refused(
+                "names-file-outside", "the file is not inside the orders folder; put it beside the order."
+            )
+        return real
+
+    def _verify_document(self, filed: Filed) -> None:
+        document = filed.order.document
+        if document is None:
+            return
+        try:
+            _same(_digest(self._inside(filed, document.file)), document.sha256)
+        except Refused as refused:
+            self._problems.append(
+                check.problem(
+                    filed,
+                    filed.place("document", "file"),
+                    "document-unverified",
+                    f"'{document.file}': {refused}",
+                    severity="warning",
+                )
+            )
+
+
+def lists_of(order: Order) -> Iterator[tuple[tuple[str | int, ...], NamesFile]]:
+    """Every names_file of an order with the keys that lead to it in the file."""
+    key = "directives" if not order.of else "add"
+    for position, directive in enumerate(order.directives):
+        if directive.names_file is not None:
+            yield (key, position, "names_file", "file"), directive.names_file
+    if order.remove_file is not None:
+        yield ("remove_file", "file"), order.remove_file
+
+
+def printable(path: Path) -> str:
+    """The path as people read it: octets that aren't UTF-8, and control characters, escaped."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _spread(ids: Iterable[str], orders: Iterable[Order]) -> frozenset[str]:
+    """The ids, and those of all orders whose `of` leads to one of them."""
+    about: dict[str, list[str]] = {}
+    for order in orders:
+        if order.of:
+            about.setdefault(relations.order_of(order.of), []).append(order.id)
+    reached: set[str] = set()
+    todo = list(ids)
+    while todo:
+        id_ = todo.pop()
+        if id_ not in reached:
+            reached.add(id_)
+            todo += about.get(id_, ())
+    return frozenset(reached)
+
+
+def _open(path: Path, bound: int, words: _Words) -> tuple[int, int]:
+    """A descriptor of a regular file within its bound, and its size. Raises Refused."""
+    try:
+        # Without O_NONBLOCK a pipe would keep us waiting for a writer; links are resolved already.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise Refused(words.unreadable, f"it can't be read: {reason}.") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise Refused(words.irregular, "it is not a regular file; put a plain file there.")
+    if status.st_size > bound:
+        os.close(descriptor)
+        raise Refused(words.large, words.too_large)
+    return descriptor, status.st_size
+
+
+def _octets(path: Path, bound: int, words: _Words) -> bytes:
+    """The content of a regular file, never more than its bound. Raises Refused."""
+    descriptor, _ = _open(path, bound, words)
+    try:
+        with os.fdopen(descriptor, "rb") as file:
+            octets = file.read(bound + 1)
+    except OSError as error:
+        raise Refused(words.unreadable, f"it can't be read: {error.strerror or error}.") from error
+    if len(octets) > bound:
+        raise Refused(words.large, words.too_large)
+    return octets
+
+
+def _digest(path: Path) -> str:
+    """The SHA-256 (hex) of a regular file, read in pieces. Raises Refused."""
+    descriptor, size = _open(path, MAX_LIST_OCTETS, _LIST)
+    digest = hashlib.sha256()
+    try:
+        with os.fdopen(descriptor, "rb") as file:
+            while size > 0 and (piece := file.read(_CHUNK)):
+                digest.update(piece)
+                size -= len(piece)
+    except OSError as error:
+        raise Refused(_LIST.unreadable, f"it can't be read: {error.strerror or error}.") from error
+    return digest.hexdigest()
+
+
+def _match_digest(octets: bytes, sha256: str) -> None:
+    _same(hashlib.sha256(octets).hexdigest(), sha256)
+
+
+def _same(found: str, written: str) -> None:
+    if found != written:
+        raise Refused(
+            "names-file-changed",
+            f"its SHA-256 is {found}, the order says {written}; "
+            "restore the file the order was issued with, or write a new order.",
+        )

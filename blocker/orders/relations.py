@@ -1,0 +1,196 @@
+"""Whether what an order is about is there: the checks on `of`.
+
+An order is judged by the orders before it (`issued`, then id) and by what its `of` leads to, never by later
+ones: an order that was right when it came stays right. One whose `of` leads to a quarantined order is
+quarantined with it and not complained of. A *family* is a block with everything about it; nothing outside
+a family changes what holds inside. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from blocker.orders.check import problem
+from blocker.orders.model import Kind
+from blocker.orders.schedule import Book, moment
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from blocker.errors import Problem
+    from blocker.orders.model import Order
+    from blocker.orders.parse import Filed
+    from blocker.orders.schedule import Scheduled
+
+_TARGETS = {
+    Kind.SUSPEND: (Kind.BLOCK, Kind.AMEND),
+    Kind.REINSTATE: (Kind.BLOCK, Kind.AMEND),
+    Kind.AMEND: (Kind.BLOCK, Kind.AMEND),
+    Kind.LIFT: (Kind.BLOCK, Kind.AMEND, Kind.SUSPEND, Kind.LIFT),
+}
+
+
+def check(filed: Iterable[Filed], *, quarantined: Collection[str] = ()) -> list[Problem]:
+    """What is wrong with the `of` of these orders, each right by itself.
+
+    `quarantined` are the ids of orders that are there and have Problems, so that they aren't among `filed`.
+    """
+    return _Judge(filed, quarantined).problems()
+
+
+def order_of(of: str) -> str:
+    """The order id in an `of`, which is an order id or a directive's ref."""
+    return "/".join(of.split("/")[:2])
+
+
+class _Judge:
+    def __init__(self, filed: Iterable[Filed], quarantined: Collection[str]) -> None:
+        self._filed = {one.order.id: one for one in filed}
+        self._orders = {id_: one.order for id_, one in self._filed.items()}
+        self._quarantined = quarantined
+        self._accepted: dict[str, bool] = {}
+        self._families: dict[str, list[Order]] = defaultdict(list)
+        self._found: list[Problem] = []
+
+    def problems(self) -> list[Problem]:
+        for order in sorted(self._orders.values(), key=lambda one: one.rank):
+            # What an order is about may be issued later in the same day: it is judged first all the same.
+            for one in reversed(self._chain(order)):
+                if one.id not in self._accepted:
+                    self._accepted[one.id] = self._judge(one)
+        return self._found
+
+    def _chain(self, order: Order) -> list[Order]:
+        """The order, what it is about, what that is about, …; a circle is cut where it closes."""
+        chain: dict[str, Order] = {}
+        at: Order | None = order
+        while at is not None and at.id not in chain:
+            chain[at.id] = at
+            at = self._orders.get(order_of(at.of)) if at.of else None
+        return list(chain.values())
+
+    def _judge(self, order: Order) -> bool:
+        if not order.of:
+            self._families[order.id].append(order)
+            return True
+        target = self._orders.get(order_of(order.of))
+        if target is None:
+            if order_of(order.of) not in self._quarantined:
+                self._complain(order, "of-unknown", self._unknown(order))
+            return False
+        chain = self._chain(order)
+        if chain[-1].of and order.id in {order_of(one.of) for one in chain}:
+            self._complain(
+                order,
+                "of-loop",
+                f"'{order.of}' leads back to this order; an order is about one that was there before it.",
+            )
+            return False
+        if order.of != target.id and order.of not in {f"{target.id}/{one.id}" for one in target.directives}:
+            self._complain(order, "of-unknown", self._unknown(order))
+            return False
+        if order.of == target.id and target.kind not in _TARGETS[order.kind]:
+            allowed = " or ".join(_TARGETS[order.kind])
+            self._complain(
+                order,
+                "of-kind",
+                f"'{order.of}' is a {target.kind} order, but a {order.kind} is of a {allowed} order, "
+                "or a directive of one.",
+            )
+            return False
+        if not all(self._accepted.get(one.id, False) for one in chain[1:]):
+            return False
+        family = self._families[chain[-1].id]
+        ids = {one.id for one in chain[1:]}
+        accepted = self._judge_time(
+            order, _Moment(one for one in family if one.rank < order.rank or one.id in ids)
+        )
+        if accepted:
+            family.append(order)
+        return accepted
+
+    def _judge_time(self, order: Order, known: _Moment) -> bool:
+        at = moment(order)[0]
+        when = "" if order.start is None else order.start.isoformat()
+        if order.kind is not Kind.LIFT and not any(known.directives(order.of)):
+            self._complain(
+                order,
+                "of-kind",
+                f"'{order.of}' adds no directives, so a {order.kind} of it changes nothing; "
+                "name the order it amends.",
+            )
+        elif known.is_ended(order.of, at):
+            self._complain(
+                order,
+                "of-ended",
+                f"'{order.of}' had already ended at {when}; "
+                "check 'of' and 'from', or write a new block if it is to hold again.",
+            )
+        elif order.kind is Kind.REINSTATE and not known.is_suspended(order):
+            self._complain(
+                order,
+                "nothing-to-reinstate",
+                f"'{order.of}' is not suspended at {when}; check 'of' and 'from', or remove the file.",
+            )
+        else:
+            return True
+        return False
+
+    def _unknown(self, order: Order) -> str:
+        target = self._orders.get(order_of(order.of))
+        if target is None:
+            return f"there is no order '{order_of(order.of)}'; check 'of', or add that order first."
+        ids = ", ".join(one.id for one in target.directives) or "none"
+        return f"'{target.id}' has no directive '{order.of.rpartition('/')[2]}' (it has {ids}); check 'of'."
+
+    def _complain(self, order: Order, id_: str, message: str) -> None:
+        filed = self._filed[order.id]
+        self._found.append(problem(filed, filed.place("of"), id_, message))
+
+
+class _Moment:
+    """What was known of a family when an order came."""
+
+    def __init__(self, orders: Iterable[Order]) -> None:
+        self._book = Book(orders)
+
+    def directives(self, of: str) -> Iterator[Scheduled]:
+        """The directives that an act of `of` reaches."""
+        for ref, writer in self._book.writer.items():
+            if of in self._book.lineage(ref):
+                directive = next(one for one in writer.directives if f"{writer.id}/{one.id}" == ref)
+                yield self._book.directive(writer, directive)
+
+    def is_ended(self, of: str, at: int) -> bool:
+        """Whether it is over for good at the instant, so that no act can be about it."""
+        order = self._book.orders.get(of)
+        if order is None or order.kind is Kind.BLOCK:
+            return all(one.is_ended(at) for one in self.directives(of))
+        cancelled = self._book.lifted_from([order.id])
+        if cancelled is not None and cancelled <= at:
+            return True
+        if order.kind is Kind.LIFT:
+            # A lift is final once it has come; only one that is still to come can be cancelled.
+            return moment(order)[0] <= at or self.is_ended(order.of, at)
+        if order.kind is Kind.SUSPEND:
+            return not any(
+                suspend.id == order.id and (end is None or end > at)
+                for one in self.directives(order.of)
+                if not one.is_ended(at)
+                for _, end, suspend in self._book.suspensions(one.lineage)
+            )
+        changes_more = order.remove or order.remove_file or order.until or order.review_by
+        if changes_more and not self.is_ended(order.of, at):
+            return False
+        return all(one.is_ended(at) for one in self.directives(order.id))
+
+    def is_suspended(self, reinstate: Order) -> bool:
+        """Whether there is a suspension for the reinstate to end."""
+        at = moment(reinstate)
+        return any(
+            moment(suspend) < at and (end is None or end > at[0])
+            for one in self.directives(reinstate.of)
+            if not one.is_ended(at[0])
+            for _, end, suspend in self._book.suspensions(one.lineage)
+        )

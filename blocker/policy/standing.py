@@ -1,0 +1,119 @@
+"""Which form of each order stands: the file's, the last applied one, or none.
+
+Pure. An order with a Problem is quarantined: what was applied of it stays in force as it was, what never
+was applied stays out, and everything else goes on. Deleting or changing a file is not a lift: an applied
+order stands in its applied form until its whole family (the block and everything about it) is over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from blocker.errors import Problem
+from blocker.orders import relations
+from blocker.orders.schedule import schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from blocker.orders.model import Order
+    from blocker.orders.parse import Filed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """The orders that hold, by id; the ids that are quarantined; and why, beyond the files' own Problems."""
+
+    orders: Mapping[str, Order]
+    quarantined: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+
+def stand(
+    filed: Mapping[str, Filed],
+    broken: Collection[str],
+    applied: Mapping[str, str],
+    recall: Callable[[str, str], Filed],
+    *,
+    now: float,
+) -> Standing:
+    """The standing orders.
+
+    `filed` are those whose files are right by themselves, `broken` the ids of those that aren't. `applied`
+    are the live ones (id → digest); `recall(id, digest)` gives the applied form of one.
+    """
+    forms = dict(filed)
+    problems: list[Problem] = []
+    recalled = {
+        id_: recall(id_, digest)
+        for id_, digest in applied.items()
+        if id_ not in filed or filed[id_].order.digest != digest
+    }
+    over = _over({id_: recalled.get(id_) or filed[id_] for id_ in applied}, now) if recalled else frozenset()
+    for id_, form in recalled.items():
+        if id_ in filed:
+            problems.append(_changed(filed[id_]))
+        elif id_ not in broken:
+            if id_ in over:
+                continue
+            problems.append(_missing(id_))
+        forms[id_] = form
+    rejected = {problem.order for problem in problems} | set(broken)
+    out = {id_ for id_ in rejected if id_ not in applied}
+    related = relations.check(forms.values(), quarantined=out)
+    rejected |= {problem.order for problem in related}
+    out |= {problem.order for problem in related if problem.order not in applied}
+    while more := {
+        id_
+        for id_, form in forms.items()
+        if id_ not in out and id_ not in applied and relations.order_of(form.order.of) in out
+    }:
+        out |= more
+    return Standing(
+        orders={id_: form.order for id_, form in forms.items() if id_ not in out},
+        quarantined=tuple(sorted(rejected | out)),
+        problems=(*problems, *related),
+    )
+
+
+def _over(applied: Mapping[str, Filed], now: float) -> frozenset[str]:
+    """The orders whose whole family is over at `now`."""
+    orders = {id_: form.order for id_, form in applied.items()}
+    roots = {id_: _root(id_, orders) for id_ in orders}
+    alive = {
+        roots.get(one.order, one.order)
+        for one in schedule(orders.values())
+        if not one.is_cut and not one.is_ended(now)
+    }
+    return frozenset(id_ for id_, root in roots.items() if root not in alive)
+
+
+def _root(id_: str, orders: Mapping[str, Order]) -> str:
+    seen: list[str] = []
+    while id_ not in seen and id_ in orders and orders[id_].of:
+        seen.append(id_)
+        id_ = relations.order_of(orders[id_].of)
+    return id_
+
+
+def _changed(filed: Filed) -> Problem:
+    return Problem(
+        id="applied-order-changed",
+        path=filed.path,
+        order=filed.order.id,
+        line=1,
+        column=1,
+        message="this order is applied and its file was changed since; the applied form stays in force. "
+        "Restore the file, and write an amend, suspend or lift for what is to change.",
+    )
+
+
+def _missing(id_: str) -> Problem:
+    return Problem(
+        id="applied-order-missing",
+        path=f"{id_}.yaml",
+        order=id_,
+        message="this order is applied and its file is gone; the applied form stays in force, for deleting "
+        "a file is not a lift. Restore the file, or write a lift.",
+    )

@@ -1,0 +1,194 @@
+"""What the prober remembers: the latest finding for each question, baselines and first confirmations.
+
+Pure: mutable, but it knows neither clock nor files; times come with the values. Everything is bounded; what
+is pushed out while not ok is counted as hidden, never forgotten in silence. The rules:
+
+- A finding holds until the same question is judged again, or until nobody looked for a while; one
+  that is not ok holds until it is judged again or its expectation is gone.
+- The first confirmation of a block (lift) is the first ok of a subject after the latest start (end) of its
+  directive; a later start of another directive of the order begins anew.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from blocker.prober import report
+from blocker.prober.expect import Expectation, Why
+from blocker.prober.judge import Finding, Kind
+from blocker.prober.report import Confirmed, NotOk, PointView, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from blocker.names import Key
+    from blocker.prober.observe import Observation
+
+FINE = frozenset({Kind.OK, Kind.MOOT})
+_ATTRIBUTED = frozenset({"blocked-with-attribution", "attributed-wrong-form"})
+_MOST_BASELINES = 20_000
+_MOST_ORDERS = 50_000
+
+_K = TypeVar("_K")
+_Question = tuple[str, str, "Key", int, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    expectation: Expectation
+    finding: Finding
+    since: float
+
+
+class Book:
+    """Begins with the confirmations and attributions of an earlier run's Snapshot, if there is one."""
+
+    def __init__(self, before: Snapshot | None = None) -> None:
+        self._entries: OrderedDict[_Question, _Entry] = OrderedDict()
+        self._hidden = 0
+        self._points: dict[str, PointView] = {}
+        self._confirmed: dict[str, Confirmed] = dict(before.confirmed) if before else {}
+        self._attributed: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._resolved: OrderedDict[tuple[str, Key, int], None] = OrderedDict()
+        for pair in before.attributed if before else ():
+            self._attributed[pair] = None
+
+    def saw(self, observation: Observation) -> None:
+        """Count one query and what came for it; a name that resolved is a baseline for later."""
+        old = self._points.get(observation.point, PointView())
+        answered = observation.reply is not None
+        self._points[observation.point] = replace(
+            old,
+            sent=old.sent + 1,
+            lost=old.lost + (not answered),
+            mismatched=old.mismatched + observation.mismatched,
+            malformed=old.malformed + observation.malformed,
+            differing=old.differing + observation.differing,
+            answered_at=observation.received or old.answered_at,
+        )
+
+    def note(self, expectation: Expectation, finding: Finding) -> None:
+        """Keep the judgement of one expectation in place of the last one."""
+        question = (finding.point, finding.ref, finding.name, finding.qtype, finding.transport)
+        old = self._entries.pop(question, None)
+        since = old.since if old is not None and old.finding.kind is finding.kind else finding.at
+        self._entries[question] = _Entry(expectation=expectation, finding=finding, since=since)
+        if len(self._entries) > report.MOST_NOT_OK:
+            _, pushed = self._entries.popitem(last=False)
+            self._hidden += pushed.finding.kind not in FINE
+        if finding.rule in _ATTRIBUTED and finding.why is Why.SUBJECT:
+            _remember(self._attributed, (finding.point, finding.ref))
+        if finding.rule == "passes":
+            _remember(self._resolved, (finding.point, finding.name, finding.qtype))
+        if finding.kind is Kind.OK:
+            self._confirm(expectation, finding)
+
+    def _confirm(self, expectation: Expectation, finding: Finding) -> None:
+        old = self._confirmed.get(finding.order, Confirmed())
+        new = old
+        started, ended = expectation.started, expectation.ended
+        if expectation.why is Why.SUBJECT and expectation.form is not None and started is not None:
+            if old.block is None or old.block < started:
+                new = replace(old, block=finding.at)
+        elif (
+            expectation.why is Why.ENDED
+            and expectation.form is None
+            and ended is not None
+            and (old.lift is None or old.lift < ended)
+        ):
+            new = replace(old, lift=finding.at)
+        if new is not old and (finding.order in self._confirmed or len(self._confirmed) < _MOST_ORDERS):
+            self._confirmed[finding.order] = new
+
+    def was_attributed(self, point: str, ref: str) -> bool:
+        """Whether the point was seen to attribute its blocks of the directive."""
+        return (point, ref) in self._attributed
+
+    def was_resolved(self, point: str, name: Key, qtype: int) -> bool:
+        """Whether this very name was seen to resolve at the point."""
+        return (point, name, qtype) in self._resolved
+
+    def is_confirmed(self, order: str, transition: int) -> bool:
+        """Whether the order's start or end was seen to hold after the transition."""
+        one = self._confirmed.get(order, Confirmed())
+        return any(at is not None and at >= transition for at in (one.block, one.lift))
+
+    def not_ok(self) -> list[Expectation]:
+        """The expectations whose latest finding isn't fine; they are asked again each round."""
+        return [entry.expectation for entry in self._entries.values() if entry.finding.kind not in FINE]
+
+    def forget(self, gone: Iterable[Expectation]) -> None:
+        """Drop the findings of expectations that are no more."""
+        keys = {(one.point, one.ref, one.name, one.qtype) for one in gone}
+        for question in [one for one in self._entries if one[:4] in keys]:
+            del self._entries[question]
+
+    def turn(self, refs: Collection[str], before: float) -> None:
+        """Drop what was fine about these directives: a transition passed, it must be seen anew."""
+        for question, entry in list(self._entries.items()):
+            if question[1] in refs and entry.finding.kind in FINE and entry.finding.at < before:
+                del self._entries[question]
+
+    def expire(self, before: float, points: Collection[str]) -> None:
+        """Drop what was fine and not looked at since `before`, and points that are no more."""
+        for question, entry in list(self._entries.items()):
+            is_old = entry.finding.kind in FINE and entry.finding.at < before
+            if is_old or question[0] not in points:
+                del self._entries[question]
+
+    def snapshot(self, at: float, *, generation: int, round_at: float, trouble: str) -> Snapshot:
+        """All of it as one value."""
+        by_point: Mapping[str, Counter[Kind]] = defaultdict(Counter)
+        ok: Counter[str] = Counter()
+        grouped: dict[tuple[str, str, str, str, str], NotOk] = {}
+        for entry in self._entries.values():
+            finding = entry.finding
+            by_point[finding.point][finding.kind] += 1
+            if finding.kind is Kind.OK:
+                ok[finding.order] += 1
+            elif finding.kind is not Kind.MOOT:
+                group = (finding.kind, finding.rule, finding.point, finding.order, finding.transport)
+                grouped[group] = _joined(grouped.get(group), entry)
+        return Snapshot(
+            at=at,
+            generation=generation,
+            round_at=round_at,
+            points={
+                name: replace(
+                    self._points.get(name, PointView()),
+                    ok=by_point[name][Kind.OK],
+                    moot=by_point[name][Kind.MOOT],
+                )
+                for name in sorted({*self._points, *by_point})
+            },
+            not_ok=tuple(grouped.values()),
+            ok=dict(sorted(ok.items())),
+            confirmed=dict(sorted(self._confirmed.items())),
+            attributed=tuple(self._attributed),
+            hidden=self._hidden,
+            trouble=trouble,
+        )
+
+
+def _joined(old: NotOk | None, entry: _Entry) -> NotOk:
+    finding = entry.finding
+    return NotOk(
+        kind=finding.kind,
+        rule=finding.rule,
+        point=finding.point,
+        order=finding.order,
+        transport=finding.transport,
+        detail=finding.detail,
+        count=1 + (old.count if old else 0),
+        since=min(entry.since, old.since) if old else entry.since,
+        last=max(finding.at, old.last) if old else finding.at,
+    )
+
+
+def _remember(memory: OrderedDict[_K, None], key: _K) -> None:
+    memory[key] = None
+    memory.move_to_end(key)
+    if len(memory) > _MOST_BASELINES:
+        memory.popitem(last=False)

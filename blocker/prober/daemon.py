@@ -1,0 +1,308 @@
+"""The prober as a process: when something is due, look; write down what was seen.
+
+Shell; it wires values to sockets and files and holds no judgement. It never applies anything. A policy that
+can't be read, a point that is away, a stepped clock or a full disk are states it shows and outlives; a bug
+in one round ends that round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from blocker.errors import StoreError
+from blocker.orders.schedule import boundaries
+from blocker.policy.store import Reader
+from blocker.prober import expect, report, schedule
+from blocker.prober.book import Book
+from blocker.prober.observe import Transport
+from blocker.prober.reference import Reference, endpoints
+from blocker.prober.rounds import Rounds
+from blocker.site import ProberConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+    from pathlib import Path
+
+    from blocker.prober.judge import Finding
+    from blocker.site import Site
+
+_POLL = 0.05  # seconds: a new generation is picked up within 100 ms
+_SETTLE = 0.15  # seconds that points have to pick up a new generation before they are asked
+_LATE = 0.5  # a dense probe later than this is left out; the next one is near
+_WRITE_EVERY = 0.25
+_REOPEN_EVERY = 0.5
+_MOST_TASKS = 64
+_KEEP_ROUNDS = 10
+
+
+def run(site: Site, beat: Callable[[], None]) -> None:
+    """Probe the site's points until SIGTERM or SIGINT; `beat` is called at least twice a second."""
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await watch(site, beat, stop)
+
+    asyncio.run(main())
+
+
+def verify(site: Site, *, timeout: float = 1.5, limit: int = 20) -> list[Finding]:
+    """One round: every expectation over every transport, judged. Raises StoreError."""
+
+    async def main() -> list[Finding]:
+        reader = Reader(site.state)
+        book = Book(_read(site.state / report.FILE))
+        rounds = Rounds(site, reader, book, Reference(endpoints(site)), timeout=timeout)
+        now = time.time()
+        with reader.snapshot() as policy:
+            stamp = policy.stamp
+            look = _look(site, number=int(now), limit=limit)
+            asked = expect.expect(policy, site.points, now, look)
+        found = []
+        for transport in Transport:
+            found += await rounds.look(asked, transport, stamp=stamp, urgent=True)
+        return found
+
+    return asyncio.run(main())
+
+
+async def watch(site: Site, beat: Callable[[], None], stop: asyncio.Event) -> None:
+    """As `run`, in a running event loop, until `stop` is set."""
+    prober = _Prober(site)
+    try:
+        while not stop.is_set():
+            beat()
+            pause = prober.tick(time.time())
+            prober.write()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause)
+    finally:
+        await prober.close()
+
+
+def _look(
+    site: Site,
+    *,
+    number: int,
+    only: frozenset[str] | None = None,
+    limit: int = 20,
+    budget: int = 400,
+    since: float = 0.0,
+) -> expect.Look:
+    config = site.prober or ProberConfig()
+    return expect.Look(
+        canaries=config.canaries,
+        protected=site.protected,
+        only=only,
+        number=number,
+        limit=limit,
+        budget=budget,
+        since=since,
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Timetable:
+    """What the loop needs to know of the policy between two looks at it."""
+
+    stamp: int = -1
+    generation: int = 0
+    since: float = 0.0
+    transitions: Sequence[int] = field(default=())
+
+
+class _Prober:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._path = site.state / report.FILE
+        self._book = Book(_read(self._path))
+        self._reference = Reference(endpoints(site))
+        self._reader: Reader | None = None
+        self._rounds: Rounds | None = None
+        self._interval = (site.prober or ProberConfig()).interval
+        self._table = _Timetable()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._whole: asyncio.Task[None] | None = None
+        self._whole_due = 0.0
+        self._dense_after = time.time()
+        self._round_at = 0.0
+        self._trouble = "the policy was not read yet"
+        self._reopen_at = 0.0
+        self._written_at = 0.0
+
+    def tick(self, now: float) -> float:
+        """Start what is due at `now` (epoch seconds); the seconds until the next tick."""
+        if not self._refresh(now):
+            return _POLL
+        self._dense(now)
+        if now >= self._whole_due or self._whole_due > now + 2 * self._interval:  # Or the clock was stepped.
+            due = schedule.sparse(now, self._interval, self._site.node)
+            self._whole_due = due.at
+            if self._whole is None or self._whole.done() or self._whole.cancelling():
+                self._whole = self._start(self._everything(due.number))
+        following = schedule.dense(self._dense_after, self._table.transitions)
+        upcoming = min(self._whole_due, following.at if following else self._whole_due)
+        return min(_POLL, max(0.001, upcoming - time.time()))
+
+    def _refresh(self, now: float) -> bool:
+        """Look at the policy; whether there is one."""
+        try:
+            if self._reader is None:
+                if time.monotonic() < self._reopen_at:
+                    return False
+                self._reopen_at = time.monotonic() + _REOPEN_EVERY
+                self._reader = Reader(self._site.state)
+                self._rounds = Rounds(self._site, self._reader, self._book, self._reference)
+            with self._reader.snapshot() as policy:
+                if policy.stamp != self._table.stamp:
+                    self._table = _Timetable(
+                        stamp=policy.stamp,
+                        generation=policy.generation.number,
+                        since=now,
+                        transitions=boundaries(policy.directives.values(), after=float("-inf")),
+                    )
+                    # A round about the old policy has nothing left to say.
+                    if self._whole is not None:
+                        self._whole.cancel()
+                    self._whole_due = now + _SETTLE
+            self._trouble = self._reader.trouble
+        except StoreError as error:
+            self._trouble = str(error)
+            return False
+        return True
+
+    def _dense(self, now: float) -> None:
+        """Start what is due around transitions; offsets missed by a late loop or a stepped clock are left."""
+        if self._dense_after > now + 1.0:
+            self._dense_after = now
+        while (due := schedule.dense(self._dense_after, self._table.transitions)) and due.at <= now:
+            self._dense_after = due.at
+            if now - due.at <= _LATE and len(self._tasks) < _MOST_TASKS:
+                self._start(self._around(due))
+
+    def _start(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(self._guarded(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _guarded(self, work: Coroutine[object, object, None]) -> None:
+        """The one place where a bug or a store gone wrong ends a round, and the prober goes on."""
+        try:
+            await work
+        except StoreError as error:
+            self._trouble = str(error)
+        except Exception:  # noqa: BLE001  # whatever it is, the next round must come
+            print(f"prober: a round failed\n{traceback.format_exc()}", file=sys.stderr)
+
+    async def _around(self, due: schedule.Around) -> None:
+        """Look at the directives that change at the transitions due now."""
+        if self._reader is None or self._rounds is None:
+            return
+        now = time.time()
+        with self._reader.snapshot() as policy:
+            refs: set[str] = set()
+            for one in schedule.same_instant(due, self._table.transitions):
+                changed = expect.changing(policy, one.transition)
+                refs |= changed
+                if now >= one.transition:
+                    self._book.turn(changed, one.transition)
+            if len(refs) > _CROWD:
+                refs = {
+                    one.ref
+                    for one in policy.directives.values()
+                    if one.ref in refs and not self._book.is_confirmed(one.order, due.transition)
+                } or refs
+            look = _look(
+                self._site,
+                number=due.number,
+                only=frozenset(refs),
+                limit=2,
+                budget=_DENSE_BUDGET,
+                since=self._table.since,
+            )
+            asked = expect.expect(policy, self._site.points, now, look)
+            stamp = policy.stamp
+        await self._rounds.look(asked, Transport.UDP, stamp=stamp, urgent=True)
+        if due.number >= _TCP_FROM:
+            await self._rounds.look(asked, Transport.TCP, stamp=stamp, urgent=True)
+
+    async def _everything(self, number: int) -> None:
+        """Look at everything, and again at what wasn't fine."""
+        if self._reader is None or self._rounds is None:
+            return
+        now = time.time()
+        with self._reader.snapshot() as policy:
+            since, stamp = self._table.since, policy.stamp
+            again, gone = [], []
+            for old in self._book.not_ok():
+                new = expect.renew(policy, old, now, since=since)
+                if new is None:
+                    gone.append(old)
+                else:
+                    again.append(new)
+            look = _look(self._site, number=number, since=since)
+            asked = expect.expect(policy, self._site.points, now, look)
+        self._book.forget(gone)
+        again = again[:_AGAIN]
+        known = {(one.point, one.ref, one.name, one.qtype) for one in again}
+        asked = again + [one for one in asked if (one.point, one.ref, one.name, one.qtype) not in known]
+        await self._rounds.look(asked, Transport.UDP, stamp=stamp)
+        doubted = {id(one) for one in again}
+        some = [one for at, one in enumerate(asked) if at % 4 == number % 4 or id(one) in doubted]
+        await self._rounds.look(some, Transport.TCP, stamp=stamp)
+        self._round_at = time.time()
+        self._book.expire(
+            self._round_at - _KEEP_ROUNDS * self._interval, {one.name for one in self._site.points}
+        )
+
+    def write(self, *, force: bool = False) -> None:
+        """Replace the report, a few times a second at most."""
+        if not force and time.monotonic() - self._written_at < _WRITE_EVERY:
+            return
+        self._written_at = time.monotonic()
+        snapshot = self._book.snapshot(
+            time.time(), generation=self._table.generation, round_at=self._round_at, trouble=self._trouble
+        )
+        scratch = self._path.with_name(f"{report.FILE}.{os.getpid()}.new")
+        try:
+            handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+            with open(handle, "w", encoding="utf-8") as file:  # noqa: PTH123  # an open descriptor has no path
+                file.write(report.to_json(snapshot))
+            scratch.replace(self._path)
+        except OSError as error:
+            self._trouble = f"{self._path}: {error.strerror}"
+            with contextlib.suppress(OSError):
+                scratch.unlink()
+
+    async def close(self) -> None:
+        """Stop all rounds and write down what was seen."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.write(force=True)
+        if self._reader is not None:
+            self._reader.close()
+
+
+_CROWD = 16  # directives changing at once beyond which those not yet confirmed come first
+_DENSE_BUDGET = 12  # questions for one point at one offset
+_TCP_FROM = 5  # place in schedule.OFFSETS from which TCP is asked too
+_AGAIN = 200
+
+
+def _read(path: Path) -> report.Snapshot | None:
+    try:
+        return report.from_json(path.read_bytes())
+    except OSError:
+        return None

@@ -1,0 +1,304 @@
+"""What a point must answer now, and why.
+
+Pure. Every expectation is derived with `decide` itself, so there is one meaning: a control that another
+order covers is expected to be blocked. Controls come from the orders (excepted names, parents, siblings,
+`notNAME`, what lies below an exact subject) and from the site (canaries). None is random: made-up labels
+would fill caches below us and prove little. Bounded per directive and per round; long lists are sampled,
+another part each round.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cache, lru_cache
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Protocol
+from zlib import crc32
+
+from publicsuffixlist import PublicSuffixList
+
+from blocker import names
+from blocker.orders.schedule import boundaries, last_boundary
+from blocker.policy import decide
+from blocker.policy.directives import SUBJECT_ROLES, Role
+from blocker.prober.observe import AAAA, A
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from ipaddress import IPv4Address, IPv6Address
+
+    from blocker.names import Key
+    from blocker.orders.model import Form
+    from blocker.orders.schedule import Scheduled
+    from blocker.site import Point
+
+
+class Why(StrEnum):
+    """What a name is to the directive (or the site) that made us ask."""
+
+    SUBJECT = "subject"
+    EXCEPT = "except"
+    PARENT = "parent"
+    SIBLING = "sibling"
+    LOOKALIKE = "lookalike"
+    BELOW = "below"
+    ELSEWHERE = "elsewhere"
+    WITHHELD = "withheld"
+    COMING = "coming"
+    ENDED = "ended"
+    CANARY = "canary"
+
+
+class Source(decide.Policy, Protocol):
+    """A policy whose directives' names can be sampled."""
+
+    def sample(self, number: int, limit: int, seed: int) -> Sequence[tuple[Key, Role]]:
+        """At most `limit` names of a directive with their roles; another seed may give others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What one point must answer to one question.
+
+    `form` None: it must pass. `ref` and `order` are those of the directive that made us ask, empty for
+    canaries; `because` are the directives that block the name. It holds for observations within
+    `[since, until)`, epoch seconds, the stretch between two transitions of the policy. `started` is the
+    latest start of the directive's force at or before now, `ended` the latest end.
+    """
+
+    point: str
+    region: str
+    name: Key
+    qtype: int
+    why: Why
+    ref: str = ""
+    order: str = ""
+    form: Form | None = None
+    addresses: tuple[IPv4Address | IPv6Address, ...] = ()
+    because: tuple[str, ...] = ()
+    since: float = 0.0
+    until: float | None = None
+    started: int | None = None
+    ended: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """Where a round looks.
+
+    `number` is the round's: it rotates samples and directives. `limit` bounds the names of one directive,
+    `budget` the questions for one point, `only`, if given, keeps to these refs (and no canaries). `since`
+    is the instant before which the policy was another one: nothing observed before it is judged by this.
+    Names under `protected` and canaries are not derived as controls: the site speaks for them.
+    """
+
+    canaries: tuple[Key, ...] = ()
+    protected: tuple[Key, ...] = ()
+    only: frozenset[str] | None = None
+    number: int = 0
+    limit: int = 20
+    budget: int = 400
+    since: float = 0.0
+
+
+def expect(policy: Source, points: Iterable[Point], t: float, look: Look) -> list[Expectation]:
+    """What each point must answer at `t`, where the round looks."""
+    start, until = stretch(policy, t)
+    found: list[Expectation] = []
+    chosen = _rotated(policy, look)[: look.budget]
+    for point in points:
+        asks = _Asks(policy, point, t, look=look, within=(max(start, look.since), until))
+        queues = [asks.of(one) for one in chosen]
+        if look.only is None:
+            queues.insert(0, asks.canaries())
+        taken: dict[tuple[Key, int, str], Expectation] = {}
+        # One from each in turn: a long list doesn't push a short one out of the budget.
+        for rank in zip_longest(*queues):
+            for one in rank:
+                if one is not None and len(taken) < look.budget:
+                    taken.setdefault((one.name, one.qtype, one.ref), one)
+        found += taken.values()
+    return found
+
+
+def renew(policy: Source, old: Expectation, t: float, *, since: float = 0.0) -> Expectation | None:
+    """The same question expected anew at `t`; None if the directive that made us ask is no more."""
+    start, until = stretch(policy, t)
+    verdict = decide.decide(policy, old.name, old.region, t)
+    why, started, ended = old.why, old.started, old.ended
+    if old.ref:
+        found = next((item for item in policy.directives.items() if item[1].ref == old.ref), None)
+        if found is None:
+            return None
+        started, ended = _edges(found[1], t)
+        if old.why in _BY_TIME:
+            standing = _standing(policy, found[1], old.region, t)
+            if standing is None:
+                return None
+            why = standing
+    return replace(
+        old,
+        why=why,
+        form=verdict.form_for(old.qtype),
+        addresses=verdict.action.addresses if verdict.action else (),
+        because=verdict.because,
+        since=max(start, since),
+        until=until,
+        started=started,
+        ended=ended,
+    )
+
+
+def stretch(policy: decide.Policy, t: float) -> tuple[float, float | None]:
+    """The latest transition of the policy at or before `t`, 0 if none, and the first after it."""
+    directives = policy.directives.values()
+    return max(0.0, last_boundary(directives, t)), next(iter(boundaries(directives, after=t)), None)
+
+
+def changing(policy: decide.Policy, transition: int) -> frozenset[str]:
+    """The refs of the directives and cuts that start or end at the transition; of a cut, what it cuts too."""
+    found: set[str] = set()
+    for one in policy.directives.values():
+        if any(transition in window for window in one.windows):
+            found.update((one.ref, *one.cuts))
+    return frozenset(found)
+
+
+_BY_TIME = frozenset({Why.SUBJECT, Why.COMING, Why.ENDED, Why.WITHHELD, Why.ELSEWHERE})
+
+
+def _standing(policy: decide.Policy, one: Scheduled, region: str, t: float) -> Why | None:
+    """What its subjects are now; None if it never holds, or concerns another region and does not hold now."""
+    in_force = one.in_force(t)
+    if not one.applies_to(region):
+        return Why.ELSEWHERE if in_force else None
+    if in_force:
+        is_withheld = not policy.withheld.keys().isdisjoint((one.ref, one.order, *one.lineage))
+        return Why.WITHHELD if is_withheld else Why.SUBJECT
+    if not one.windows:
+        return None
+    return Why.ENDED if one.windows[0][0] <= t else Why.COMING
+
+
+def _edges(one: Scheduled, t: float) -> tuple[int | None, int | None]:
+    return (
+        max((start for start, _ in one.windows if start <= t), default=None),
+        max((end for _, end in one.windows if end is not None and end <= t), default=None),
+    )
+
+
+def _rotated(policy: Source, look: Look) -> list[int]:
+    """The directives in an order that the round decides, so that each comes first some time."""
+    chosen = [at for at, one in policy.directives.items() if look.only is None or one.ref in look.only]
+    return sorted(chosen, key=lambda at: crc32(f"{look.number}:{at}".encode()))
+
+
+class _Asks:
+    """Derives the expectations of one point."""
+
+    def __init__(
+        self, policy: Source, point: Point, t: float, *, look: Look, within: tuple[float, float | None]
+    ) -> None:
+        self._policy, self._point, self._t, self._look = policy, point, t, look
+        self._since, self._until = within
+        self._canaries, self._protected = frozenset(look.canaries), frozenset(look.protected)
+
+    def canaries(self) -> Iterator[Expectation]:
+        for key in sorted(self._canaries):
+            yield self._ask(key, A, Why.CANARY, None)
+
+    def of(self, number: int) -> Iterator[Expectation]:
+        """The questions about one directive or cut, the most telling first."""
+        one = self._policy.directives[number]
+        if one.is_cut:
+            why: Why | None = Why.EXCEPT if one.in_force(self._t) else None
+        else:
+            why = _standing(self._policy, one, self._point.region, self._t)
+        if why is None:
+            return
+        # Names of directives not in force here are controls themselves: a few are enough.
+        limit = self._look.limit if why in (Why.SUBJECT, Why.EXCEPT) else min(self._look.limit, 5)
+        sample = self._policy.sample(number, limit, self._look.number)
+        subjects = [(key, role) for key, role in sample if role in SUBJECT_ROLES]
+        yield from self._subjects(subjects, why, one)
+        if why not in (Why.SUBJECT, Why.EXCEPT):
+            return
+        for key, role in sample:
+            target = {Role.EXCEPT: key, Role.EXCEPT_BELOW: under(key, b"www")}.get(role)
+            if target is not None:
+                yield self._ask(target, A, Why.EXCEPT, one)
+        for key, role in subjects[:3]:
+            for kind, control in controls(key, role):
+                if not self._is_the_sites(control):
+                    yield self._ask(control, A, kind, one)
+
+    def _subjects(
+        self, subjects: Iterable[tuple[Key, Role]], why: Why, one: Scheduled
+    ) -> Iterator[Expectation]:
+        for key, role in subjects:
+            target = under(key, b"www") if role is Role.BELOW else key
+            if target is not None:
+                yield self._ask(target, A, why, one)
+                if why is Why.SUBJECT:
+                    yield self._ask(target, AAAA, why, one)
+
+    def _is_the_sites(self, key: Key) -> bool:
+        above = set(names.ancestry(key))
+        return key in self._canaries or not above.isdisjoint(self._protected)
+
+    def _ask(self, name: Key, qtype: int, why: Why, one: Scheduled | None) -> Expectation:
+        verdict = decide.decide(self._policy, name, self._point.region, self._t)
+        started, ended = _edges(one, self._t) if one else (None, None)
+        return Expectation(
+            point=self._point.name,
+            region=self._point.region,
+            name=name,
+            qtype=qtype,
+            why=why,
+            ref=one.ref if one else "",
+            order=one.order if one else "",
+            form=verdict.form_for(qtype),
+            addresses=verdict.action.addresses if verdict.action else (),
+            because=verdict.because,
+            since=self._since,
+            until=self._until,
+            started=started,
+            ended=ended,
+        )
+
+
+def controls(subject: Key, role: Role) -> Iterator[tuple[Why, Key]]:
+    """The names around a subject that it does not cover, or says how far it reaches."""
+    above = names.parent(subject)
+    if above and not _is_public_suffix(above):
+        yield Why.PARENT, above
+        sibling = next(one for label in (b"www", b"mail") if (one := under(above, label)) != subject)
+        if sibling is not None:
+            yield Why.SIBLING, sibling
+    label = names.labels_of(subject)[-1]
+    lookalike = under(above, b"not" + label)
+    if lookalike is not None:
+        yield Why.LOOKALIKE, lookalike
+    below = under(subject, b"www")
+    if role is not Role.BELOW and below is not None:
+        yield Why.BELOW, below
+    if role is Role.BELOW:
+        yield Why.PARENT, subject
+
+
+def under(key: Key, label: bytes) -> Key | None:
+    """The name one label below; None if the label or the name would be too long (RFC 1035 §2.3.4)."""
+    if len(label) > 63 or len(key) + 1 + len(label) + 1 > 255:
+        return None
+    return names.Key(key + bytes([len(label)]) + label)
+
+
+@cache
+def _suffixes() -> PublicSuffixList:
+    return PublicSuffixList(only_icann=True)
+
+
+@lru_cache(maxsize=10_000)
+def _is_public_suffix(key: Key) -> bool:
+    return bool(_suffixes().is_public(names.to_text(key)))

@@ -1,0 +1,339 @@
+"""What observations mean: expectation, samples and evidence in, one Finding out.
+
+Pure, and the only place that interprets. The rules of honest probing (design: probe, finding):
+
+- NXDOMAIN of a name that never existed proves nothing. A block counts when the answer attributes itself
+  (EDE 16), or when the reference, or this point before, says that the name exists.
+- SERVFAIL, REFUSED and silence count as a block only if `refused` was ordered and the controls pass.
+- What can't be told is `insufficient`; it is never shown as fine.
+- Nothing bad is said on one sample; lost datagrams alone contradict nothing.
+- An observation under way while the policy changed is not judged: its grace is its own time of travel.
+
+Details say what was seen and hold no domain names, for findings of sealed orders travel too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from blocker.orders.model import Form
+from blocker.prober.expect import Why
+from blocker.prober.observe import (
+    AAAA,
+    NOERROR,
+    NXDOMAIN,
+    REFUSED,
+    A,
+    Observation,
+    Outcome,
+    Reply,
+    Transport,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from blocker.names import Key
+    from blocker.prober.expect import Expectation
+
+
+class Kind(StrEnum):
+    """The judgements."""
+
+    OK = "ok"
+    UNDERBLOCK = "underblock"
+    OVERBLOCK = "overblock"
+    EARLY = "early"
+    LINGERING = "lingering"
+    WRONG_FORM = "wrong-form"
+    MOOT = "moot"
+    UNREACHABLE = "unreachable"
+    INSUFFICIENT = "insufficient"
+
+
+BAD = frozenset(
+    {Kind.UNDERBLOCK, Kind.OVERBLOCK, Kind.EARLY, Kind.LINGERING, Kind.WRONG_FORM, Kind.UNREACHABLE}
+)
+
+RULES: dict[str, str] = {
+    "blocked-with-attribution": "The answer has the ordered form and says itself that it was required.",
+    "blocked-against-reference": "The answer has the ordered form, and the reference says the name exists.",
+    "blocked-against-baseline": "The answer has the ordered form, and the name resolved here before.",
+    "refused-as-ordered": "The point refuses this name and answers its controls.",
+    "redirected-as-ordered": "The answer carries exactly the ordered addresses.",
+    "passes": "The name resolves, as it must.",
+    "denied-like-reference": "The name has no such records here nor at the reference.",
+    "attribution-gone": "The point said that it blocks this directive's names, and no longer does.",
+    "alias-of-blocked": "The name passes, and its alias leads to a name that is blocked.",
+    "resolves-though-blocked": "A name that must be blocked resolves.",
+    "attributed-wrong-form": "The block is attributed, but its form is not the ordered one.",
+    "unattributed-wrong-form": "An existing name is denied in another form than the ordered one.",
+    "failing-instead-of-refused": "The name must be refused, and it fails or is met with silence.",
+    "blocked-though-free": "A name that no order in force blocks is answered as blocked.",
+    "forged-though-free": "A name that no order in force blocks is answered with a redirect's address.",
+    "denied-though-free": "A name that exists at the reference and that no order blocks is denied.",
+    "refused-though-free": "A name that no order blocks is refused, while the controls pass.",
+    "nothing-there": "The name does not exist at the reference, so its absence proves nothing.",
+    "point-silent": "The point answers neither the probe nor its controls.",
+    "point-refuses-us": "The point refuses the probe and its controls alike.",
+    "target-silent": "The point is silent about this name but answers its controls.",
+    "controls-failed": "The controls around the probe did not pass.",
+    "no-reference": "The answer is not attributed, and no reference says whether the name exists.",
+    "failure-proves-nothing": "A failure is no block unless refusal was ordered.",
+    "truncated": "The answer was cut off before its answer section.",
+    "answers-differ": "Two contradicting answers came to one query.",
+    "samples-disagree": "Two samples in a row were judged differently.",
+    "second-sample-pending": "One sample looks bad; nothing bad is said before the second.",
+}
+
+
+class Controls(StrEnum):
+    """How the controls before and after the probe fared; NONE if there were none."""
+
+    PASS = "pass"  # noqa: S105  # a judgement, not a password
+    FAIL = "fail"
+    REFUSED = "refused"
+    SILENT = "silent"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What is known beside the samples.
+
+    `reference` is an unfiltered resolver's reply to the same question. `was_attributed`: this point was seen
+    to attribute its blocks of this directive. `was_resolved`: this very name resolved here earlier.
+    `forged` holds the RDATA of every redirect address of the policy. `blocked_aliases` are names that some
+    order in force blocks, for the targets of aliases.
+    """
+
+    controls: Controls = Controls.NONE
+    reference: Reply | None = None
+    was_attributed: bool = False
+    was_resolved: bool = False
+    forged: frozenset[bytes] = frozenset()
+    blocked_aliases: frozenset[Key] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One judgement. `at` is when the judged answer came (epoch seconds); `detail` holds no names."""
+
+    kind: Kind
+    rule: str
+    point: str
+    order: str
+    ref: str
+    why: Why
+    name: Key
+    qtype: int
+    transport: Transport
+    at: float
+    detail: str
+
+
+def controls_of(observations: Sequence[Observation]) -> Controls:
+    """How controls fared together: all must have been answered, none with a refusal or a block."""
+    if not observations:
+        return Controls.NONE
+    replies = [one.reply for one in observations]
+    if all(reply is None for reply in replies):
+        return Controls.SILENT
+    if all(reply is not None and reply.rcode == REFUSED for reply in replies):
+        return Controls.REFUSED
+    if all(
+        reply is not None and reply.rcode in (NOERROR, NXDOMAIN) and not reply.is_attributed
+        for reply in replies
+    ):
+        return Controls.PASS
+    return Controls.FAIL
+
+
+def judge(expectation: Expectation, samples: Sequence[Observation], evidence: Evidence) -> Finding | None:
+    """The judgement on one or two samples in the order they were taken.
+
+    None if the policy changed while all of them were under way.
+    """
+    judged = [one for one in samples if one.reply is not None and _is_within(expectation, one)]
+    lost = [one for one in samples if one.reply is None]
+    if not judged and not lost:
+        return None
+    marks = [(one, *_mark(expectation, one, evidence)) for one in judged]
+    if not marks:
+        marks = [(one, *_mark_silence(expectation, evidence)) for one in lost]
+    kinds = {kind for _, kind, _ in marks}
+    sample, kind, rule = marks[-1]
+    if kinds & BAD:
+        if len(marks) < 2:
+            return _finding(expectation, sample, Kind.INSUFFICIENT, "second-sample-pending", rule)
+        if len(kinds) > 1:
+            return _finding(expectation, sample, Kind.INSUFFICIENT, "samples-disagree", rule)
+    else:
+        rank = [Kind.OK, Kind.MOOT, Kind.INSUFFICIENT]
+        sample, kind, rule = min(marks, key=lambda mark: rank.index(mark[1]))
+    return _finding(expectation, sample, kind, rule)
+
+
+def _is_within(expectation: Expectation, one: Observation) -> bool:
+    """Whether no transition fell into the time between sending and receiving."""
+    received = one.sent if one.received is None else one.received
+    # A stepped clock may put the answer before the question.
+    return min(one.sent, received) >= expectation.since and (
+        expectation.until is None or max(one.sent, received) < expectation.until
+    )
+
+
+def _mark(expectation: Expectation, sample: Observation, evidence: Evidence) -> tuple[Kind, str]:
+    reply = sample.reply
+    if reply is None:
+        return _mark_silence(expectation, evidence)
+    if sample.differing:
+        return Kind.INSUFFICIENT, "answers-differ"
+    if reply.is_truncated and not reply.is_attributed and not reply.answers:
+        return Kind.INSUFFICIENT, "truncated"
+    if reply.rcode == REFUSED and not reply.is_attributed and evidence.controls is Controls.REFUSED:
+        return Kind.UNREACHABLE, "point-refuses-us"
+    if expectation.form is None:
+        return _must_pass(expectation, reply, evidence)
+    return _must_block(expectation, expectation.form, reply, evidence)
+
+
+def _mark_silence(expectation: Expectation, evidence: Evidence) -> tuple[Kind, str]:
+    if evidence.controls is Controls.PASS:
+        if expectation.form is Form.REFUSED:
+            return Kind.WRONG_FORM, "failing-instead-of-refused"
+        return Kind.INSUFFICIENT, "target-silent"
+    if evidence.controls in (Controls.SILENT, Controls.NONE):
+        return Kind.UNREACHABLE, "point-silent"
+    return Kind.INSUFFICIENT, "controls-failed"
+
+
+def _must_block(expectation: Expectation, form: Form, reply: Reply, evidence: Evidence) -> tuple[Kind, str]:
+    has_form = _has_form(expectation, form, reply)
+    if reply.is_attributed:
+        return (
+            (Kind.OK, "blocked-with-attribution") if has_form else (Kind.WRONG_FORM, "attributed-wrong-form")
+        )
+    if reply.data_of(expectation.qtype):
+        if form is Form.REDIRECT and has_form:
+            return Kind.OK, "redirected-as-ordered"
+        return Kind.UNDERBLOCK, "resolves-though-blocked"
+    if reply.rcode in (NOERROR, NXDOMAIN):
+        return _denied(expectation, reply, evidence)
+    if form is not Form.REFUSED:
+        return Kind.INSUFFICIENT, "failure-proves-nothing"
+    if evidence.controls is not Controls.PASS:
+        return Kind.INSUFFICIENT, "controls-failed"
+    return (Kind.OK, "refused-as-ordered") if has_form else (Kind.WRONG_FORM, "failing-instead-of-refused")
+
+
+def _denied(expectation: Expectation, reply: Reply, evidence: Evidence) -> tuple[Kind, str]:
+    """NXDOMAIN or NODATA, without attribution, for a name that must be blocked."""
+    exists = _exists(expectation.qtype, evidence.reference)
+    if exists is False:
+        return Kind.MOOT, "nothing-there"
+    if exists is None and not evidence.was_resolved:
+        return Kind.INSUFFICIENT, "no-reference"
+    if evidence.controls in (Controls.FAIL, Controls.SILENT):
+        return Kind.INSUFFICIENT, "controls-failed"
+    if expectation.form is None or not _has_form(expectation, expectation.form, reply):
+        return Kind.WRONG_FORM, "unattributed-wrong-form"
+    return Kind.OK, "blocked-against-reference" if exists else "blocked-against-baseline"
+
+
+def _must_pass(expectation: Expectation, reply: Reply, evidence: Evidence) -> tuple[Kind, str]:
+    bad = {Why.COMING: Kind.EARLY, Why.ENDED: Kind.LINGERING}.get(expectation.why, Kind.OVERBLOCK)
+    reference = evidence.reference
+    if reply.is_attributed:
+        if not evidence.blocked_aliases.isdisjoint(reply.targets):
+            return Kind.OK, "alias-of-blocked"
+        return bad, "blocked-though-free"
+    data = reply.data_of(expectation.qtype)
+    if data:
+        real = reference.data_of(expectation.qtype) if reference else frozenset()
+        if not data.isdisjoint(evidence.forged) and data.isdisjoint(real):
+            return bad, "forged-though-free"
+        return Kind.OK, "passes"
+    if reply.rcode == REFUSED:
+        if evidence.controls is not Controls.PASS:
+            return Kind.INSUFFICIENT, "controls-failed"
+        if reference is not None and reference.rcode == REFUSED:
+            return Kind.INSUFFICIENT, "failure-proves-nothing"
+        return bad, "refused-though-free"
+    if reply.rcode not in (NOERROR, NXDOMAIN):
+        return Kind.INSUFFICIENT, "failure-proves-nothing"
+    return _free_but_denied(expectation, bad, reply, evidence)
+
+
+def _free_but_denied(
+    expectation: Expectation, bad: Kind, reply: Reply, evidence: Evidence
+) -> tuple[Kind, str]:
+    """NXDOMAIN or NODATA, without attribution, for a name that must pass."""
+    if expectation.why is Why.ENDED and evidence.was_attributed:
+        return Kind.OK, "attribution-gone"
+    exists = _exists(expectation.qtype, evidence.reference)
+    if exists is None:
+        return Kind.INSUFFICIENT, "no-reference"
+    if exists:
+        if evidence.controls in (Controls.FAIL, Controls.SILENT):
+            return Kind.INSUFFICIENT, "controls-failed"
+        return bad, "denied-though-free"
+    if evidence.reference is not None and evidence.reference.rcode == reply.rcode == NOERROR:
+        return Kind.OK, "denied-like-reference"
+    return Kind.MOOT, "nothing-there"
+
+
+def _exists(qtype: int, reference: Reply | None) -> bool | None:
+    """Whether the reference has such records; None if it can't tell, or is filtered itself."""
+    if reference is None or reference.is_attributed or reference.rcode not in (NOERROR, NXDOMAIN):
+        return None
+    return bool(reference.data_of(qtype))
+
+
+def _has_form(expectation: Expectation, form: Form, reply: Reply) -> bool:
+    """Whether the answer looks as ordered, whatever else it says."""
+    data = reply.data_of(expectation.qtype)
+    if form is Form.REDIRECT:
+        return reply.rcode == NOERROR and data == addresses_of(expectation)
+    if form is Form.NODATA:
+        return reply.rcode == NOERROR and not data
+    return not data and reply.rcode == {Form.NXDOMAIN: NXDOMAIN, Form.REFUSED: REFUSED}[form]
+
+
+def addresses_of(expectation: Expectation) -> frozenset[bytes]:
+    """The RDATA a redirect must answer to this type: its addresses of the family, else none."""
+    version = {A: 4, AAAA: 6}.get(expectation.qtype)
+    return frozenset(one.packed for one in expectation.addresses if one.version == version)
+
+
+def _finding(
+    expectation: Expectation, sample: Observation, kind: Kind, rule: str, suspicion: str = ""
+) -> Finding:
+    wanted = f"{expectation.form} wanted" if expectation.form else "must pass"
+    seen = _seen(sample)
+    hint = f" ({suspicion})" if suspicion else ""
+    return Finding(
+        kind=kind,
+        rule=rule,
+        point=expectation.point,
+        order=expectation.order,
+        ref=expectation.ref,
+        why=expectation.why,
+        name=expectation.name,
+        qtype=expectation.qtype,
+        transport=sample.transport,
+        at=sample.sent if sample.received is None else sample.received,
+        detail=f"{expectation.why}: {wanted}, {seen}{hint}",
+    )
+
+
+def _seen(sample: Observation) -> str:
+    reply = sample.reply
+    if reply is None:
+        return {Outcome.SILENT: "no answer in time"}.get(sample.outcome, "the point can't be reached")
+    rcode = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
+    said = rcode.get(reply.rcode, f"rcode {reply.rcode}")
+    codes = "".join(f", EDE {one.code}" for one in reply.extended)
+    return f"answered {said} with {len(reply.data_of(sample.qtype))} records{codes}"

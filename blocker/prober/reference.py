@@ -1,0 +1,93 @@
+"""What unfiltered resolvers say: whether a name exists at all.
+
+Shell. Asked one after the other until one answers; replies are kept for a while, for the same names are
+asked about at every transition. A reference that blocks (EDE 16) is no reference. None of the points may
+be one: it would vouch for itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blocker.prober.observe import NOERROR, NXDOMAIN, Reply, Transport
+from blocker.prober.transports import probe
+from blocker.site import Endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from blocker.names import Key
+    from blocker.site import Site
+
+_KEPT = 4096
+_KEEP = 60.0  # seconds
+_KEEP_FAILURE = 5.0
+
+
+class Reference:
+    """The reference resolvers of a site with a small memory."""
+
+    def __init__(self, endpoints: Sequence[Endpoint], *, timeout: float = 1.5) -> None:
+        self._endpoints = tuple(endpoints)
+        self._timeout = timeout
+        self._memory: OrderedDict[tuple[Key, int], tuple[float, Reply | None]] = OrderedDict()
+
+    async def ask(self, name: Key, qtype: int) -> Reply | None:
+        """The reply of the first reference that knows; None if none does."""
+        now = time.monotonic()
+        kept = self._memory.get((name, qtype))
+        if kept is not None and now < kept[0]:
+            return kept[1]
+        reply = await self._fresh(name, qtype)
+        keep = _KEEP if reply is not None else _KEEP_FAILURE
+        self._memory[name, qtype] = (now + keep, reply)
+        self._memory.move_to_end((name, qtype))
+        if len(self._memory) > _KEPT:
+            self._memory.popitem(last=False)
+        return reply
+
+    async def _fresh(self, name: Key, qtype: int) -> Reply | None:
+        refused: Reply | None = None
+        for endpoint in self._endpoints:
+            for transport in Transport:
+                seen = await probe("reference", endpoint, transport, (name, qtype), timeout=self._timeout)
+                if seen.reply is None or (seen.reply.is_truncated and transport is Transport.UDP):
+                    continue
+                if seen.reply.rcode in (NOERROR, NXDOMAIN) and not seen.reply.is_attributed:
+                    return seen.reply
+                refused = seen.reply
+                break
+        return refused
+
+
+def endpoints(site: Site) -> tuple[Endpoint, ...]:
+    """The site's reference resolvers: its own choice, else the upstreams, else the host's."""
+    chosen: Sequence[Endpoint] = site.prober.reference if site.prober else ()
+    if not chosen and site.resolver:
+        chosen = site.resolver.upstreams
+    if not chosen:
+        chosen = _of_the_host()
+    ours = {point.address for point in site.points} | set(site.resolver.listen if site.resolver else ())
+    return tuple(one for one in chosen if one not in ours)
+
+
+def _of_the_host(path: Path = Path("/etc/resolv.conf")) -> list[Endpoint]:
+    """The name servers of resolv.conf(5), three at most as the C library takes them; none if unreadable."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(65536).decode("utf-8", "replace")
+    except OSError:
+        return []
+    found = []
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) >= 2 and words[0] == "nameserver":
+            try:
+                found.append(Endpoint(str(ip_address(words[1].partition("%")[0])), 53))
+            except ValueError:
+                continue
+    return found[:3]

@@ -1,0 +1,103 @@
+"""What the prober has seen, as one value: the Snapshot that the metrics and people read.
+
+Pure. It holds counts, order ids and refs, never a domain name. It travels as JSON; a file that isn't one of
+ours reads as None, for a broken report must not stop its readers.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FORMAT = 1
+FILE = "prober.json"
+MOST_NOT_OK = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotOk:
+    """The open findings of one kind and rule for an order at a point; `since` and `last` in epoch seconds."""
+
+    kind: str
+    rule: str
+    point: str
+    order: str
+    transport: str
+    detail: str
+    count: int
+    since: float
+    last: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointView:
+    """One point: queries sent and lost, and what else arrived, since the prober started.
+
+    `answered_at` is when it last answered (epoch seconds, 0 never); `ok` counts expectations now met.
+    """
+
+    sent: int = 0
+    lost: int = 0
+    mismatched: int = 0
+    malformed: int = 0
+    differing: int = 0
+    ok: int = 0
+    moot: int = 0
+    answered_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    """When an order's latest start and latest end were first seen to hold (epoch seconds)."""
+
+    block: float | None = None
+    lift: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The prober's state. `round_at` is when the last round of everything ended (epoch seconds, 0 never).
+
+    `ok` counts the met expectations by order. `attributed` holds (point, ref) pairs whose block was seen
+    with attribution: without that, a name that exists nowhere can't be seen to be lifted. `hidden` counts
+    findings beyond what is kept. `trouble` says why the policy can't be read, if so.
+    """
+
+    at: float
+    generation: int = 0
+    round_at: float = 0.0
+    points: Mapping[str, PointView] = field(default_factory=dict)
+    not_ok: tuple[NotOk, ...] = ()
+    ok: Mapping[str, int] = field(default_factory=dict)
+    confirmed: Mapping[str, Confirmed] = field(default_factory=dict)
+    attributed: tuple[tuple[str, str], ...] = ()
+    hidden: int = 0
+    trouble: str = ""
+
+
+def to_json(snapshot: Snapshot) -> str:
+    """The snapshot as JSON text, of one shape for one value."""
+    return json.dumps({"format": FORMAT, **asdict(snapshot)}, sort_keys=True)
+
+
+def from_json(text: str | bytes) -> Snapshot | None:
+    """The snapshot, or None if the text isn't one of this format."""
+    try:
+        record: dict[str, Any] = json.loads(text)
+        if record.pop("format") != FORMAT:
+            return None
+        return Snapshot(
+            **{
+                **record,
+                "points": {name: PointView(**one) for name, one in record["points"].items()},
+                "not_ok": tuple(NotOk(**one) for one in record["not_ok"]),
+                "confirmed": {order: Confirmed(**one) for order, one in record["confirmed"].items()},
+                "attributed": tuple((point, ref) for point, ref in record["attributed"]),
+            }
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from blocker import yamltext
+from blocker.bounded import Refused, Words, printable
+from blocker.bounded import digest as digest_of
+from blocker.bounded import octets as octets_of
 from blocker.errors import OrdersInvalid, Problem
 from blocker.fields import more
 from blocker.orders import check, names_file, parse, relations
@@ -32,15 +35,6 @@ if TYPE_CHECKING:
 MAX_FILES = 100_000
 MAX_DEPTH = 8
 MAX_LIST_OCTETS = 512 << 20
-_CHUNK = 1 << 20
-
-
-class Refused(Exception):
-    """A file that isn't read: the id of the check and its sentence."""
-
-    def __init__(self, id_: str, message: str) -> None:
-        super().__init__(message)
-        self.id = id_
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +42,17 @@ class Loaded:
     """What the orders folder says.
 
     `orders` are those that may be applied, by id: neither with a Problem nor about one that has. `problems`
-    are all complaints, warnings too. `quarantined` are the ids of all other orders that are there.
-    `sources` has the octets of every order in `orders`, `list_files` where the octets of each names_file
+    are all complaints, warnings too. `quarantined` are the ids of all other orders that are there. `filed`
+    are the orders whose files are right by themselves, whatever they are about, by id; `broken` the ids of
+    all others. `sources` has the octets of every order in `filed`, `list_files` where the octets of each names_file
     are, by SHA-256, `lists` those that were parsed.
     """
 
     orders: tuple[Order, ...] = ()
     problems: tuple[Problem, ...] = ()
     quarantined: frozenset[str] = frozenset()
+    filed: Mapping[str, Filed] = field(default_factory=dict, repr=False)
+    broken: frozenset[str] = frozenset()
     sources: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     list_files: Mapping[str, Path] = field(default_factory=dict, repr=False)
     lists: Mapping[str, NameList] = field(default_factory=dict, repr=False)
@@ -63,17 +60,15 @@ class Loaded:
     def read(self, names: NamesFile) -> NameList:
         """The names of a names_file of one of the orders, parsed now if they weren't before.
 
-        Raises OrdersInvalid if its file changed since it was loaded.
+        Raises OrdersInvalid if its file changed since, KeyError if no order in `orders` has it.
         """
         known = self.lists.get(names.sha256)
         if known is not None:
             return known
-        path = self.list_files.get(names.sha256)
-        shown = names.file if path is None else printable(path)
+        path = self.list_files[names.sha256]
+        shown = printable(path)
         try:
-            if path is None:
-                raise Refused("names-file-unreadable", "no order that was loaded has this list.")
-            octets = _octets(path, MAX_LIST_OCTETS, _LIST)
+            octets = octets_of(path, MAX_LIST_OCTETS, _LIST)
             _match_digest(octets, names.sha256)
         except Refused as refused:
             raise OrdersInvalid([Problem(id=refused.id, path=shown, message=str(refused))]) from refused
@@ -98,23 +93,13 @@ def load(
     return _Folder(folder, facts, frozenset(known), progress or (lambda _what, _done, _all: None)).load()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Words:
-    """How refusals of one sort of file are called."""
-
-    unreadable: str
-    irregular: str
-    large: str
-    too_large: str
-
-
-_ORDER = _Words(
+_ORDER = Words(
     unreadable="file-unreadable",
     irregular="file-not-regular",
     large="file-too-large",
     too_large=yamltext.too_large(),
 )
-_LIST = _Words(
+_LIST = Words(
     unreadable="names-file-unreadable",
     irregular="names-file-unreadable",
     large="names-file-too-large",
@@ -153,16 +138,19 @@ class _Folder:
             self._read_lists(filed)
             self._verify_document(filed)
         right = [one for one in self._filed if one.id not in self._with_problems()]
-        self._problems += relations.check(right, quarantined=self._seen - {one.id for one in right})
+        broken = frozenset(self._seen - {one.id for one in right})
+        self._problems += relations.check(right, quarantined=broken)
         quarantined = _spread(self._with_problems(), (one.order for one in self._filed))
         good = sorted((one.order for one in right if one.id not in quarantined), key=lambda one: one.id)
         lists = {sha256: listing.names for sha256, (listing, _) in self._listings.items()}
-        used = {list_.sha256 for order in good for _, list_ in lists_of(order)}
+        used = {list_.sha256 for one in right for _, list_ in lists_of(one.order)}
         return Loaded(
             orders=tuple(good),
             problems=tuple(sorted(self._problems, key=lambda one: (one.path, one.line, one.column, one.id))),
             quarantined=quarantined,
-            sources=MappingProxyType({order.id: self._sources[order.id] for order in good}),
+            filed=MappingProxyType({one.id: one for one in right}),
+            broken=broken,
+            sources=MappingProxyType({one.id: self._sources[one.id] for one in right}),
             list_files=MappingProxyType({key: at for key, at in self._list_files.items() if key in used}),
             lists=MappingProxyType({key: names for key, names in lists.items() if key in used}),
         )
@@ -244,7 +232,7 @@ class _Folder:
     def _read_order(self, path: Path) -> None:
         id_ = self._id_of(path)
         try:
-            octets = _octets(Path(os.path.realpath(path)), yamltext.MAX_OCTETS, _ORDER)
+            octets = octets_of(Path(os.path.realpath(path)), yamltext.MAX_OCTETS, _ORDER)
         except Refused as refused:
             self._complain(path, refused.id, str(refused), order=id_)
             return
@@ -275,15 +263,14 @@ class _Folder:
             try:
                 path = self._inside(filed, written.file)
                 if is_known:
-                    digest = _digest(path)
-                    _same(digest, written.sha256)
+                    _same(digest_of(path, MAX_LIST_OCTETS, _LIST), written.sha256)
                 elif written.sha256 not in self._listings:
-                    octets = _octets(path, MAX_LIST_OCTETS, _LIST)
+                    octets = octets_of(path, MAX_LIST_OCTETS, _LIST)
                     _match_digest(octets, written.sha256)
                     self._listings[written.sha256] = names_file.parse(
                         octets,
                         printable(path),
-                        progress=lambda done, size, name=written.file: self._progress(name, done, size),
+                        progress=partial(self._progress, written.file),
                     )
                     del octets
             except Refused as refused:
@@ -315,7 +302,7 @@ class _Folder:
 
     def _inside(self, filed: Filed, name: str) -> Path:
         """The real path of a file named by an order. Raises Refused unless it is in the orders folder."""
-        if "\0" in name or os.path.isabs(name):
+        if "\0" in name or Path(name).is_absolute():
             raise Refused(
                 "names-file-outside", "the path is not relative to the order; name a file beside it."
             )
@@ -331,7 +318,7 @@ class _Folder:
         if document is None:
             return
         try:
-            _same(_digest(self._inside(filed, document.file)), document.sha256)
+            _same(digest_of(self._inside(filed, document.file), MAX_LIST_OCTETS, _LIST), document.sha256)
         except Refused as refused:
             self._problems.append(
                 check.problem(
@@ -354,12 +341,6 @@ def lists_of(order: Order) -> Iterator[tuple[tuple[str | int, ...], NamesFile]]:
         yield ("remove_file", "file"), order.remove_file
 
 
-def printable(path: Path) -> str:
-    """The path as people read it: octets that aren't UTF-8, and control characters, escaped."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
 def _spread(ids: Iterable[str], orders: Iterable[Order]) -> frozenset[str]:
     """The ids, and those of all orders whose `of` leads to one of them."""
     about: dict[str, list[str]] = {}
@@ -374,51 +355,6 @@ def _spread(ids: Iterable[str], orders: Iterable[Order]) -> frozenset[str]:
             reached.add(id_)
             todo += about.get(id_, ())
     return frozenset(reached)
-
-
-def _open(path: Path, bound: int, words: _Words) -> tuple[int, int]:
-    """A descriptor of a regular file within its bound, and its size. Raises Refused."""
-    try:
-        # Without O_NONBLOCK a pipe would keep us waiting for a writer; links are resolved already.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise Refused(words.unreadable, f"it can't be read: {reason}.") from error
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(descriptor)
-        raise Refused(words.irregular, "it is not a regular file; put a plain file there.")
-    if status.st_size > bound:
-        os.close(descriptor)
-        raise Refused(words.large, words.too_large)
-    return descriptor, status.st_size
-
-
-def _octets(path: Path, bound: int, words: _Words) -> bytes:
-    """The content of a regular file, never more than its bound. Raises Refused."""
-    descriptor, _ = _open(path, bound, words)
-    try:
-        with os.fdopen(descriptor, "rb") as file:
-            octets = file.read(bound + 1)
-    except OSError as error:
-        raise Refused(words.unreadable, f"it can't be read: {error.strerror or error}.") from error
-    if len(octets) > bound:
-        raise Refused(words.large, words.too_large)
-    return octets
-
-
-def _digest(path: Path) -> str:
-    """The SHA-256 (hex) of a regular file, read in pieces. Raises Refused."""
-    descriptor, size = _open(path, MAX_LIST_OCTETS, _LIST)
-    digest = hashlib.sha256()
-    try:
-        with os.fdopen(descriptor, "rb") as file:
-            while size > 0 and (piece := file.read(_CHUNK)):
-                digest.update(piece)
-                size -= len(piece)
-    except OSError as error:
-        raise Refused(_LIST.unreadable, f"it can't be read: {error.strerror or error}.") from error
-    return digest.hexdigest()
 
 
 def _match_digest(octets: bytes, sha256: str) -> None:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from blocker.orders.parse import Filed
     from blocker.orders.schedule import Scheduled
 
+IDS = frozenset({"of-unknown", "of-kind", "of-loop", "of-ended", "nothing-to-reinstate"})
+"""The Problems that depend on which other orders there are."""
+
 _TARGETS = {
     Kind.SUSPEND: (Kind.BLOCK, Kind.AMEND),
     Kind.REINSTATE: (Kind.BLOCK, Kind.AMEND),

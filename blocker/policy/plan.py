@@ -33,6 +33,7 @@ class Live:
 
     digest: str = ""
     number: int = 0
+    quarantined: tuple[str, ...] = ()
     orders: Mapping[str, str]
     directives: Mapping[str, Scheduled]
     counts: Mapping[str, int]

@@ -1,0 +1,212 @@
+"""From the orders folder to the live policy: prepare a plan, then apply it.
+
+The shell around standing, plan, guard and the store's writer. Preparing changes nothing. Applying archives
+the new orders first and then commits one transaction, so whatever happens in between, the old generation
+or the new one is whole, and the archive has what the store speaks of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from blocker.errors import StalePlan, StoreError
+from blocker.orders import check, files, parse, relations
+from blocker.orders.schedule import schedule
+from blocker.policy import archive, plan, writer
+from blocker.policy.records import Generation
+from blocker.policy.standing import Standing, stand
+from blocker.policy.store import FILE, Reader
+from blocker.yamltext import normal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from blocker.errors import Problem
+    from blocker.orders.files import Loaded
+    from blocker.orders.model import Order
+    from blocker.orders.parse import Filed
+    from blocker.orders.schedule import Scheduled
+    from blocker.policy.plan import Live, Plan
+    from blocker.site import Site
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A plan with all that applying it needs; `problems` are what the input is complained of."""
+
+    site: Site
+    live: Live
+    plan: Plan
+    orders: Mapping[str, Order]
+    scheduled: tuple[Scheduled, ...]
+    problems: tuple[Problem, ...]
+    quarantined: tuple[str, ...]
+    loaded: Loaded
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to apply."""
+        return self.plan.is_empty and self.live.number > 0 and self.live.quarantined == self.quarantined
+
+
+def facts(site: Site) -> check.Facts:
+    """What this site's orders are checked against."""
+    return check.Facts(regions=frozenset(site.enforcement.regions), protected=frozenset(site.protected))
+
+
+def live_policy(state: Path) -> Live:
+    """What is applied now; plan.NOTHING if there is no store yet. Raises StoreError."""
+    if not (state / FILE).exists():
+        return plan.NOTHING
+    reader = Reader(state)
+    try:
+        with reader.snapshot() as policy:
+            counts = policy.counts()
+            return plan.Live(
+                digest=policy.generation.digest,
+                number=policy.generation.number,
+                quarantined=policy.generation.quarantined,
+                orders=policy.orders,
+                directives={one.ref: one for one in policy.directives.values()},
+                counts={policy.directives[number].ref: count for number, count in counts.items()},
+                enforcement=policy.enforcement,
+            )
+    finally:
+        reader.close()
+
+
+def recall(state: Path, order: str, digest: str) -> Filed:
+    """The applied form of an order, from the archive. Raises StoreError."""
+    shown = str(state / "archive" / digest)
+    filed, problems = parse.read(archive.fetch(state, digest), path=shown, id_=order)
+    if filed is None:
+        reasons = "; ".join(str(problem) for problem in problems)
+        raise StoreError(f"{shown}: the applied order {order} can't be read by this version: {reasons}")
+    return filed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """The orders folder beside what is applied."""
+
+    live: Live
+    loaded: Loaded
+    standing: Standing
+    problems: tuple[Problem, ...]
+
+
+def examine(
+    site: Site,
+    *,
+    now: float,
+    whole: bool = False,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Examined:
+    """Read the orders and find which form of each stands. Raises OrdersInvalid, StoreError.
+
+    The names of lists applied before are read again only if `whole`.
+    """
+    live = live_policy(site.state)
+    known = () if whole else live.orders.items()
+    loaded = files.load(site.orders, facts(site), known=known, progress=progress)
+    standing = stand(
+        loaded.filed,
+        loaded.broken,
+        live.orders,
+        lambda order, digest: recall(site.state, order, digest),
+        now=now,
+    )
+    # What orders are about is judged among the standing forms, not the files alone.
+    own = (problem for problem in loaded.problems if problem.id not in relations.IDS)
+    return Examined(live=live, loaded=loaded, standing=standing, problems=(*own, *standing.problems))
+
+
+def prepare(site: Site, *, now: float, progress: Callable[[str, int, int], None] | None = None) -> Prepared:
+    """Read the orders and plan what applying them would change. Raises OrdersInvalid, StoreError."""
+    found = examine(site, now=now, progress=progress)
+    live, loaded, standing = found.live, found.loaded, found.standing
+    scheduled = tuple(schedule(standing.orders.values()))
+    return Prepared(
+        site=site,
+        live=live,
+        plan=plan.make_plan(
+            live,
+            standing.orders,
+            scheduled,
+            {one.ref: _count(one, loaded, live) for one in scheduled},
+            site.enforcement,
+            now=now,
+        ),
+        orders=standing.orders,
+        scheduled=scheduled,
+        problems=found.problems,
+        quarantined=standing.quarantined,
+        loaded=loaded,
+    )
+
+
+def apply(
+    prepared: Prepared,
+    *,
+    by: str,
+    now: float,
+    accept: str = "",
+    reason: str = "",
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Generation:
+    """Make the plan the live policy; the new generation.
+
+    `accept` is the digest of a plan that a person reviewed: it lets that one plan past the guard. Raises
+    TooMuchChange, StalePlan, StoreError, and OrdersInvalid if a names_file changed under us.
+    """
+    site = prepared.site
+    if accept and accept != prepared.plan.digest:
+        raise StalePlan(
+            f"the plan is {prepared.plan.digest} now, {accept[:16]}… was accepted: the orders or the live "
+            "policy changed since; read it again with `blocker plan`"
+        )
+    if not accept:
+        plan.guard(prepared.plan, site.limits)
+    generation = Generation(
+        number=prepared.live.number + 1,
+        digest=prepared.plan.next,
+        applied_at=now,
+        by=by,
+        reason=reason,
+        quarantined=prepared.quarantined,
+    )
+    _archive(prepared)
+    writer.commit(
+        site.state,
+        writer.Target(
+            generation=generation,
+            orders={order.id: order.digest for order in prepared.orders.values()},
+            directives=prepared.scheduled,
+            enforcement=site.enforcement,
+            read=prepared.loaded.read,
+        ),
+        base=prepared.live.digest,
+        progress=progress,
+    )
+    return generation
+
+
+def _count(one: Scheduled, loaded: Loaded, live: Live) -> int:
+    written = one.names
+    if written.file is None:
+        return len(written.subjects)
+    if one.ref in live.counts:
+        return live.counts[one.ref]
+    return len(written.subjects) + len(loaded.read(written.file))
+
+
+def _archive(prepared: Prepared) -> None:
+    state, loaded = prepared.site.state, prepared.loaded
+    for order in prepared.orders.values():
+        if prepared.live.orders.get(order.id) == order.digest or order.id not in loaded.sources:
+            continue
+        archive.keep(state, order.digest, normal(loaded.sources[order.id]))
+        for _, listed in files.lists_of(order):
+            archive.keep(state, listed.sha256, loaded.list_files[listed.sha256].read_bytes())

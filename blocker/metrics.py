@@ -1,0 +1,340 @@
+"""The Prometheus view of values: one immutable View in, metric families out.
+
+Pure. Metrics are computed at each scrape from what is so now; nothing is counted here, so vanished labels
+vanish. Conventions: base units, `_total`, `_info`, `_timestamp_seconds` for instants (ages are the alerts'
+business), every label bounded, no domain names. A public order is labelled with its id, a sealed one with
+an HMAC under a secret of the site. At most 5,000 series of any family with orders; the rest are counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+    from prometheus_client.core import Metric
+
+    from blocker.orders.schedule import Scheduled
+    from blocker.prober.report import PointView
+    from blocker.resolver.counters import WorkerCounts
+
+MOST_SERIES = 5_000
+NO_ORDER = "none"
+"""The order label of what concerns no order: the site's canaries."""
+
+
+class OrderState(StrEnum):
+    """What an order is, by its directives."""
+
+    PENDING = "pending"
+    IN_FORCE = "in_force"
+    SUSPENDED = "suspended"
+    ENDED = "ended"
+    WITHHELD = "withheld"
+    QUARANTINED = "quarantined"
+
+
+METRICS: dict[str, str] = {
+    "blocker_orders": "Applied orders with directives, by state; quarantined ones by that alone.",
+    "blocker_directives_in_force": "Directives in force, not counting withheld ones.",
+    "blocker_next_transition_timestamp_seconds": "Next start or end of a directive that is not sealed.",
+    "blocker_generation": "Number of the live generation; 0 if there is none.",
+    "blocker_generation_applied_timestamp_seconds": "When the live generation was applied.",
+    "blocker_policy": "Digest of the live policy, equal on every node with the same orders.",
+    "blocker_policy_last_load_timestamp_seconds": "When the policy store was last read without fault.",
+    "blocker_policy_last_load_success": "Whether the last reading of the policy store went without fault.",
+    "blocker_withheld": "Directives and orders that the operator does not enforce.",
+    "blocker_quarantined_orders": "Orders that the last apply left out or kept in their last form.",
+    "blocker_worker_generation": "Number of the generation that the worker decides by.",
+    "blocker_worker_starts_total": "Times the worker was started.",
+    "blocker_worker_cache_entries": "Answers in the worker's cache.",
+    "blocker_worker_cache_bytes": "Octets in the worker's cache.",
+    "blocker_queries_total": "Queries received.",
+    "blocker_blocked_total": "Queries answered with a block.",
+    "blocker_forwarded_total": "Queries answered with what an upstream said.",
+    "blocker_cache_hits_total": "Queries answered from the cache.",
+    "blocker_refused_total": "Queries refused: client not allowed, zone transfer, class other than IN.",
+    "blocker_malformed_total": "Queries answered FORMERR, NOTIMP or BADVERS.",
+    "blocker_dropped_total": "Messages not answered.",
+    "blocker_failed_total": "Queries answered SERVFAIL because no upstream gave a usable answer.",
+    "blocker_errors_total": "Queries answered SERVFAIL because of a bug or an unreadable store.",
+    "blocker_store_errors_total": "Failed readings of the policy store by workers.",
+    "blocker_upstream_queries_total": "Queries sent to upstreams.",
+    "blocker_upstream_timeouts_total": "Queries that an upstream did not answer in time.",
+    "blocker_upstream_mismatched_total": "Messages from upstreams that answer no query of ours.",
+    "blocker_upstream_failures_total": "Queries that an upstream failed or refused.",
+    "blocker_tcp_connections_total": "TCP connections accepted.",
+    "blocker_tcp_rejected_total": "TCP connections closed at once because of a limit.",
+    "blocker_findings": "Expectations that are not met or can't be told, by kind, order and point.",
+    "blocker_findings_ok_by_order": "Expectations that are met, by the order they come from.",
+    "blocker_findings_ok_by_point": "Expectations that are met, by point.",
+    "blocker_findings_moot_by_point": "Expectations about names that don't exist at the reference, by point.",
+    "blocker_block_confirmed_timestamp_seconds": "First probe that saw the order's latest start in effect.",
+    "blocker_lift_confirmed_timestamp_seconds": "First probe that saw the order's latest end in effect.",
+    "blocker_hidden_series": "Series left out because there would be more than 5,000, by metric.",
+    "blocker_prober_up": "Whether the prober's report can be read.",
+    "blocker_prober_report_timestamp_seconds": "When the prober last wrote its report.",
+    "blocker_prober_round_timestamp_seconds": "When the last round over all expectations ended.",
+    "blocker_prober_generation": "Number of the generation that the prober expects.",
+    "blocker_prober_evicted_findings_total": "Findings not ok that were pushed out of the prober's memory.",
+    "blocker_probes_total": "Queries sent to the point.",
+    "blocker_probes_lost_total": "Queries to the point that were never answered.",
+    "blocker_probes_mismatched_total": "Messages from the point that answer no query of ours.",
+    "blocker_probes_malformed_total": "Messages from the point that are not DNS.",
+    "blocker_probes_differing_total": "Later answers of the point that contradict the first.",
+    "blocker_point_answered_timestamp_seconds": "When the point last answered a probe.",
+}
+"""Every metric and its help, in the order of exposition; info metrics without their `_info`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingCount:
+    """How many expectations have this kind of finding for the order's label at the point."""
+
+    kind: str
+    order: str
+    point: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProberView:
+    """What the prober reported; orders are labels already. Times are epoch seconds, 0 never."""
+
+    at: float = 0.0
+    round_at: float = 0.0
+    generation: int = 0
+    evicted: int = 0
+    points: Mapping[str, PointView] = field(default_factory=dict)
+    findings: tuple[FindingCount, ...] = ()
+    ok: Mapping[str, int] = field(default_factory=dict)
+    block_confirmed: Mapping[str, float] = field(default_factory=dict)
+    lift_confirmed: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """All that is shown. `prober` None: there is no report; `workers` empty: no resolver counts."""
+
+    orders: Mapping[OrderState, int] = field(default_factory=dict)
+    directives_in_force: int = 0
+    next_transition: int | None = None
+    generation: int = 0
+    applied_at: float = 0.0
+    digest: str = ""
+    loaded_at: float = 0.0
+    is_loaded: bool = False
+    withheld: int = 0
+    quarantined: int = 0
+    workers: tuple[WorkerCounts, ...] = ()
+    prober: ProberView | None = None
+
+
+def order_label(order: str, *, is_sealed: bool, secret: bytes) -> str:
+    """The label of an order: its id, for a sealed one the first 16 hex digits of an HMAC-SHA256."""
+    if not order:
+        return NO_ORDER
+    if is_sealed:
+        return hmac.new(secret, order.encode(), hashlib.sha256).hexdigest()[:16]
+    return order
+
+
+def order_states(
+    directives: Iterable[Scheduled], *, withheld: Collection[str], quarantined: Collection[str], t: float
+) -> dict[OrderState, int]:
+    """How many orders are in each state at `t` (epoch seconds); every state is there.
+
+    Quarantined wins, then withheld (all its directives are), then the liveliest directive: in force,
+    suspended, pending, ended.
+    """
+    by_order: dict[str, list[Scheduled]] = {}
+    for one in directives:
+        by_order.setdefault(one.order, []).append(one)
+    found = dict.fromkeys(OrderState, 0)
+    for order in {*by_order, *quarantined}:
+        if order in quarantined:
+            state = OrderState.QUARANTINED
+        elif all(is_withheld(one, withheld) for one in by_order[order]):
+            state = OrderState.WITHHELD
+        else:
+            states = {_state(one, t) for one in by_order[order] if not is_withheld(one, withheld)}
+            state = next(one for one in _LIVELIEST if one in states)
+        found[state] += 1
+    return found
+
+
+_LIVELIEST = (OrderState.IN_FORCE, OrderState.SUSPENDED, OrderState.PENDING, OrderState.ENDED)
+
+
+def _state(one: Scheduled, t: float) -> OrderState:
+    if one.in_force(t):
+        return OrderState.IN_FORCE
+    if not one.windows or one.is_ended(t):
+        return OrderState.ENDED
+    return OrderState.SUSPENDED if one.windows[0][0] <= t else OrderState.PENDING
+
+
+def is_withheld(one: Scheduled, withheld: Collection[str]) -> bool:
+    """Whether the operator withholds the directive, its order, or what it amends."""
+    return any(name in withheld for name in (one.ref, one.order, *one.lineage))
+
+
+_WORKER_GAUGES = {
+    "blocker_worker_generation": "generation",
+    "blocker_worker_cache_entries": "cache_entries",
+    "blocker_worker_cache_bytes": "cache_octets",
+}
+_WORKER_COUNTERS = {
+    "blocker_worker_starts_total": "starts",
+    "blocker_queries_total": "queries",
+    "blocker_blocked_total": "blocked",
+    "blocker_forwarded_total": "forwarded",
+    "blocker_cache_hits_total": "cache_hits",
+    "blocker_refused_total": "refused",
+    "blocker_malformed_total": "malformed",
+    "blocker_dropped_total": "dropped",
+    "blocker_failed_total": "failed",
+    "blocker_errors_total": "errors",
+    "blocker_store_errors_total": "store_errors",
+    "blocker_upstream_queries_total": "upstream_queries",
+    "blocker_upstream_timeouts_total": "upstream_timeouts",
+    "blocker_upstream_mismatched_total": "upstream_mismatched",
+    "blocker_upstream_failures_total": "upstream_failures",
+    "blocker_tcp_connections_total": "tcp_connections",
+    "blocker_tcp_rejected_total": "tcp_rejected",
+}
+_POINT_COUNTERS = {
+    "blocker_probes_total": "sent",
+    "blocker_probes_lost_total": "lost",
+    "blocker_probes_mismatched_total": "mismatched",
+    "blocker_probes_malformed_total": "malformed",
+    "blocker_probes_differing_total": "differing",
+}
+
+
+def families(view: View) -> list[Metric]:
+    """The metric families of the view, in the order of METRICS; a family without samples is left out."""
+    found = {family.name: family for family in (*_of_policy(view), *_of_workers(view), *_of_prober(view))}
+    hidden = GaugeMetricFamily("blocker_hidden_series", METRICS["blocker_hidden_series"], labels=["metric"])
+    for name in sorted(_WITH_ORDERS):
+        family = found.get(name)
+        if family is not None:
+            hidden.add_metric([name], max(0, len(family.samples) - MOST_SERIES))
+            del family.samples[MOST_SERIES:]
+    if hidden.samples:
+        found[hidden.name] = hidden
+    ordered = (found.get(name.removesuffix("_total")) for name in METRICS)
+    return [family for family in ordered if family is not None and family.samples]
+
+
+_WITH_ORDERS = frozenset(
+    {
+        "blocker_findings",
+        "blocker_findings_ok_by_order",
+        "blocker_block_confirmed_timestamp_seconds",
+        "blocker_lift_confirmed_timestamp_seconds",
+    }
+)
+
+
+def _gauge(name: str, value: float | None) -> GaugeMetricFamily:
+    """A gauge without labels; without samples for None."""
+    family = GaugeMetricFamily(name, METRICS[name])
+    if value is not None:
+        family.add_metric([], value)
+    return family
+
+
+def _by(name: str, labels: list[str], values: Iterable[tuple[list[str], float]]) -> Metric:
+    """A gauge, or for `…_total` a counter, with labels."""
+    family: GaugeMetricFamily | CounterMetricFamily
+    if name.endswith("_total"):
+        family = CounterMetricFamily(name, METRICS[name], labels=labels)
+    else:
+        family = GaugeMetricFamily(name, METRICS[name], labels=labels)
+    for label_values, value in values:
+        family.add_metric(label_values, value)
+    return family
+
+
+def _of_policy(view: View) -> Iterator[Metric]:
+    yield _by("blocker_orders", ["state"], (([state], view.orders.get(state, 0)) for state in OrderState))
+    yield _gauge("blocker_directives_in_force", view.directives_in_force)
+    yield _gauge("blocker_next_transition_timestamp_seconds", view.next_transition)
+    yield _gauge("blocker_generation", view.generation)
+    yield _gauge("blocker_generation_applied_timestamp_seconds", view.applied_at or None)
+    info = InfoMetricFamily("blocker_policy", METRICS["blocker_policy"])
+    if view.digest:
+        info.add_metric([], {"digest": view.digest})
+    yield info
+    yield _gauge("blocker_policy_last_load_timestamp_seconds", view.loaded_at or None)
+    yield _gauge("blocker_policy_last_load_success", int(view.is_loaded))
+    yield _gauge("blocker_withheld", view.withheld)
+    yield _gauge("blocker_quarantined_orders", view.quarantined)
+
+
+def _of_workers(view: View) -> Iterator[Metric]:
+    for name, attribute in (_WORKER_GAUGES | _WORKER_COUNTERS).items():
+        yield _by(name, ["worker"], (([str(one.worker)], getattr(one, attribute)) for one in view.workers))
+
+
+def _of_prober(view: View) -> Iterator[Metric]:
+    prober = view.prober
+    yield _gauge("blocker_prober_up", int(prober is not None))
+    if prober is None:
+        return
+    yield _gauge("blocker_prober_report_timestamp_seconds", prober.at)
+    yield _gauge("blocker_prober_round_timestamp_seconds", prober.round_at or None)
+    yield _gauge("blocker_prober_generation", prober.generation)
+    yield _by("blocker_prober_evicted_findings_total", [], [([], prober.evicted)])
+    yield _by(
+        "blocker_findings",
+        ["kind", "order", "point"],
+        (([one.kind, one.order, one.point], one.count) for one in prober.findings),
+    )
+    by_order = {
+        "blocker_findings_ok_by_order": prober.ok,
+        "blocker_block_confirmed_timestamp_seconds": prober.block_confirmed,
+        "blocker_lift_confirmed_timestamp_seconds": prober.lift_confirmed,
+    }
+    for name, values in by_order.items():
+        yield _by(name, ["order"], (([order], value) for order, value in values.items()))
+    points = prober.points.items()
+    yield _by("blocker_findings_ok_by_point", ["point"], (([name], one.ok) for name, one in points))
+    yield _by("blocker_findings_moot_by_point", ["point"], (([name], one.moot) for name, one in points))
+    for name, attribute in _POINT_COUNTERS.items():
+        yield _by(name, ["point"], (([point], getattr(one, attribute)) for point, one in points))
+    yield _by(
+        "blocker_point_answered_timestamp_seconds",
+        ["point"],
+        (([name], one.answered_at) for name, one in points if one.answered_at),
+    )
+
+
+class Collector:
+    """Asks for a fresh View at each scrape; at registration it only describes itself."""
+
+    def __init__(self, view: Callable[[], View]) -> None:
+        self._view = view
+
+    def describe(self) -> list[Metric]:
+        return [_by(name, [], ()) for name in METRICS]
+
+    def collect(self) -> list[Metric]:
+        return families(self._view())
+
+
+def registry(view: Callable[[], View]) -> CollectorRegistry:
+    """A registry of its own with the one collector; `_created` series, which Prometheus ignores, are off."""
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # the library forgot the annotation
+    found = CollectorRegistry(auto_describe=False)
+    found.register(Collector(view))
+    return found

@@ -1,0 +1,199 @@
+"""What is so now, gathered from the store, the workers' counters and the prober's report.
+
+Shell: it reads three files and the clock, and gives one immutable View. A piece that is missing or broken
+shows as absent; nothing here may keep the rest from being seen.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import lmdb
+
+from blocker import metrics
+from blocker.errors import StoreError
+from blocker.orders.schedule import boundaries
+from blocker.policy.store import Reader
+from blocker.prober import report
+from blocker.resolver import counters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from blocker.orders.schedule import Scheduled
+    from blocker.policy.store import Snapshot
+    from blocker.resolver.counters import WorkerCounts
+
+SECRET = "secret"  # noqa: S105  # the name of the file, not what is in it
+_MOST_OCTETS = 64 << 20
+_REOPEN_EVERY = 0.5
+
+
+class Scene:
+    """The state folder of a site as the web process sees it; open it after fork."""
+
+    def __init__(self, state: Path) -> None:
+        self._state = state
+        self._reader: Reader | None = None
+        self._reopen_at = 0.0
+        self._loaded_at = 0.0
+        self._secret: bytes | None = None
+        self.trouble = "the policy was not read yet"
+
+    def view(self) -> metrics.View:
+        """All that can be seen now."""
+        now = time.time()
+        workers = _workers(self._state)
+        secret = self._key()
+        snapshot = _report(self._state)
+        try:
+            reader = self._open()
+            with reader.snapshot() as policy:
+                self.trouble = reader.trouble
+                if not self.trouble:
+                    self._loaded_at = now
+                return self._of(policy, now, workers, snapshot, secret)
+        except (StoreError, lmdb.Error) as error:
+            self.trouble = str(error)
+        return metrics.View(
+            loaded_at=self._loaded_at,
+            workers=workers,
+            # Without the policy nobody knows which orders are sealed: all labels are opaque.
+            prober=None if snapshot is None else prober_view(snapshot, (), now, secret),
+        )
+
+    def is_live(self) -> bool:
+        """Whether the policy can be read and something was applied; else `trouble` says why not."""
+        try:
+            reader = self._open()
+            with reader.snapshot() as policy:
+                self.trouble = reader.trouble
+                return policy.generation.number > 0 and not self.trouble
+        except (StoreError, lmdb.Error) as error:
+            self.trouble = str(error)
+            return False
+
+    def _of(
+        self,
+        policy: Snapshot,
+        now: float,
+        workers: tuple[WorkerCounts, ...],
+        snapshot: report.Snapshot | None,
+        secret: bytes,
+    ) -> metrics.View:
+        every = list(policy.directives.values())
+        withheld = policy.withheld.keys()
+        # The instant of a sealed start is itself a secret.
+        shown = [one for one in every if not one.is_sealed(now)]
+        return metrics.View(
+            orders=metrics.order_states(
+                every, withheld=withheld, quarantined=policy.generation.quarantined, t=now
+            ),
+            directives_in_force=sum(
+                one.in_force(now) and not one.is_cut and not metrics.is_withheld(one, withheld)
+                for one in every
+            ),
+            next_transition=next(iter(boundaries(shown, after=now)), None),
+            generation=policy.generation.number,
+            applied_at=policy.generation.applied_at,
+            digest=policy.generation.digest,
+            loaded_at=self._loaded_at,
+            is_loaded=not self.trouble,
+            withheld=len(withheld),
+            quarantined=len(policy.generation.quarantined),
+            workers=workers,
+            prober=None if snapshot is None else prober_view(snapshot, every, now, secret),
+        )
+
+    def _open(self) -> Reader:
+        if self._reader is None:
+            if time.monotonic() < self._reopen_at:
+                raise StoreError(self.trouble)
+            self._reopen_at = time.monotonic() + _REOPEN_EVERY
+            self._reader = Reader(self._state)
+        return self._reader
+
+    def _key(self) -> bytes:
+        if self._secret is None:
+            self._secret = secret_of(self._state)
+        return self._secret
+
+
+def secret_of(state: Path) -> bytes:
+    """The site's secret for opaque labels: 32 octets in `state/secret`, made at first use, for us alone.
+
+    Where it can't be kept a passing one serves: labels then change with every start, and leak nothing.
+    """
+    path = state / SECRET
+    fresh = secrets.token_bytes(32)
+    scratch = path.with_name(f"{SECRET}.{os.getpid()}.new")
+    try:
+        if not path.exists():
+            handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with open(handle, "wb") as file:  # noqa: PTH123  # an open descriptor has no path
+                file.write(fresh)
+            try:
+                path.hardlink_to(scratch)  # Fails if another process was first: then its secret holds.
+            except FileExistsError:
+                pass
+            finally:
+                scratch.unlink()
+        kept = path.read_bytes()
+    except OSError:
+        return fresh
+    return kept if len(kept) >= 16 else fresh
+
+
+def prober_view(
+    snapshot: report.Snapshot, directives: Iterable[Scheduled], now: float, secret: bytes
+) -> metrics.ProberView:
+    """The report with order ids turned into labels. Orders the policy doesn't show as public are opaque."""
+    public: dict[str, bool] = {}
+    for one in directives:
+        public[one.order] = public.get(one.order, True) and not one.is_sealed(now)
+
+    def label(order: str) -> str:
+        return metrics.order_label(order, is_sealed=not public.get(order, False), secret=secret)
+
+    def labelled(values: Mapping[str, float | None]) -> dict[str, float]:
+        return {label(order): value for order, value in values.items() if value is not None}
+
+    found: Counter[tuple[str, str, str]] = Counter()
+    for finding in snapshot.not_ok:
+        found[finding.kind, label(finding.order), finding.point] += finding.count
+    return metrics.ProberView(
+        at=snapshot.at,
+        round_at=snapshot.round_at,
+        generation=snapshot.generation,
+        evicted=snapshot.hidden,
+        points=snapshot.points,
+        findings=tuple(
+            metrics.FindingCount(kind=kind, order=order, point=point, count=count)
+            for (kind, order, point), count in sorted(found.items())
+        ),
+        ok={label(order): count for order, count in snapshot.ok.items()},
+        block_confirmed=labelled({order: one.block for order, one in snapshot.confirmed.items()}),
+        lift_confirmed=labelled({order: one.lift for order, one in snapshot.confirmed.items()}),
+    )
+
+
+def _workers(state: Path) -> tuple[WorkerCounts, ...]:
+    try:
+        return counters.read(state / counters.FILE)
+    except StoreError:
+        return ()
+
+
+def _report(state: Path) -> report.Snapshot | None:
+    path = state / report.FILE
+    try:
+        if path.stat().st_size > _MOST_OCTETS:
+            return None
+        return report.from_json(path.read_bytes())
+    except OSError:
+        return None

@@ -212,7 +212,7 @@ class Story:
         """Wait for the prober's own proof, as Prometheus sees it."""
         deadline = time.monotonic() + 6
         while time.monotonic() < deadline:
-            for labels, value in self._metric(f"blocker_order_{what}_confirmed_timestamp_seconds"):
+            for labels, value in self._metric(f"blocker_{what}_confirmed_timestamp_seconds"):
                 if labels.get("order") == ORDER and value >= instant:
                     delay = value - instant
                     setattr(self._result, f"confirmed_{what}_delay", delay)

@@ -1,0 +1,53 @@
+"""`blocker apply`: make the orders folder the live policy."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command("apply")
+@click.option("--yes", is_flag=True, help="Don't ask; the site's limits still hold.")
+@click.option("--accept", metavar="DIGEST", default="", help="Let the plan with this digest past the limits.")
+@click.option("--reason", default="", help="Why it is accepted; required with --accept.")
+@click.pass_obj
+def command(site: Path, yes: bool, accept: str, reason: str) -> int:
+    """Show the plan, ask, and make it the live policy.
+
+    Orders with problems are left out, or stay in their last applied form; the rest is applied and the exit
+    code is 2. Running daemons pick the new generation up within 0.1 s.
+    """
+    from blocker import sitefile
+    from blocker.cli import inputs, plan, show
+    from blocker.errors import OrdersInvalid
+    from blocker.policy import apply
+    from blocker.policy.plan import guard
+
+    if bool(accept) != bool(reason.strip()):
+        raise click.UsageError("--accept DIGEST and --reason TEXT go together")
+    loaded = sitefile.load(site)
+    with show.progress() as progress:
+        prepared = apply.prepare(loaded, now=time.time(), progress=progress)
+    plan.display(prepared)
+    if not prepared.is_idle:
+        if not accept:
+            guard(prepared.plan, loaded.limits)
+        if not (yes or accept):
+            click.confirm("apply this plan?", abort=True)
+        with show.progress() as progress:
+            generation = apply.apply(
+                prepared,
+                by=inputs.whoami(loaded),
+                now=time.time(),
+                accept=accept,
+                reason=reason,
+                progress=progress,
+            )
+        click.echo(f"applied: generation {generation.number}, policy {generation.digest[:16]}")
+    errors = [one for one in prepared.problems if one.severity == "error"]
+    return OrdersInvalid.exit_code if errors else 0

@@ -1,0 +1,180 @@
+"""`blocker explain`: which order is the reason."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from blocker.cli.show import Instant
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from blocker.orders.model import Order
+    from blocker.policy.explain import Explanation, Standing
+
+
+@click.command("explain")
+@click.argument("name")
+@click.option("--at", "at", type=Instant(), help="The instant; now, if not given.")
+@click.option("--region", help="The clients' region; the site's default, if not given.")
+@click.option("--type", "qtype", default="A", show_default=True, help="The query type.")
+@click.option("--live", is_flag=True, help="Read the applied policy, not the orders folder.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="An object: name, region, at, blocked, action (as ordered), answer (as sent), because, ttl_cap, …",
+)
+@click.pass_obj
+def command(
+    site: Path, name: str, at: float | None, region: str | None, qtype: str, live: bool, as_json: bool
+) -> None:
+    """Say whether NAME is blocked, by which orders, or why it is not."""
+    from dnslib import QTYPE
+
+    from blocker import names, sitefile
+    from blocker.cli import inputs, show
+    from blocker.policy.explain import explain
+    from blocker.policy.index import Index
+
+    loaded = sitefile.load(site)
+    at = time.time() if at is None else at
+    region = region or loaded.enforcement.default_region
+    try:
+        key = names.to_key(names.canonical(name))
+        number = QTYPE.reverse[qtype.upper()]
+    except names.NameInvalid as error:
+        raise click.BadParameter(str(error), param_hint="NAME") from error
+    except (KeyError, AttributeError) as error:
+        raise click.BadParameter(f"{qtype!r} is not a query type", param_hint="--type") from error
+    if region is not None and not any(
+        own == region or own.startswith(f"{region}-") for own in loaded.enforcement.regions
+    ):
+        known = ", ".join(sorted(loaded.enforcement.regions)) or "none"
+        raise click.BadParameter(
+            f"{region!r} is no region of this site; it has {known}", param_hint="--region"
+        )
+    asked = {"region": region, "t": at, "qtype": number}
+    if live:
+        orders: Mapping[str, Order] = inputs.live_orders(loaded)
+        with inputs.live(loaded) as policy:
+            found = explain(policy, orders, key, **asked, enforcement=policy.enforcement)
+    else:
+        folder = inputs.read_orders(loaded)
+        orders = folder.orders
+        show.problems(folder.loaded.problems)
+        index = Index(folder.scheduled, folder.loaded.read, only=frozenset(names.ancestry(key)))
+        found = explain(index, orders, key, **asked, enforcement=loaded.enforcement)
+    shown = names.to_text(key)
+    if as_json:
+        show.as_json(_record(shown, region, at, found, orders))
+    else:
+        state = "BLOCKED" if found.verdict.is_blocked else "not blocked"
+        where = f"in {region}" if region else "for clients in no region"
+        click.echo(f"{shown} is {state} {where} at {show.moment(at)}")
+        _display(qtype.upper(), found, orders)
+
+
+def _record(
+    name: str, region: str | None, at: float, found: Explanation, orders: Mapping[str, Order]
+) -> dict[str, Any]:
+    from blocker.cli import show
+
+    verdict = found.verdict
+    return {
+        "name": name,
+        "region": region,
+        "at": show.moment(at),
+        "blocked": verdict.is_blocked,
+        "action": None if verdict.action is None else str(verdict.action),
+        "answer": "pass" if found.answer is None else str(found.answer),
+        "because": list(verdict.because),
+        "ttl_cap": found.ttl_cap,
+        "until": None if verdict.until is None else show.moment(verdict.until),
+        "directives": [
+            {
+                "ref": one.directive.ref,
+                "state": one.state,
+                "by": one.by,
+                "since": None if one.since is None else show.moment(one.since),
+                "authority": orders[one.directive.order].authority.name,
+                "legal_basis": list(orders[one.directive.order].legal_basis),
+                "windows": [[show.moment(a), show.moment(b)] for a, b in one.directive.windows],
+            }
+            for one in found.standings
+        ],
+    }
+
+
+def _display(qtype: str, found: Explanation, orders: Mapping[str, Order]) -> None:
+    from blocker.cli import show
+
+    verdict = found.verdict
+    if verdict.is_blocked:
+        answer = "passes (something below the name is free)" if found.answer is None else f"is {found.answer}"
+        click.echo(
+            f"  ordered: {verdict.action}; the answer to {qtype} {answer}, TTL at most {found.ttl_cap}"
+        )
+    elif not found.standings:
+        click.echo("  no order speaks of this name or of a name above it")
+    if verdict.until is not None:
+        click.echo(f"  next change: {show.moment(verdict.until)}")
+    for one in found.standings:
+        click.echo(f"\n{one.directive.ref}: {_sentence(one)}")
+        _details(one, orders[one.directive.order])
+
+
+def _sentence(one: Standing) -> str:
+    from blocker.cli import show
+
+    since = "" if one.since is None else f" since {show.moment(one.since)}"
+    match one.state:
+        case "in-force":
+            return f"in force{since}, until {show.moment(one.until)}"
+        case "excepted":
+            return "its own except leaves this name free"
+        case "removed":
+            return f"this name was removed{since} by {one.by}"
+        case "other-region":
+            return f"it holds in {', '.join(one.directive.regions)} only"
+        case "withheld":
+            return f"withheld by this operator ({one.by}); the authority did not lift it"
+        case "suspended":
+            till = (
+                "until it is reinstated or ends" if one.until is None else f"until {show.moment(one.until)}"
+            )
+            return f"suspended{since} by {one.by}, {till}"
+        case "lifted":
+            return f"lifted{since} by {one.by}"
+        case "ended":
+            return f"ended{since.replace('since', 'at')}"
+    return (
+        "never in force" if one.since is None else f"not yet in force; it starts at {show.moment(one.since)}"
+    )
+
+
+def _details(one: Standing, order: Order) -> None:
+    from blocker.cli import show
+
+    directive = next(
+        (each for each in order.directives if f"{order.id}/{each.id}" == one.directive.ref), None
+    )
+    rows = [
+        ("authority", f"{order.authority.name} ({order.authority.jurisdiction}), {order.authority.contact}"),
+        ("legal basis", "; ".join(order.legal_basis)),
+        ("reference", order.reference or "none given"),
+        ("issued", order.issued.isoformat()),
+        ("received", order.received.isoformat() if order.received else "not recorded"),
+        ("action", f"{one.directive.action}, regions {', '.join(one.directive.regions)}"),
+        ("in force", show.windows(one.directive.windows).replace("\n", "\n               ")),
+        ("publication", str(order.publication)),
+    ]
+    if directive is not None:
+        until = "open" if directive.until is None else directive.until.isoformat()
+        rows.insert(6, ("ordered", f"{directive.start.isoformat()} → {until}"))
+    for name, value in rows:
+        click.echo(f"  {name:<12} {value}")

@@ -1,0 +1,107 @@
+"""`blocker plan`: what `blocker apply` would change."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from blocker.policy.apply import Prepared
+
+
+@click.command("plan")
+@click.option("--json", "as_json", is_flag=True, help="The plan as one object.")
+@click.pass_obj
+def command(site: Path, as_json: bool) -> int:
+    """Show the difference between the live policy and the orders folder; change nothing.
+
+    Exit code 2 if some order has a problem, 3 if `apply` would refuse the plan for its size.
+    """
+    from blocker import sitefile
+    from blocker.cli import show
+    from blocker.errors import OrdersInvalid, TooMuchChange
+    from blocker.policy.apply import prepare
+    from blocker.policy.plan import guard
+
+    loaded = sitefile.load(site)
+    with show.progress() as progress:
+        prepared = prepare(loaded, now=time.time(), progress=progress)
+    refusal = ""
+    try:
+        guard(prepared.plan, loaded.limits)
+    except TooMuchChange as refused:
+        refusal = str(refused)
+    if as_json:
+        show.as_json(record(prepared, refusal))
+    else:
+        display(prepared)
+        if refusal:
+            click.echo(f"\n{refusal}")
+    errors = [one for one in prepared.problems if one.severity == "error"]
+    if errors:
+        return OrdersInvalid.exit_code
+    return TooMuchChange.exit_code if refusal else 0
+
+
+def record(prepared: Prepared, refusal: str) -> dict[str, Any]:
+    """The plan for machines."""
+    from blocker.cli import show
+
+    plan = prepared.plan
+    return {
+        "digest": plan.digest,
+        "base": plan.base,
+        "next": plan.next,
+        "added": plan.added,
+        "removed": plan.removed,
+        "live_names": plan.live_names,
+        "refusal": refusal,
+        "orders_added": list(plan.orders_added),
+        "orders_dropped": list(plan.orders_dropped),
+        "site_changes": list(plan.site_changes),
+        "changes": [
+            {
+                "ref": change.ref,
+                "what": change.what,
+                "names": change.names,
+                "windows": [[show.moment(start), show.moment(end)] for start, end in change.windows],
+            }
+            for change in plan.changes
+        ],
+        "quarantined": list(prepared.quarantined),
+        "problems": [show.problem(one) for one in prepared.problems],
+    }
+
+
+def display(prepared: Prepared) -> None:
+    """The plan for people."""
+    from blocker.cli import show
+
+    plan = prepared.plan
+    show.problems(prepared.problems)
+    if prepared.quarantined:
+        click.echo(f"left out, or in their last applied form: {', '.join(prepared.quarantined)}\n", err=True)
+    if prepared.is_idle:
+        click.echo(f"nothing to change: generation {prepared.live.number} has these orders")
+        return
+    show.table(
+        ("", "directive", "names", "in force"),
+        [
+            (_SIGNS[change.what], change.ref, f"{change.names:,}", show.windows(change.windows))
+            for change in plan.changes
+        ],
+    )
+    for what in plan.site_changes:
+        click.echo(f"site: {what} changes")
+    click.echo(
+        f"\n{show.counted(plan.added, 'name')} blocked that were not, {plan.removed:,} freed unasked, "
+        f"{plan.live_names:,} live now"
+    )
+    click.echo(f"plan {plan.digest}")
+
+
+_SIGNS = {"added": "+ added", "dropped": "- dropped", "retimed": "~ retimed"}

@@ -6,10 +6,13 @@ text is silent:
 
 - an amend speaks of the directives that exist before it (by from, issued, id), never its own or later ones;
 - a lift that cancels an amend ends what it added and reverts its `until` and `remove` from then on;
-- what has ended by `until` stays ended, also when the renewal comes at the very instant;
+- what has ended by `until` stays ended, also when the renewal comes at the very instant; what never began
+  has not ended;
 - an added directive begins with its amend at the earliest;
-- NXDOMAIN is sent only where one directive in force covers the name and everything below it, with no except
-  or cut in force at or below the name; else NODATA, and DS and DNSKEY pass.
+- what speaks of a directive speaks of what an amend of that directive added, as it does for orders;
+  so does a withholding;
+- NXDOMAIN is sent only for a blocked name below which one directive in force covers everything, with no
+  except or cut in force at or below the name; else NODATA, and DS and DNSKEY pass.
 """
 
 from __future__ import annotations
@@ -31,7 +34,10 @@ NO_LISTS: Mapping[str, NameList] = {}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a client of the region gets: `sent` for A, `sent_ds` for DS and DNSKEY; None is a pass."""
+    """What a client of the region gets: `sent` for A, `sent_ds` for DS and DNSKEY; None is a pass.
+
+    A redirect sent for another type than A and AAAA is a NODATA.
+    """
 
     action: Action | None = None
     because: frozenset[str] = frozenset()
@@ -58,13 +64,12 @@ class World:
 
     def covers(self, of: str, ref: str, owner: Order) -> bool:
         """Whether an order `of` that speaks of this directive; added ones go with the amended order."""
-        if of == ref:
-            return True
-        while owner.id != of:
-            if owner.kind is not Kind.AMEND:
-                return False
+        reached = [ref, owner.id]
+        while owner.kind is Kind.AMEND:
+            reached.append(owner.of)
             owner = self.order_named(owner.of)
-        return True
+            reached.append(owner.id)
+        return of in reached
 
     def order_named(self, of: str) -> Order:
         return self.orders[of] if of in self.orders else self.orders[of.rpartition("/")[0]]
@@ -119,10 +124,12 @@ class World:
             )
         ]
 
-    def time_passes(self, t: datetime) -> None:
+    def time_passes(self, t: datetime, *, all_of_t: bool = False) -> None:
+        """What has ended until t has; what begins at t may first be spoken of by the orders of t."""
         for ref, owner, directive in self.directives():
             until = self.until(ref, owner, directive)
-            if until is not None and until <= t:
+            began = directive.start <= t if all_of_t else directive.start < t
+            if began and until is not None and until <= t:
                 self.gone.add(ref)
 
     def happen(self, event: Order) -> None:
@@ -161,7 +168,7 @@ def world_at(orders: Sequence[Order], t: datetime, lists: Mapping[str, NameList]
         if event.start <= t:
             world.time_passes(event.start)
             world.happen(event)
-    world.time_passes(t)
+    world.time_passes(t, all_of_t=True)
     return world
 
 
@@ -191,36 +198,33 @@ def applies_in(directive: Directive, region: str | None) -> bool:
 
 
 def ask(
-    orders: Sequence[Order],
+    world: World,
     name: str,
     region: str | None,
     t: datetime,
     withheld: frozenset[str] = frozenset(),
-    lists: Mapping[str, NameList] = NO_LISTS,
 ) -> Answer:
-    """What the contract answers for a name, to a client of a region, at an instant."""
-    world = world_at(orders, t, lists)
+    """What the contract answers for a name, to a client of a region; `t` is the world's own instant."""
     candidates = []
     closed = False
     for ref, owner, directive in world.directives():
-        if ref in withheld or not applies_in(directive, region):
+        if any(world.covers(held, ref, owner) for held in withheld) or not applies_in(directive, region):
             continue
         if not world.in_force(ref, owner, directive, t):
             continue
+        subjects = world.subjects(directive)
         free = [*directive.excepts, *world.cuts(ref, owner)]
-        covering = [subject for subject in world.subjects(directive) if reaches(subject, name)]
-        if not covering or any(reaches(subject, name) for subject in free):
+        if any(reaches(subject, name) for subject in free):
             continue
-        best = min(covering, key=specificity)
-        strictness = STRICTEST.index(directive.action.form)
-        order_of_choice = (specificity(best), strictness, owner.issued, owner.id, directive.id)
-        candidates.append((order_of_choice, ref, directive.action))
-        all_below = any(
-            reaches(subject, "anything." + name) and subject.match is not Match.EXACT
-            for subject in world.subjects(directive)
-        )
+        covering = [subject for subject in subjects if reaches(subject, name)]
+        if covering:
+            best = min(covering, key=specificity)
+            strictness = STRICTEST.index(directive.action.form)
+            choice = (specificity(best), strictness, owner.issued, owner.id, directive.id)
+            candidates.append((choice, ref, directive.action))
         holes = [names.to_text(subject.key) for subject in free]
-        if all_below and not any(hole == name or below(hole, name) for hole in holes):
+        has_hole = any(hole == name or below(hole, name) for hole in holes)
+        if any(reaches(subject, "anything." + name) for subject in subjects) and not has_hole:
             closed = True
     if not candidates:
         return Answer()
@@ -228,11 +232,11 @@ def ask(
     sent = action.form
     if sent is Form.NXDOMAIN and not closed:
         sent = Form.NODATA
-    sent_ds = None
-    if closed:
-        sent_ds = Form.NODATA if sent is Form.REDIRECT else sent
     return Answer(
-        action=action, because=frozenset(ref for _, ref, _ in candidates), sent=sent, sent_ds=sent_ds
+        action=action,
+        because=frozenset(ref for _, ref, _ in candidates),
+        sent=sent,
+        sent_ds=sent if closed else None,
     )
 
 

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from blocker.orders.model import Kind, Order, Publication
+from blocker.orders.schedule import schedule
+from blocker.policy.decide import DNSKEY, DS, Decider, Verdict, decide
+from blocker.policy.index import Index
+from tests.policy import naive
+from tests.policy.strategies import (
+    ASKED_NAMES,
+    EPOCH,
+    INSTANTS,
+    LISTS,
+    REGIONS,
+    at,
+    key,
+    order,
+    orders,
+    read,
+    refs_of,
+)
+
+A = 1
+INSTANT = st.sampled_from(INSTANTS)
+REGION = st.sampled_from([*REGIONS, None])
+LAW = settings(
+    max_examples=int(os.environ.get("LAW_EXAMPLES", "150")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+def index_of(found: list[Order], withheld: frozenset[str] = frozenset()) -> Index:
+    return Index(schedule(found), read, withheld=dict.fromkeys(withheld, ""))
+
+
+def said(verdict: Verdict) -> naive.Answer:
+    assert verdict.form_for(DS) == verdict.form_for(DNSKEY)
+    return naive.Answer(
+        action=verdict.action,
+        because=frozenset(verdict.because),
+        sent=verdict.form_for(A),
+        sent_ds=verdict.form_for(DS),
+    )
+
+
+@st.composite
+def withholdings(draw: st.DrawFn, found: list[Order]) -> frozenset[str]:
+    return frozenset(
+        draw(st.sets(st.sampled_from([*refs_of(found), *(one.id for one in found)]), max_size=2))
+    )
+
+
+@LAW
+@given(found=orders(), second=INSTANT, region=REGION, data=st.data())
+def test_every_verdict_is_what_the_contract_says(
+    found: list[Order], second: int, region: str | None, data: st.DataObject
+) -> None:
+    withheld = data.draw(st.one_of(st.just(frozenset[str]()), withholdings(found)))
+    index = index_of(found, withheld)
+    world = naive.world_at(found, at(second), LISTS)
+    for name in ASKED_NAMES:
+        for t in (EPOCH + second, EPOCH + second + 0.999):
+            verdict = decide(index, key(name), region, t)
+            assert said(verdict) == naive.ask(world, name, region, at(second), withheld), name
+            assert verdict.is_blocked == bool(verdict.because)
+
+
+@LAW
+@given(found=orders(publications=tuple(Publication)), data=st.data())
+def test_a_decider_remembers_nothing_that_no_longer_holds(found: list[Order], data: st.DataObject) -> None:
+    decider = Decider(limit=data.draw(st.sampled_from([1, 3, 100])))
+    index, changed = index_of(found), index_of(found, frozenset(refs_of(found)[:1]))
+    visits = st.tuples(st.integers(0, 18), REGION, st.booleans(), st.sampled_from(ASKED_NAMES))
+    for half, region, is_changed, name in data.draw(st.lists(visits, min_size=2, max_size=12)):
+        policy, t = (changed if is_changed else index), EPOCH + half / 2
+        for asked in (name, "a.b.example", "a.a.example"):
+            assert decider.decide(policy, key(asked), region, t) == decide(policy, key(asked), region, t)
+
+
+@LAW
+@given(found=orders(), region=REGION)
+def test_until_is_the_next_instant_at_which_the_verdict_differs(
+    found: list[Order], region: str | None
+) -> None:
+    index = index_of(found)
+    seconds = range(-1, 11)
+    for name in ASKED_NAMES:
+        verdicts = {second: decide(index, key(name), region, EPOCH + second) for second in seconds}
+        for second, verdict in verdicts.items():
+            differs = [
+                EPOCH + later
+                for later in seconds
+                if later > second and _visible(verdicts[later]) != _visible(verdict)
+            ]
+            assert verdict.until == min(differs, default=None), (name, second)
+
+
+def _visible(verdict: Verdict) -> tuple[object, ...]:
+    return (verdict.action, verdict.because, verdict.has_holes)
+
+
+@LAW
+@given(found=orders(publications=tuple(Publication)), second=INSTANT, region=REGION, data=st.data())
+def test_until_tells_nobody_of_a_sealed_start(
+    found: list[Order], second: int, region: str | None, data: st.DataObject
+) -> None:
+    scheduled = schedule(found)
+    t = EPOCH + second
+    secret = [
+        one.ref
+        for one in scheduled
+        if not one.in_force(t)
+        and (
+            one.publication is Publication.SEALED
+            or (
+                one.publication is Publication.SEALED_UNTIL_EFFECTIVE
+                and t < min(one.windows or ((t + 1, 0),))[0]
+            )
+        )
+    ]
+    assume(secret)
+    never_written = [replace(one, windows=()) if one.ref in secret else one for one in scheduled]
+    index, without = Index(scheduled, read), Index(never_written, read)
+    for name in ASKED_NAMES:
+        assert decide(index, key(name), region, t).until == decide(without, key(name), region, t).until, name
+
+
+@LAW
+@given(found=orders(publications=tuple(Publication)), second=INSTANT, region=REGION)
+def test_only_refs_that_may_be_shown_are_public(found: list[Order], second: int, region: str | None) -> None:
+    index = index_of(found)
+    by_ref = {f"{one.id}/{own.id}": one for one in found for own in one.directives}
+    for name in ASKED_NAMES:
+        verdict = decide(index, key(name), region, EPOCH + second)
+        # What blocks now is in force, so sealed-until-effective is no secret any more.
+        shown = [ref for ref in verdict.because if by_ref[ref].publication is not Publication.SEALED]
+        assert list(verdict.public) == shown
+
+
+@LAW
+@given(found=orders(), second=INSTANT, region=REGION, data=st.data())
+def test_withholding_one_ref_never_unblocks_what_another_demands(
+    found: list[Order], second: int, region: str | None, data: st.DataObject
+) -> None:
+    held = data.draw(st.sampled_from(refs_of(found)))
+    index, less = index_of(found), index_of(found, frozenset({held}))
+    reached = {one.ref for one in schedule(found) if held in one.lineage}
+    for name in ASKED_NAMES:
+        before = decide(index, key(name), region, EPOCH + second)
+        after = decide(less, key(name), region, EPOCH + second)
+        assert set(after.because) == set(before.because) - reached, name
+        assert after.is_blocked == bool(set(before.because) - reached)
+
+
+@LAW
+@given(found=orders(), second=INSTANT, region=REGION, data=st.data())
+def test_lifting_one_of_two_overlapping_orders_never_unblocks_what_the_other_demands(
+    found: list[Order], second: int, region: str | None, data: st.DataObject
+) -> None:
+    lifted = data.draw(st.sampled_from([one.id for one in found if one.kind is Kind.BLOCK]))
+    lift = order("zz/lift", Kind.LIFT, of=lifted, start=second, issued=50)
+    index, less = index_of(found), index_of([*found, lift])
+    reached = {one.ref for one in schedule(found) if lifted in one.lineage}
+    for name in ASKED_NAMES:
+        for t in (EPOCH + second, EPOCH + second + 1, EPOCH + 8):
+            before, after = (decide(policy, key(name), region, t) for policy in (index, less))
+            assert set(after.because) == set(before.because) - reached, (name, t)
+        for earlier in range(second):
+            assert said(decide(index, key(name), region, EPOCH + earlier)) == said(
+                decide(less, key(name), region, EPOCH + earlier)
+            )
+
+
+@LAW
+@given(found=orders(), second=INSTANT, region=REGION)
+def test_exempt_directives_do_not_count_and_are_those_excepted_at_the_name(
+    found: list[Order], second: int, region: str | None
+) -> None:
+    index = index_of(found)
+    refs = refs_of(found)
+    for name in ASKED_NAMES:
+        verdict = decide(index, key(name), region, EPOCH + second)
+        assert verdict.exempt.isdisjoint(verdict.because)
+        kept = decide(index, key(name), region, EPOCH + second, exempt=frozenset(refs[:1]))
+        assert set(kept.because) == set(verdict.because) - set(refs[:1])

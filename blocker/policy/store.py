@@ -12,10 +12,11 @@ write their slot in it.
 
 from __future__ import annotations
 
+import grp
 import os
 import random
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import lmdb
@@ -49,8 +50,7 @@ def environment(state: Path, *, write: bool) -> lmdb.Environment:
     try:
         if write:
             if not state.exists():
-                state.mkdir(parents=True, mode=0o750)
-                state.chmod(0o2750)
+                _make(state)
         elif not path.exists():
             raise StoreError(f"{path}: there is no policy store yet; `blocker apply` makes it")
         opened = lmdb.open(
@@ -69,6 +69,14 @@ def environment(state: Path, *, write: bool) -> lmdb.Environment:
     except (lmdb.Error, OSError) as error:
         raise StoreError(_sentence(path, error)) from error
     return opened
+
+
+def _make(state: Path) -> None:
+    """The state directory; its group is `blocker` where there is such a group and we may give it."""
+    state.mkdir(parents=True, mode=0o750)
+    with suppress(KeyError, PermissionError):
+        os.chown(state, -1, grp.getgrnam("blocker").gr_gid)
+    state.chmod(0o2750)
 
 
 def _check_whole(path: Path, opened: lmdb.Environment) -> None:

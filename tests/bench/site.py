@@ -37,7 +37,7 @@ order: {id}
 kind: block
 authority: {{name: "Bench Authority", jurisdiction: ID, contact: "mailto:contest@authority.example"}}
 legal_basis: ["Bench Act, section 1"]
-issued: 2026-01-01
+issued: 2026-11-01
 publication: public
 directives:
   - id: list
@@ -81,7 +81,7 @@ def make(folder: Path, *, upstream: int = 9, workers: int = 1) -> int:
     return port
 
 
-def order(folder: Path, slug: str, *, names: str, start: datetime, days: int = 30) -> None:
+def order(folder: Path, slug: str, *, names: str, start: datetime, days: int = 365) -> None:
     """One more order; `names` is a line of the directive."""
     (folder / "orders" / "bench" / f"{slug}.yaml").write_text(
         ORDER.format(
@@ -102,7 +102,7 @@ def bulk(folder: Path, slug: str, count: int, *, start: datetime | None = None) 
         folder,
         slug,
         names=f'names_file: {{file: {slug}.txt, sha256: "{digest}"}}',
-        start=start or datetime(2026, 1, 2, tzinfo=UTC),
+        start=start or datetime.now(UTC).replace(microsecond=0),
     )
 
 

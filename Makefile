@@ -5,7 +5,7 @@ VENV := .venv/bin
 SITE ?= policies/site.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types demo bench install install-dev
+.PHONY: help run test lint types demo docs bench install install-dev
 
 help: ## say what the targets do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ types: install-dev ## mypy, strict
 
 demo: install ## an order's whole life in half a minute; needs no network
 	$(VENV)/blocker demo
+
+docs: install-dev ## write the reference pages of ops/docs from the code
+	$(VENV)/python -m tests.reference
 
 bench: install-dev ## the benchmarks, each beside its peer
 	$(VENV)/python -m tests.bench

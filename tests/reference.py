@@ -1,0 +1,130 @@
+"""The reference pages of ops/docs, made from the code's own registries.
+
+`python -m tests.reference` (`make docs`) writes them; a test holds the files to what this makes, so no verb,
+option, check, metric or rule can be missing from them or linger there.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from blocker import sitefile
+from blocker.cli.main import VERBS, cli
+from blocker.metrics import METRICS
+from blocker.orders import check
+from blocker.prober import judge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+DOCS = Path(__file__).parent.parent / "ops" / "docs"
+
+_CLI = """# Command line
+
+`blocker [--site FILE] VERB [OPTIONS]`. `--site` (or `BLOCKER_SITE`) names the site, `policies/site.yaml` if
+not given; paths inside it are relative to it. Tables are for people: on a terminal they are drawn, in a
+pipe they are one row a line with tabs. Programs use `--json`, which every verb that prints facts has. Times
+always carry a zone.
+"""
+
+_EXIT = """## Exit codes
+
+| code | meaning |
+|---|---|
+| 0 | fine |
+| 1 | the world is not as ordered (findings) |
+| 2 | the input is wrong (problems), or the command line is |
+| 3 | the plan was refused |
+| 4 | the store or disk failed |
+| 5 | a server failed |
+"""
+
+_CHECKS = """# Checks
+
+Every complaint about input is one line, `file:line:column id: what is wrong and the way out`, and all
+complaints about all files come at once. A Problem quarantines its order and every order whose `of` names
+it: the other orders are applied, quarantined ones stay as they were last applied, and the exit code is 2.
+Ids don't change once released.
+"""
+
+_METRICS = """# Metrics
+
+Served as `/metrics` at `web.listen`. Every family is computed from the present state at each scrape. Labels
+are bounded and hold no domain names; `order` is the order's id, for a sealed order an HMAC under a secret
+of the site. Instants are absolute (`_timestamp_seconds`); an age is the alert's to compute, `time() -
+metric`. `blocker_policy` is exposed as `blocker_policy_info`.
+"""
+
+_FINDINGS = """# Findings
+
+The prober compares what each point must answer with what it answered. A finding says *observed by probe*,
+never *complied*. `blocker verify` prints each finding's kind and rule.
+
+| kind | meaning |
+|---|---|
+| ok | as ordered, and proven |
+| underblock | a name that must be blocked is not |
+| overblock | a name that must pass is blocked |
+| early | a name is blocked before its order starts |
+| lingering | a name is still blocked after its order ended |
+| wrong-form | a name is blocked, but not in the ordered form |
+| moot | the name does not exist at the unfiltered reference, so nothing can be seen |
+| unreachable | the point does not answer us |
+| insufficient | what was seen proves neither; never counted as fine |
+
+## Rules
+
+"""
+
+
+def pages() -> dict[str, str]:
+    """Every reference page by its file name."""
+    return {
+        "cli.md": "\n".join([_CLI, *_verbs(), _EXIT]),
+        "checks.md": "\n".join(
+            [
+                _CHECKS,
+                "## Of orders and names files\n",
+                _table("id", check.REGISTRY),
+                "## Of site.yaml and protected.yaml alone\n",
+                _table("id", sitefile.SITE_CHECKS),
+            ]
+        ),
+        "metrics.md": "\n".join([_METRICS, _table("metric", METRICS)]),
+        "findings.md": "\n".join([_FINDINGS, _table("rule", judge.RULES)]),
+    }
+
+
+def _table(heading: str, registry: Mapping[str, str]) -> str:
+    rows = [f"| `{name}` | {meaning} |" for name, meaning in registry.items()]
+    return "\n".join([f"| {heading} | meaning |", "|---|---|", *rows, ""])
+
+
+def _verbs() -> Iterable[str]:
+    for verb in VERBS:
+        command = cli.get_command(click.Context(cli), verb)
+        if command is None:
+            raise LookupError(f"{verb} is listed and has no command")
+        arguments = [one.human_readable_name for one in command.params if isinstance(one, click.Argument)]
+        options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
+        help_text = re.sub(r"\s+", " ", (command.help or "").replace("\b", "")).strip()
+        yield f"## blocker {' '.join([verb, *arguments])}\n\n{help_text}\n"
+        if options:
+            rows = [f"| `{_spelling(one)}` | {one.help or ''} |" for one in options]
+            yield "\n".join(["| option | meaning |", "|---|---|", *rows, ""])
+
+
+def _spelling(option: click.Option) -> str:
+    names = "`, `".join(option.opts)
+    if option.is_flag or option.count:
+        return names
+    return f"{names} {option.metavar or option.type.name.upper()}"
+
+
+if __name__ == "__main__":
+    for name, page in pages().items():
+        (DOCS / name).write_text(page, encoding="utf-8")

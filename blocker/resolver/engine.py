@@ -60,10 +60,9 @@ class Outcome(IntEnum):
     CACHED = 2
     REFUSED = 3
     MALFORMED = 4
-    DROPPED = 5
-    OWN = 6
-    FAILED = 7
-    BROKEN = 8
+    OWN = 5
+    FAILED = 6
+    BROKEN = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +169,7 @@ class Engine:
     def finish(
         self,
         forward: Forward,
-        message: bytes | None,
+        message: bytes | chain.Received | None,
         policy: Enforced,
         t: float,
         now: float,
@@ -188,15 +187,17 @@ class Engine:
         if case.form is not None:
             return _blocked(case, case.verdict)
         try:
-            received = None if message is None else chain.receive(message, forward.question)
+            received = chain.receive(message, forward.question) if isinstance(message, bytes) else message
         except wire.Malformed:
             received, why = None, answer.EDE_NETWORK
         if received is None or received.rcode not in (wire.NOERROR, wire.NXDOMAIN, wire.YXDOMAIN):
             edes = received.edes if received is not None else ()
             failed = answer.error(query, wire.SERVFAIL, room, *(edes or (answer.ede(why),)))
             return Answer(failed, Outcome.FAILED)
-        entry: Entry[Judged] = Entry(received=received, stored=now, expires=now + received.lifetime)
-        self.cache.put(forward.key, entry)
+        entry = self.cache.get(forward.key, now)
+        if entry is None or entry.received is not received:  # Merged queries come with one and the same.
+            entry = Entry(received=received, stored=now, expires=now + received.lifetime)
+            self.cache.put(forward.key, entry)
         return self._from(case, entry, Outcome.FORWARDED)
 
     def broken(self, packet: bytes) -> Answer | Drop:

@@ -45,7 +45,9 @@ def _open(path: Path, bound: int, words: Words) -> tuple[int, int]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise Refused(words.unreadable, f"it can't be read: {reason}.") from error
+        raise Refused(
+            words.unreadable, f"it can't be read: {reason}; mend the path, or its permissions."
+        ) from error
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
@@ -63,10 +65,18 @@ def octets(path: Path, bound: int, words: Words) -> bytes:
         with os.fdopen(descriptor, "rb") as file:
             content = file.read(bound + 1)
     except OSError as error:
-        raise Refused(words.unreadable, f"it can't be read: {error.strerror or error}.") from error
+        raise Refused(
+            words.unreadable,
+            f"it can't be read: {error.strerror or error}; mend the disk, or restore the file.",
+        ) from error
     if len(content) > bound:
         raise Refused(words.large, words.too_large)
     return content
+
+
+def _failed(error: OSError, words: Words) -> Refused:
+    reason = error.strerror or error
+    return Refused(words.unreadable, f"it can't be read: {reason}; mend the disk, or restore the file.")
 
 
 def digest(path: Path, bound: int, words: Words) -> str:
@@ -79,5 +89,8 @@ def digest(path: Path, bound: int, words: Words) -> str:
                 found.update(piece)
                 size -= len(piece)
     except OSError as error:
-        raise Refused(words.unreadable, f"it can't be read: {error.strerror or error}.") from error
+        raise Refused(
+            words.unreadable,
+            f"it can't be read: {error.strerror or error}; mend the disk, or restore the file.",
+        ) from error
     return found.hexdigest()

@@ -188,7 +188,8 @@ def moment(value: str) -> datetime:
         )
     if match["fraction"]:
         raise Rejected(
-            "time-with-fraction", f"{value[:60]!r} has a fraction of a second; caches count whole seconds."
+            "time-with-fraction",
+            f"{value[:60]!r} has a fraction of a second; caches count whole seconds, write those.",
         )
     if match["time"] and not match["zone"]:
         raise Rejected(
@@ -197,7 +198,7 @@ def moment(value: str) -> datetime:
     try:
         when = datetime.fromisoformat(value)
     except ValueError as error:
-        raise Rejected("time-invalid", f"{value!r} is not a time: {error}.") from error
+        raise Rejected("time-invalid", f"{value!r} is not a time: {error}; mend it.") from error
     if not 1970 < when.year < 2970:
         raise Rejected("time-invalid", f"{value!r} is in the year {when.year}; check the year.")
     return when if match["time"] else when.replace(tzinfo=UTC)
@@ -242,4 +243,6 @@ def network(value: str) -> Network:
     try:
         return ip_network(value)
     except ValueError as error:
-        raise Rejected("network-invalid", f"{shown(value)} is not a network: {error}.") from error
+        raise Rejected(
+            "network-invalid", f"{shown(value)} is not a network: {error}; write 192.0.2.0/24."
+        ) from error

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from blocker.names import Key
     from blocker.orders.model import Directive
     from blocker.orders.parse import Filed
+    from blocker.site import Site
     from blocker.yamltext import Mark
 
 REGISTRY: dict[str, str] = {
@@ -122,6 +123,11 @@ class Facts:
 
     regions: frozenset[str] = frozenset()
     protected: frozenset[Key] = frozenset()
+
+    @classmethod
+    def of(cls, site: Site) -> Facts:
+        """The facts of a site."""
+        return cls(regions=frozenset(site.enforcement.regions), protected=frozenset(site.protected))
 
     def knows(self, region: str) -> bool:
         """Whether the region, or one nested in it, has clients here."""

@@ -44,8 +44,8 @@ class Loaded:
     `orders` are those that may be applied, by id: neither with a Problem nor about one that has. `problems`
     are all complaints, warnings too. `quarantined` are the ids of all other orders that are there. `filed`
     are the orders whose files are right by themselves, whatever they are about, by id; `broken` the ids of
-    all others. `sources` has the octets of every order in `filed`, `list_files` where the octets of each names_file
-    are, by SHA-256, `lists` those that were parsed.
+    all others. `sources` has the octets of every order in `filed`, `list_files` where the octets of each
+    names_file are, by SHA-256, `lists` those that were parsed.
     """
 
     orders: tuple[Order, ...] = ()
@@ -137,7 +137,8 @@ class _Folder:
         for filed in self._filed:
             self._read_lists(filed)
             self._verify_document(filed)
-        right = [one for one in self._filed if one.id not in self._with_problems()]
+        wrong = self._with_problems()
+        right = [one for one in self._filed if one.id not in wrong]
         broken = frozenset(self._seen - {one.id for one in right})
         self._problems += relations.check(right, quarantined=broken)
         quarantined = _spread(self._with_problems(), (one.order for one in self._filed))
@@ -146,7 +147,7 @@ class _Folder:
         used = {list_.sha256 for one in right for _, list_ in lists_of(one.order)}
         return Loaded(
             orders=tuple(good),
-            problems=tuple(sorted(self._problems, key=lambda one: (one.path, one.line, one.column, one.id))),
+            problems=tuple(sorted(self._problems, key=_by_place)),
             quarantined=quarantined,
             filed=MappingProxyType({one.id: one for one in right}),
             broken=broken,
@@ -269,7 +270,7 @@ class _Folder:
                     _match_digest(octets, written.sha256)
                     self._listings[written.sha256] = names_file.parse(
                         octets,
-                        printable(path),
+                        _beside(filed, written),
                         progress=partial(self._progress, written.file),
                     )
                     del octets
@@ -278,11 +279,12 @@ class _Folder:
                 continue
             self._list_files.setdefault(written.sha256, path)
             if not is_known:
-                self._check_list(filed, steps, written.sha256, path)
+                self._check_list(filed, steps, written)
 
-    def _check_list(self, filed: Filed, steps: tuple[str | int, ...], sha256: str, path: Path) -> None:
-        listing, problems = self._listings[sha256]
-        self._problems += [replace(problem, order=filed.id) for problem in problems]
+    def _check_list(self, filed: Filed, steps: tuple[str | int, ...], written: NamesFile) -> None:
+        listing, problems = self._listings[written.sha256]
+        shown = _beside(filed, written)
+        self._problems += [replace(problem, path=shown, order=filed.id) for problem in problems]
         if steps[0] == "remove_file":
             return
         found: list[Problem] = []
@@ -293,11 +295,9 @@ class _Folder:
                 hidden += 1
                 continue
             line = listing.lines[position]
-            found.append(
-                Problem(id=id_, path=printable(path), line=line, column=1, message=message, order=filed.id)
-            )
+            found.append(Problem(id=id_, path=shown, line=line, column=1, message=message, order=filed.id))
         if hidden:
-            found.append(replace(more(printable(path), hidden), order=filed.id))
+            found.append(replace(more(shown, hidden), order=filed.id))
         self._problems += found
 
     def _inside(self, filed: Filed, name: str) -> Path:
@@ -329,6 +329,15 @@ class _Folder:
                     severity="warning",
                 )
             )
+
+
+def _beside(filed: Filed, written: NamesFile) -> str:
+    """The path of a names_file as people read it: that of its order, with its own name."""
+    return printable(Path(filed.path).parent / written.file)
+
+
+def _by_place(problem: Problem) -> tuple[str, bool, int, int, str]:
+    return (problem.path, problem.id == "more-problems", problem.line, problem.column, problem.id)
 
 
 def lists_of(order: Order) -> Iterator[tuple[tuple[str | int, ...], NamesFile]]:

@@ -139,9 +139,6 @@ def _address(value: str) -> Any:
     return found
 
 
-_PLAIN_FORMS = tuple(form.value for form in Form if form is not Form.REDIRECT)
-
-
 def _action(node: Node, complaints: Complaints) -> Any:
     if isinstance(node, yamltext.Mapping):
         values = read_mapping(node, complaints, _REDIRECT, "an action")
@@ -152,7 +149,7 @@ def _action(node: Node, complaints: Complaints) -> Any:
             "redirect-without-address", node, "redirect needs addresses; write {redirect: [192.0.2.1]}."
         )
         return MISSING
-    form = text(one_of(_PLAIN_FORMS, "action-unknown"))(node, complaints)
+    form = text(one_of(Form, "action-unknown"))(node, complaints)
     return form if form is MISSING else Action(form=Form(form))
 
 

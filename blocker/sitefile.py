@@ -1,0 +1,208 @@
+"""site.yaml and protected.yaml to a Site, or all that is wrong with them.
+
+A shell only where it reads the two files and the host's name; `parse` and `parse_protected` are pure. Paths
+in site.yaml are relative to it. SITE_CHECKS names the ids that only these files can complain with; the
+others are in `orders.check.REGISTRY`.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+from blocker import bounded, yamltext
+from blocker.errors import OrdersInvalid, Problem
+from blocker.fields import (
+    Complaints,
+    Field,
+    read_mapping,
+    shown,
+    text,
+)
+from blocker.site import Enforcement, Limits, Point, ProberConfig, ResolverConfig, Site
+from blocker.sitetables import SITE, a_name, several_or_none
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from blocker.names import Key
+    from blocker.site import Network
+    from blocker.yamltext import Node
+
+SITE_CHECKS: dict[str, str] = {
+    "missing-site": "site.yaml does not say whose site it is",
+    "missing-paths": "site.yaml does not say where its state or orders are",
+    "address-invalid": "a text is not an IP address with a port",
+    "network-invalid": "a text is not an IP prefix",
+    "number-invalid": "a text is not a number in its range",
+    "info-url-invalid": "info_url is not a web address",
+    "same-prefix": "two regions have the same prefix",
+    "site-region-unknown": "a default region or a point's region is not configured",
+    "point-kind-unknown": "a point is of a kind that this toolkit doesn't know",
+    "duplicate-point": "two points have one name",
+    "wildcard-listen": "the resolver would listen on every address",
+    "upstream-is-ourselves": "an upstream or reference is our own listen address",
+    "ttl-over-max": "answers.ttl is larger than answers.max_ttl",
+}
+
+_WORDS = bounded.Words(
+    unreadable="file-unreadable",
+    irregular="file-not-regular",
+    large="file-too-large",
+    too_large="the file is larger than 1 MiB; a site's own files are small.",
+)
+
+
+def load(path: Path) -> Site:
+    """The site of a site.yaml. Raises OrdersInvalid with all Problems of it and of protected.yaml."""
+    path = path.absolute()
+    site, problems, protected = parse(_read(path), path, node=socket.gethostname())
+    keys: tuple[Key, ...] = ()
+    if protected is not None:
+        try:
+            keys, more = parse_protected(_read(protected), bounded.printable(protected))
+        except OrdersInvalid as invalid:
+            more = list(invalid.problems)
+        problems = problems + more
+    if problems or site is None:
+        raise OrdersInvalid(problems)
+    return replace(site, protected=keys)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return bounded.octets(path.resolve(), yamltext.MAX_OCTETS, _WORDS)
+    except bounded.Refused as refused:
+        raise OrdersInvalid(
+            [Problem(id=refused.id, path=bounded.printable(path), message=str(refused))]
+        ) from refused
+
+
+def parse(octets: bytes, path: Path, *, node: str) -> tuple[Site | None, list[Problem], Path | None]:
+    """The site in the octets of the file at an absolute path, its protected keys left out.
+
+    `node` is the name of this host, for a file without one. The last value is where the protected names
+    are, if the file says so.
+    """
+    root, problems = yamltext.read(octets, bounded.printable(path))
+    if root is None:
+        return None, problems, None
+    complaints = Complaints(bounded.printable(path), problems)
+    values = read_mapping(root, complaints, SITE, "site.yaml")
+    _check(root, values, complaints)
+    folder = path.parent
+
+    def at(key: str) -> Path:
+        return (folder / str(values[key])).resolve()
+
+    protected: Path | None = at("protected") if "protected" in values else None
+    if complaints:
+        return None, complaints.all(), protected
+    about, answers = values["site"], values.get("answers", {})
+    site = Site(
+        operator=about["operator"],
+        contact=about["contact"],
+        node=about.get("node", node),
+        path=path,
+        state=at("state"),
+        orders=at("orders"),
+        enforcement=Enforcement(
+            regions=values.get("regions", {}),
+            default_region=values.get("default_region"),
+            info_url=about.get("info_url", ""),
+            **answers,
+        ),
+        limits=Limits(**values.get("limits", {})),
+        resolver=ResolverConfig(**values["resolver"]) if "resolver" in values else None,
+        web=values["web"]["listen"] if "web" in values else None,
+        prober=ProberConfig(**values["prober"]) if "prober" in values else None,
+        points=tuple(Point(**point) for point in values.get("points", ())),
+    )
+    return site, [], protected
+
+
+def parse_protected(octets: bytes, path: str) -> tuple[tuple[Key, ...], list[Problem]]:
+    """The keys of protected.yaml, `protected: [names]`, sorted, each once."""
+    root, problems = yamltext.read(octets, path)
+    if root is None:
+        return (), problems
+    complaints = Complaints(path, problems)
+    fields = {"protected": Field(read=several_or_none(text(a_name)), required="list the names in it.")}
+    values = read_mapping(root, complaints, fields, "protected.yaml")
+    return tuple(sorted(set(values.get("protected", ())))), complaints.all()
+
+
+def _check(root: Node, values: dict[str, Any], complaints: Complaints) -> None:
+    """What needs two places of the file to be seen."""
+    regions: dict[str, tuple[Network, ...]] = values.get("regions", {})
+    first: dict[Network, str] = {}
+    for name, networks in regions.items():
+        for position, prefix in enumerate(networks):
+            other = first.setdefault(prefix, name)
+            if other != name:
+                complaints.add(
+                    "same-prefix",
+                    yamltext.place(root, "regions", name, position),
+                    f"{prefix} is in region {other} too; a client is in one region, keep one of the two.",
+                )
+    known = ", ".join(regions) or "none"
+    default = values.get("default_region")
+    if default is not None and default not in regions:
+        complaints.add(
+            "site-region-unknown",
+            yamltext.place(root, "default_region"),
+            f"'{default}' is not among the regions ({known}); add it to 'regions', or mend it.",
+        )
+    answers = values.get("answers", {})
+    if "ttl" in answers and answers["ttl"] > answers.get("max_ttl", Enforcement.max_ttl):
+        complaints.add(
+            "ttl-over-max",
+            yamltext.place(root, "answers", "ttl"),
+            "the ttl of blocked answers is larger than max_ttl; lower it, or raise max_ttl.",
+        )
+    _check_points(root, values, known, complaints)
+    _check_addresses(root, values, complaints)
+
+
+def _check_points(root: Node, values: dict[str, Any], known: str, complaints: Complaints) -> None:
+    seen: set[str] = set()
+    for position, point in enumerate(values.get("points", ())):
+        if "region" in point and point["region"] not in values.get("regions", {}):
+            complaints.add(
+                "site-region-unknown",
+                yamltext.place(root, "points", position, "region"),
+                f"'{point['region']}' is not among the regions ({known}); add it to 'regions', or mend it.",
+            )
+        name = point.get("name")
+        if name is not None and name in seen:
+            complaints.add(
+                "duplicate-point",
+                yamltext.place(root, "points", position, "name"),
+                f"{shown(name)} is the name of two points; findings need a name for each.",
+            )
+        seen.add(str(name))
+
+
+def _check_addresses(root: Node, values: dict[str, Any], complaints: Complaints) -> None:
+    resolver = values.get("resolver", {})
+    own = set(resolver.get("listen", ()))
+    for position, address in enumerate(resolver.get("listen", ())):
+        if ip_address(address.host).is_unspecified:
+            complaints.add(
+                "wildcard-listen",
+                yamltext.place(root, "resolver", "listen", position),
+                f"{address} is every address; list the addresses, for answers must leave from the one asked.",
+            )
+    for steps, others in (
+        (("resolver", "upstreams"), resolver.get("upstreams", ())),
+        (("prober", "reference"), values.get("prober", {}).get("reference", ())),
+    ):
+        for position, address in enumerate(others):
+            if address in own:
+                complaints.add(
+                    "upstream-is-ourselves",
+                    yamltext.place(root, *steps, position),
+                    f"{address} is our own listen address, which would ask itself; name another resolver.",
+                )

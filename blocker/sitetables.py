@@ -1,0 +1,207 @@
+"""The format of site.yaml as a table: its keys and how each value is read. Pure."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+from blocker import names, yamltext
+from blocker.fields import (
+    MISSING,
+    Complaints,
+    Field,
+    Rejected,
+    contact,
+    duration,
+    mapping,
+    network,
+    one_of,
+    region,
+    several,
+    shown,
+    text,
+)
+from blocker.site import LOOPBACK, Endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from blocker.names import Key
+    from blocker.site import Network
+    from blocker.yamltext import Node
+
+POINT_KINDS = ("embedded", "unbound", "bind", "powerdns", "knot", "dnsdist")
+
+
+def _endpoint(default_port: int | None, *, least: int = 1) -> Callable[[str], Endpoint]:
+    """A reader of `ip:port`, `[v6]:port` and, where there is a default port, `ip` alone."""
+
+    def convert(value: str) -> Endpoint:
+        match = re.match(r"(?:\[([^\]]*)\]|([^:]*))(?::([0-9]{1,5}))?\Z", value)
+        try:
+            if match is None and default_port is not None:
+                return Endpoint(str(ip_address(value)), default_port)
+            if match is not None:
+                port = default_port if match[3] is None else int(match[3])
+                if port is not None and least <= port <= 65535:
+                    return Endpoint(str(ip_address(match[1] or match[2] or "")), port)
+        except ValueError:
+            pass
+        way = "192.0.2.1:53 or [2001:db8::1]:53"
+        raise Rejected("address-invalid", f"{shown(value)} is not an address with a port; write {way}.")
+
+    return convert
+
+
+def _number(least: float, most: float, *, whole: bool = True) -> Callable[[str], float]:
+    def convert(value: str) -> float:
+        try:
+            found = int(value) if whole else float(value)
+        except ValueError:
+            found = -1
+        if not re.match(r"[0-9]{1,12}(\.[0-9]{1,12})?\Z", value) or not least <= found <= most:
+            raise Rejected(
+                "number-invalid", f"{shown(value)} is not a number from {least:,} to {most:,}; write one."
+            )
+        return found
+
+    return convert
+
+
+def _workers(value: str) -> float:
+    return 0 if value == "auto" else _number(1, 1024)(value)
+
+
+def _info_url(value: str) -> str:
+    if not re.match(r"https?://[^\s/]+\S*\Z", value) or len(value) > 200:
+        raise Rejected(
+            "info-url-invalid",
+            f"{shown(value)} is not a web address that fits into an answer; write https://… in 200 letters.",
+        )
+    return value
+
+
+def a_name(value: str) -> Key:
+    """The key of one name."""
+    try:
+        return names.to_key(names.canonical(value))
+    except names.NameInvalid as error:
+        raise Rejected("name-invalid", f"{error}; write one name.") from error
+
+
+def several_or_none(read: Callable[[Node, Complaints], Any]) -> Callable[[Node, Complaints], Any]:
+    """A list that may be empty."""
+    return lambda node, complaints: (
+        () if isinstance(node, yamltext.Sequence) and not node.items else several(read)(node, complaints)
+    )
+
+
+def _word_or(word: str, read: Callable[[Node, Complaints], Any]) -> Callable[[Node, Complaints], Any]:
+    """A list, or the one word that stands for none of our own."""
+    return lambda node, complaints: (
+        () if isinstance(node, yamltext.Scalar) and node.text == word else read(node, complaints)
+    )
+
+
+def _allow(node: Node, complaints: Complaints) -> Any:
+    def one(value: str) -> Iterable[Network]:
+        return LOOPBACK if value == "loopback" else (network(value),)
+
+    found = several(text(one))(node, complaints)
+    return found if found is MISSING else tuple(prefix for prefixes in found for prefix in prefixes)
+
+
+def _regions(node: Node, complaints: Complaints) -> dict[str, tuple[Network, ...]]:
+    if not isinstance(node, yamltext.Mapping):
+        complaints.add("not-a-mapping", node, "regions are written as {ID: [prefixes]}.")
+        return {}
+    found: dict[str, tuple[Network, ...]] = {}
+    for key, value in node.entries:
+        try:
+            name = region(key.text)
+        except Rejected as rejected:
+            complaints.add(rejected.id, key, str(rejected))
+            continue
+        networks = several_or_none(text(network))(value, complaints)
+        found[name] = () if networks is MISSING else networks  # No prefixes: only by default_region.
+    return found
+
+
+_SERVERS = several(text(_endpoint(53)))
+_LISTEN = text(_endpoint(None, least=0))
+
+SITE = {
+    "site": Field(
+        read=mapping(
+            {
+                "operator": Field(read=text(), required="write who runs the resolvers."),
+                "contact": Field(read=text(contact), required="write where users can turn to."),
+                "info_url": Field(read=text(_info_url)),
+                "node": Field(read=text()),
+            },
+            "the site",
+        ),
+        required="write operator and contact in it.",
+        missing="missing-site",
+    ),
+    "state": Field(read=text(), required="name a folder for the store.", missing="missing-paths"),
+    "orders": Field(read=text(), required="name the folder of the orders.", missing="missing-paths"),
+    "protected": Field(read=text()),
+    "regions": Field(read=_regions, required="write each region with its client prefixes."),
+    "default_region": Field(read=text(region)),
+    "answers": Field(
+        read=mapping({"ttl": Field(read=text(duration)), "max_ttl": Field(read=text(duration))}, "answers")
+    ),
+    "limits": Field(
+        read=mapping(
+            {
+                "max_added": Field(read=text(_number(0, 100_000_000))),
+                "max_added_ratio": Field(read=text(_number(0, 1000, whole=False))),
+                "max_removed_ratio": Field(read=text(_number(0, 1, whole=False))),
+            },
+            "limits",
+        )
+    ),
+    "resolver": Field(
+        read=mapping(
+            {
+                "listen": Field(read=several(_LISTEN), required="write where it listens."),
+                "workers": Field(read=text(_workers)),
+                "upstreams": Field(read=_word_or("system", _SERVERS)),
+                "allow": Field(read=_allow),
+            },
+            "the resolver",
+        )
+    ),
+    "web": Field(
+        read=mapping({"listen": Field(read=_LISTEN, required="write where it listens.")}, "the web side")
+    ),
+    "prober": Field(
+        read=mapping(
+            {
+                "interval": Field(read=text(duration)),
+                "canaries": Field(read=several_or_none(text(a_name))),
+                "reference": Field(read=_word_or("upstreams", _SERVERS)),
+                "rate": Field(read=text(_number(1, 10_000))),
+            },
+            "the prober",
+        )
+    ),
+    "points": Field(
+        read=several_or_none(
+            mapping(
+                {
+                    "name": Field(read=text(), required="name it; findings are shown by it."),
+                    "kind": Field(
+                        read=text(one_of(POINT_KINDS, "point-kind-unknown")),
+                        required=f"write one of {', '.join(POINT_KINDS)}.",
+                    ),
+                    "address": Field(read=text(_endpoint(53)), required="write where it answers."),
+                    "region": Field(read=text(region), required="write whose orders it obeys."),
+                },
+                "a point",
+            )
+        )
+    ),
+}

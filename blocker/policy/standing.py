@@ -2,7 +2,8 @@
 
 Pure. An order with a Problem is quarantined: what was applied of it stays in force as it was, what never
 was applied stays out, and everything else goes on. Deleting or changing a file is not a lift: an applied
-order stands in its applied form until its whole family (the block and everything about it) is over.
+order stands in its applied form until its whole family (the block and everything about it) is over and
+leaves together.
 """
 
 from __future__ import annotations
@@ -50,13 +51,14 @@ def stand(
         for id_, digest in applied.items()
         if id_ not in filed or filed[id_].order.digest != digest
     }
-    over = _over({id_: recalled.get(id_) or filed[id_] for id_ in applied}, now) if recalled else frozenset()
+    gone = recalled.keys() - filed.keys() - set(broken)
+    leaving = _leaving({id_: recalled.get(id_) or filed[id_] for id_ in applied}, gone, now)
     for id_, form in recalled.items():
         if id_ in filed:
             problems.append(_changed(filed[id_]))
-        elif id_ not in broken:
-            if id_ in over:
-                continue
+        elif id_ in leaving:
+            continue
+        elif id_ in gone:
             problems.append(_missing(id_))
         forms[id_] = form
     rejected = {problem.order for problem in problems} | set(broken)
@@ -77,16 +79,22 @@ def stand(
     )
 
 
-def _over(applied: Mapping[str, Filed], now: float) -> frozenset[str]:
-    """The orders whose whole family is over at `now`."""
+def _leaving(applied: Mapping[str, Filed], gone: Collection[str], now: float) -> frozenset[str]:
+    """The orders whose whole family is over at `now` and whose files are all gone.
+
+    A part of a family never leaves: without its lift, a block would hold again.
+    """
+    if not gone:
+        return frozenset()
     orders = {id_: form.order for id_, form in applied.items()}
     roots = {id_: _root(id_, orders) for id_ in orders}
-    alive = {
+    staying = {root for id_, root in roots.items() if id_ not in gone}
+    staying |= {
         roots.get(one.order, one.order)
         for one in schedule(orders.values())
         if not one.is_cut and not one.is_ended(now)
     }
-    return frozenset(id_ for id_, root in roots.items() if root not in alive)
+    return frozenset(id_ for id_, root in roots.items() if root not in staying)
 
 
 def _root(id_: str, orders: Mapping[str, Order]) -> str:

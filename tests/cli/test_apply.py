@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import lmdb
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Site
+
+
+def test_an_applied_order_blocks(site: Site) -> None:
+    site.block("one", "x.example")
+    assert site.apply().code == 0
+    assert site.is_blocked("www.x.example")
+    assert not site.is_blocked("notx.example")
+
+
+def test_a_second_apply_changes_nothing(site: Site) -> None:
+    site.block("one", "x.example")
+    site.apply()
+    again = site.apply()
+    assert (again.code, again.out) == (0, "nothing to change: generation 1 has these orders\n")
+
+
+def test_a_broken_file_does_not_hold_up_the_rest(site: Site) -> None:
+    site.block("one", "x.example")
+    site.block("two", "https://y.example/path")
+    ran = site.apply()
+    assert ran.code == 2
+    assert "url-not-a-name" in ran.err
+    assert "a/two" in ran.err
+    assert site.is_blocked("x.example")
+
+
+def test_an_applied_order_whose_file_breaks_stays_in_force_as_it_was(site: Site) -> None:
+    site.block("one", "x.example")
+    site.apply()
+    site.write("one", "order: [")
+    ran = site.apply()
+    assert ran.code == 2
+    assert site.is_blocked("x.example")
+
+
+def test_an_urgent_lift_of_an_order_whose_file_broke_is_applied(site: Site) -> None:
+    site.block("one", "x.example")
+    site.apply()
+    site.write("one", "order: [")
+    site.act("lift", "lift", "a/one")
+    ran = site.apply()
+    assert ran.code == 2
+    assert not site.is_blocked("x.example")
+
+
+def test_a_lift_of_an_order_that_was_never_right_waits_with_it(site: Site) -> None:
+    site.write("one", "order: [")
+    site.act("lift", "lift", "a/one")
+    ran = site.apply()
+    assert ran.code == 2
+    assert "left out, or in their last applied form: a/lift, a/one" in ran.err
+
+
+def test_deleting_a_file_is_not_a_lift(site: Site) -> None:
+    site.block("one", "x.example")
+    site.apply()
+    site.path("one").unlink()
+    ran = site.apply()
+    assert ran.code == 2
+    assert "applied-order-missing" in ran.err
+    assert site.is_blocked("x.example")
+
+
+def test_changing_an_applied_file_changes_nothing(site: Site) -> None:
+    site.block("one", "x.example")
+    site.apply()
+    site.block("one", "y.example")
+    ran = site.apply()
+    assert ran.code == 2
+    assert "applied-order-changed" in ran.err
+    assert site.is_blocked("x.example")
+    assert not site.is_blocked("y.example")
+
+
+def test_deleting_the_lift_of_a_standing_order_does_not_revive_it(site: Site) -> None:
+    site.block("one", "x.example")
+    site.act("lift", "lift", "a/one")
+    site.apply()
+    site.path("lift").unlink()
+    ran = site.apply()
+    assert ran.code == 2
+    assert "applied-order-missing" in ran.err
+    assert not site.is_blocked("x.example")
+
+
+def test_a_family_that_is_over_may_be_moved_away(site: Site) -> None:
+    site.block("one", "x.example", until="2026-02-01")
+    site.act("stop", "suspend", "a/one", start="2026-01-05")
+    site.apply()
+    site.path("one").unlink()
+    site.path("stop").unlink()
+    ran = site.apply()
+    assert ran.code == 0
+    assert "applied: generation 2" in ran.out
+
+
+def test_the_archive_has_every_applied_file(site: Site) -> None:
+    site.block("one", "x.example")
+    octets = site.path("one").read_bytes()
+    site.apply()
+    assert octets in [path.read_bytes() for path in (site.folder / "state" / "archive").iterdir()]
+
+
+def test_a_damaged_archive_is_named_and_nothing_changes(site: Site) -> None:
+    site.block("one", "x.example")
+    site.apply()
+    for path in (site.folder / "state" / "archive").iterdir():
+        path.write_bytes(b"damaged")
+    site.path("one").unlink()
+    ran = site.apply()
+    assert ran.code == 4
+    assert "archive is damaged" in ran.err
+
+
+def test_growth_beyond_the_limit_is_refused_with_the_way_past_it(site: Site) -> None:
+    site.block("one", *(f"n{number}.example" for number in range(6)))
+    ran = site.apply()
+    assert ran.code == 3
+    assert "it blocks 6 more names, limits.max_added is 5" in ran.err
+    digest = json.loads(site.run("plan", "--json").out)["digest"]
+    assert f"--accept {digest} --reason TEXT" in ran.err
+    assert not (site.folder / "state" / "policy.lmdb").exists()
+
+
+def test_an_accepted_plan_passes_the_guard(site: Site) -> None:
+    site.block("one", *(f"n{number}.example" for number in range(6)))
+    digest = json.loads(site.run("plan", "--json").out)["digest"]
+    assert site.run("apply", "--accept", digest, "--reason", "read by two of us").code == 0
+    assert site.is_blocked("n3.example")
+
+
+def test_an_accepted_plan_that_changed_since_is_refused(site: Site) -> None:
+    site.block("one", *(f"n{number}.example" for number in range(6)))
+    digest = json.loads(site.run("plan", "--json").out)["digest"]
+    site.block("two", "more.example")
+    ran = site.run("apply", "--accept", digest, "--reason", "read by two of us")
+    assert ran.code == 3
+    assert "read it again with `blocker plan`" in ran.err
+
+
+def test_accepting_needs_a_reason(site: Site) -> None:
+    site.block("one", "x.example")
+    ran = site.run("apply", "--accept", "0" * 64)
+    assert ran.code == 2
+    assert "--reason" in ran.err
+
+
+def test_two_nodes_with_the_same_orders_have_the_same_digest(site: Site, tmp_path: Path) -> None:
+    site.block("one", "x.example")
+    site.block("two", "y.example")
+    site.apply()
+    first = json.loads(site.run("plan", "--json").out)["next"]
+    shutil.rmtree(site.folder / "state")
+    site.apply()
+    assert json.loads(site.run("plan", "--json").out)["next"] == first
+
+
+def test_withhold_is_at_once_and_survives_every_apply(site: Site) -> None:
+    site.block("one", "x.example")
+    site.apply()
+    assert site.run("withhold", "a/one/one", "--reason", "wrong name").code == 0
+    assert not site.is_blocked("x.example")
+    site.block("two", "y.example")
+    site.apply()
+    assert not site.is_blocked("x.example")
+    assert "withheld by this operator" in site.run("explain", "x.example", "--live").out
+    assert site.run("release", "a/one/one").code == 0
+    assert site.is_blocked("x.example")
+
+
+@pytest.mark.parametrize("words", [("withhold", "a/two", "--reason", "r"), ("release", "a/one")])
+def test_withholding_what_is_not_there_is_a_clear_error(site: Site, words: tuple[str, ...]) -> None:
+    site.block("one", "x.example")
+    site.apply()
+    ran = site.run(*words)
+    assert ran.code == 2
+    assert words[1] in ran.err
+
+
+def test_a_store_of_a_newer_format_is_refused_and_left_alone(site: Site) -> None:
+    site.block("one", "x.example")
+    site.apply()
+    path = site.folder / "state" / "policy.lmdb"
+    with lmdb.open(str(path), subdir=False, max_dbs=5, map_size=1 << 24) as store:
+        meta = store.open_db(b"meta")
+        with store.begin(write=True) as txn:
+            txn.put(b"format", b"99", db=meta)
+    site.block("two", "y.example")
+    ran = site.apply()
+    assert ran.code == 4
+    assert "format 99" in ran.err
+
+
+def test_no_store_yet_is_a_sentence_with_the_way_out(site: Site) -> None:
+    ran = site.run("explain", "x.example", "--live")
+    assert ran.code == 4
+    assert "`blocker apply` makes it" in ran.err
+
+
+def test_a_missing_orders_folder_is_a_sentence(site: Site) -> None:
+    shutil.rmtree(site.folder / "orders")
+    ran = site.apply()
+    assert ran.code == 2
+    assert "orders-missing" in ran.err

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Site
+
+STATES = [
+    ("2025-12-31", "not yet in force; it starts at 2026-01-01T00:00:00Z"),
+    ("2026-01-02", "in force since 2026-01-01T00:00:00Z, until 2026-02-01T00:00:00Z"),
+    ("2026-02-02", "suspended since 2026-02-01T00:00:00Z by a/stop"),
+    ("2026-03-02", "in force since 2026-03-01T00:00:00Z"),
+    ("2026-04-02", "lifted since 2026-04-01T00:00:00Z by a/lift"),
+]
+
+
+@pytest.fixture
+def story(site: Site) -> Site:
+    site.block("one", "x.example", "y.example")
+    site.act("stop", "suspend", "a/one", start="2026-02-01")
+    site.act("go-on", "reinstate", "a/one", start="2026-03-01")
+    site.act("cut", "amend", "a/one", "remove: [y.example]", start="2026-03-10")
+    site.act("lift", "lift", "a/one", start="2026-04-01")
+    return site
+
+
+@pytest.mark.parametrize(("at", "sentence"), STATES)
+def test_every_state_has_its_sentence(story: Site, at: str, sentence: str) -> None:
+    assert sentence in story.run("explain", "www.x.example", "--at", at).out
+
+
+@pytest.mark.parametrize(("at", "sentence"), STATES)
+def test_the_live_policy_explains_as_the_folder_does(story: Site, at: str, sentence: str) -> None:
+    assert story.apply().code == 0
+    assert sentence in story.run("explain", "www.x.example", "--at", at, "--live").out
+
+
+def test_a_removed_name_names_the_amend(story: Site) -> None:
+    ran = story.run("explain", "y.example", "--at", "2026-03-20")
+    assert "this name was removed since 2026-03-10T00:00:00Z by a/cut" in ran.out
+
+
+def test_it_names_authority_basis_and_window(story: Site) -> None:
+    out = story.run("explain", "x.example", "--at", "2026-01-02").out
+    for fact in ("Test Authority (ID)", "Test Act, section 1", "a/one/one", "2026-01-01T00:00:00+00:00"):
+        assert fact in out
+
+
+def test_another_region_is_said_to_be_one(story: Site) -> None:
+    out = story.run("explain", "x.example", "--at", "2026-01-02", "--region", "GB").out
+    assert "x.example is not blocked in GB" in out
+    assert "it holds in ID only" in out
+
+
+def test_a_nested_region_is_covered(story: Site) -> None:
+    assert story.is_blocked("x.example", live=False, at="2026-01-02", region="ID-JK")
+
+
+def test_json_has_the_documented_shape(story: Site) -> None:
+    found = json.loads(story.run("explain", "x.example", "--at", "2026-01-02", "--json").out)
+    assert {
+        key: found[key] for key in ("name", "region", "blocked", "action", "answer", "because", "ttl_cap")
+    } == {
+        "name": "x.example",
+        "region": "ID",
+        "blocked": True,
+        "action": "nxdomain",
+        "answer": "nxdomain",
+        "because": ["a/one/one"],
+        "ttl_cap": 30,
+    }
+
+
+def test_an_unknown_name_type_region_and_time_are_usage_errors(story: Site) -> None:
+    for words in (
+        ("explain", "https://x.example/"),
+        ("explain", "x.example", "--type", "NONSENSE"),
+        ("explain", "x.example", "--region", "MARS"),
+        ("explain", "x.example", "--at", "2026-01-02T00:00:00"),
+        ("explain", "x.example", "--at", "yesterday"),
+    ):
+        ran = story.run(*words)
+        assert ran.code == 2, words
+        assert "Error:" in ran.err, words
+
+
+def test_the_timeline_lists_every_change_of_force(story: Site) -> None:
+    events = json.loads(story.run("timeline", "--json").out)
+    assert [(one["at"][:10], one["event"]) for one in events] == [
+        ("2026-01-01", "starts"),
+        ("2026-02-01", "suspended"),
+        ("2026-03-01", "resumed"),
+        ("2026-03-10", "removes"),
+        ("2026-04-01", "ends"),
+    ]

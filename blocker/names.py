@@ -1,4 +1,4 @@
-"""Domain names: the canonical text people read and the key the policy is ordered by.
+r"""Domain names: the canonical text people read and the key the policy is ordered by.
 
 Canonical text is lower-case A-labels without a final dot (RFC 1035 §2.3.4: at most 253 octets of text,
 labels of 1 to 63). A key is the same name in wire form with its labels reversed and without the root:
@@ -88,12 +88,12 @@ def labels_of(key: Key) -> list[bytes]:
 
 
 def to_text(key: Key) -> str:
-    """The name as people read it; octets outside printable ASCII as `\\DDD` (RFC 1035 §5.1)."""
+    r"""The name as people read it; octets outside printable ASCII as `\\DDD` (RFC 1035 §5.1)."""
     return ".".join(_label_text(label) for label in reversed(labels_of(key))) or "."
 
 
 def _label_text(label: bytes) -> str:
-    if label.isascii() and _CANONICAL.match(label.decode("ascii")):
+    if label.isascii() and b"." not in label and _CANONICAL.match(label.decode("ascii")):
         return label.decode("ascii")
     return "".join(
         chr(octet) if 0x21 <= octet <= 0x7E and octet not in b'."\\();@$' else f"\\{octet:03d}"

@@ -1,0 +1,68 @@
+"""Where the daemons are put together: values to shells, and no logic of its own.
+
+`run` is serve and watch in one supervised tree. None of them applies anything; each holds its lock in
+state/, so that nobody starts a second one by mistake.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from blocker import sitefile
+from blocker.errors import OrdersInvalid, Problem
+from blocker.policy.store import Reader
+from blocker.prober import daemon
+from blocker.resolver.workers import serve_children
+from blocker.supervisor import Child, lock, supervise
+from blocker.web import server
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from blocker.site import Site
+
+HEARTBEAT = 5.0  # seconds; prober and web may be slower than a worker, for no answer waits for them
+
+
+def start(path: Path, *, serve: bool = False, watch: bool = False) -> int:
+    """Run the daemons of the site until SIGTERM or Ctrl-C; the exit code."""
+    site = sitefile.load(path)
+    Reader(site.state).close()  # Without a policy there is nothing to enforce: say so now.
+    with ExitStack() as held:
+        for wanted, name in ((serve, "serve"), (watch, "watch")):
+            if wanted:
+                held.enter_context(lock(site.state / f"{name}.lock"))
+        return supervise(_children(site, path, serve=serve, watch=watch))
+
+
+def _children(site: Site, path: Path, *, serve: bool, watch: bool) -> list[Child]:
+    found: list[Child] = []
+    if serve:
+        if site.resolver is None or not site.resolver.listen:
+            raise _lacks(path, "resolver.listen", "there is no address to answer queries on")
+        found += serve_children(site.resolver, state=site.state, node=site.node)
+        _say(f"answering on {', '.join(map(str, site.resolver.listen))}, {len(found)} workers")
+    if watch:
+        if site.points:
+            found.append(Child(name="prober", run=partial(daemon.run, site), heartbeat=HEARTBEAT))
+            _say(f"probing {', '.join(point.name for point in site.points)}")
+        if site.web is not None:
+            found.append(Child(name="web", run=partial(server.run, site), heartbeat=HEARTBEAT))
+            _say(f"metrics on http://{site.web}/metrics")
+    if not found:
+        raise _lacks(path, "points or web", "there is nothing to watch and nowhere to show it")
+    return found
+
+
+def _lacks(path: Path, what: str, why: str) -> OrdersInvalid:
+    problem = Problem(id="site-incomplete", path=str(path), message=f"{why}; add {what}")
+    return OrdersInvalid([problem])
+
+
+def _say(sentence: str) -> None:
+    click.echo(f"blocker {os.getpid()}: {sentence}", err=True)

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from blocker.names import to_text
+from blocker.orders.model import Form, Kind, Match, Publication
+from blocker.policy import decide
+from blocker.policy.directives import Role
+from blocker.prober.expect import Expectation, Look, Why, changing, controls, expect, renew, under
+from tests.prober.world import AAAA, POINT, A, T, act, block, key, policy, subject
+
+if TYPE_CHECKING:
+    from blocker.orders.model import Order
+
+
+def asked(*orders: Order, t: float = T, look: Look | None = None, **more: object) -> dict[str, Expectation]:
+    """The expectations about A by name; each name is asked about once in these tests."""
+    found = expect(policy(*orders, **more), [POINT], t, look or Look())  # type: ignore[arg-type]  # withheld
+    return {to_text(one.name): one for one in found if one.qtype == A}
+
+
+def test_a_subject_must_be_blocked_in_the_ordered_form_for_both_families() -> None:
+    found = expect(policy(block("x.blocked.example", form=Form.NODATA)), [POINT], T, Look())
+    ours = [one for one in found if one.why is Why.SUBJECT]
+    assert [(one.qtype, one.form) for one in ours] == [(A, Form.NODATA), (AAAA, Form.NODATA)]
+    assert {one.because for one in ours} == {("court/o1/d",)}
+    assert {(one.order, one.ref, one.started) for one in ours} == {("court/o1", "court/o1/d", T - 1000)}
+
+
+@pytest.mark.parametrize(
+    ("name", "why", "form"),
+    [
+        ("parent.example", Why.PARENT, None),
+        ("www.parent.example", Why.SIBLING, None),
+        ("notx.parent.example", Why.LOOKALIKE, None),
+        ("www.x.parent.example", Why.BELOW, Form.NXDOMAIN),
+    ],
+)
+def test_the_names_around_a_subject_are_controls(name: str, why: Why, form: Form | None) -> None:
+    one = asked(block("x.parent.example"))[name]
+    assert (one.why, one.form, one.qtype) == (why, form, A)
+
+
+def test_what_is_below_an_exact_subject_must_pass() -> None:
+    one = asked(block("x.parent.example", match=Match.EXACT))["www.x.parent.example"]
+    assert (one.why, one.form) == (Why.BELOW, None)
+
+
+def test_an_exact_subject_is_expected_as_nodata_for_it_has_free_names_below() -> None:
+    assert asked(block("x.parent.example", match=Match.EXACT))["x.parent.example"].form is Form.NODATA
+
+
+def test_a_subject_written_with_a_star_is_asked_below_and_itself_must_pass() -> None:
+    found = asked(block("*.x.parent.example"))
+    assert found["www.x.parent.example"].form is not None
+    assert (found["x.parent.example"].why, found["x.parent.example"].form) == (Why.PARENT, None)
+
+
+def test_a_public_suffix_is_no_control() -> None:
+    assert key("co.uk") not in {name for _, name in controls(key("shop.co.uk"), Role.SUBTREE)}
+    assert key("example") not in {name for _, name in controls(key("blocked.example"), Role.SUBTREE)}
+
+
+def test_the_sibling_of_a_www_name_is_another_name() -> None:
+    found = dict(controls(key("www.shop.example"), Role.SUBTREE))
+    assert found[Why.SIBLING] == key("mail.shop.example")
+
+
+def test_an_excepted_name_must_pass() -> None:
+    one = asked(block("x.example", excepts=("free.x.example",)))["free.x.example"]
+    assert (one.why, one.form) == (Why.EXCEPT, None)
+
+
+def test_a_control_that_another_order_covers_is_expected_to_be_blocked() -> None:
+    found = asked(block("x.parent.example"), block("parent.example", ident="court/o2", form=Form.REFUSED))
+    assert found["www.parent.example"].form is Form.REFUSED
+    assert found["www.parent.example"].because == ("court/o2/d",)
+
+
+def test_a_coming_order_must_not_be_seen_yet() -> None:
+    one = asked(block("x.example", start=T + 60))["x.example"]
+    assert (one.why, one.form, one.until) == (Why.COMING, None, T + 60)
+
+
+def test_an_ended_order_must_not_be_seen_any_more() -> None:
+    one = asked(block("x.example", until=T - 60))["x.example"]
+    assert (one.why, one.form, one.ended, one.since) == (Why.ENDED, None, T - 60, T - 60)
+
+
+def test_what_ended_but_is_demanded_by_another_order_is_still_expected() -> None:
+    found = expect(
+        policy(block("x.example", until=T - 60), block("x.example", ident="court/o2")), [POINT], T, Look()
+    )
+    forms = {one.ref: one.form for one in found if one.name == key("x.example") and one.qtype == A}
+    assert forms == {"court/o1/d": Form.NXDOMAIN, "court/o2/d": Form.NXDOMAIN}
+
+
+def test_a_suspended_order_is_one_that_was_lifted() -> None:
+    order = block("x.example")
+    one = asked(order, act(Kind.SUSPEND, "court/o1", "court/s1", start=T - 50))["x.example"]
+    assert (one.why, one.form, one.ended) == (Why.ENDED, None, T - 50)
+
+
+def test_a_name_that_an_amend_removed_must_pass() -> None:
+    amend = act(Kind.AMEND, "court/o1", "court/a1", start=T - 50, remove=(subject("free.x.example"),))
+    one = asked(block("x.example"), amend)["free.x.example"]
+    assert (one.why, one.form, one.order) == (Why.EXCEPT, None, "court/a1")
+
+
+def test_a_withheld_order_must_pass() -> None:
+    one = asked(block("x.example"), withheld={"court/o1": "appeal"})["x.example"]
+    assert (one.why, one.form) == (Why.WITHHELD, None)
+
+
+def test_an_order_for_elsewhere_must_not_be_seen_here() -> None:
+    one = asked(block("x.example", regions=("GB",)))["x.example"]
+    assert (one.why, one.form) == (Why.ELSEWHERE, None)
+
+
+def test_canaries_are_asked_once_and_are_not_derived_again() -> None:
+    look = Look(canaries=(key("parent.example"),))
+    found = [
+        one
+        for one in expect(policy(block("x.parent.example")), [POINT], T, look)
+        if one.name == key("parent.example")
+    ]
+    assert [(one.why, one.order) for one in found] == [(Why.CANARY, "")]
+
+
+def test_protected_names_are_not_derived_as_controls() -> None:
+    found = asked(block("x.parent.example"), look=Look(protected=(key("www.parent.example"),)))
+    assert "www.parent.example" not in found
+    assert "parent.example" in found
+
+
+def test_the_budget_bounds_the_questions_for_a_point() -> None:
+    orders = [block(f"x{number}.example", ident=f"court/o{number}") for number in range(50)]
+    found = expect(policy(*orders), [POINT], T, Look(budget=30))
+    assert len(found) == 30
+    assert len({one.ref for one in found}) >= 25
+
+
+def test_every_directive_gets_its_turn_in_some_round() -> None:
+    index = policy(*(block(f"x{number}.example", ident=f"court/o{number}") for number in range(20)))
+    seen = {
+        one.ref for number in range(100) for one in expect(index, [POINT], T, Look(number=number, budget=4))
+    }
+    assert len(seen) == 20
+
+
+def test_a_round_of_some_directives_keeps_to_them_and_asks_no_canary() -> None:
+    look = Look(only=frozenset({"court/o2/d"}), canaries=(key("canary.example"),))
+    found = asked(block("x.example"), block("y.example", ident="court/o2"), look=look)
+    assert {one.ref for one in found.values()} == {"court/o2/d"}
+
+
+def test_nothing_seen_before_the_policy_was_there_is_judged_by_it() -> None:
+    assert asked(block("x.example"), look=Look(since=T - 1))["x.example"].since == T - 1
+
+
+def test_names_too_long_to_have_a_child_are_left_alone() -> None:
+    long = ".".join(["a" * 63] * 3 + ["b" * 58])
+    assert under(key(long), b"www") is None
+    assert under(key("x.example"), b"not" + b"a" * 63) is None
+    assert [why for why, _ in controls(key(long), Role.SUBTREE)].count(Why.BELOW) == 0
+
+
+def test_what_changes_at_a_transition_includes_what_a_cut_cuts() -> None:
+    amend = act(Kind.AMEND, "court/o1", "court/a1", start=T + 50, remove=(subject("free.x.example"),))
+    index = policy(block("x.example"), amend, block("y.example", ident="court/o2"))
+    assert changing(index, T + 50) == {"court/o1/d", "court/a1:remove"}
+
+
+def test_an_old_expectation_is_renewed_by_what_holds_now() -> None:
+    index = policy(block("x.example", start=T - 10, until=T + 10))
+    old = next(one for one in expect(index, [POINT], T, Look()) if one.why is Why.SUBJECT)
+    new = renew(index, old, T + 20)
+    assert new is not None
+    assert (new.why, new.form, new.ended) == (Why.ENDED, None, T + 10)
+    control = next(one for one in expect(index, [POINT], T, Look()) if one.why is Why.LOOKALIKE)
+    assert renew(index, control, T + 20) is not None
+
+
+def test_an_expectation_of_a_directive_that_is_gone_is_not_renewed() -> None:
+    old = next(iter(expect(policy(block("x.example")), [POINT], T, Look())))
+    assert renew(policy(), old, T) is None
+    elsewhere = policy(block("x.example", regions=("GB",), until=T - 1))
+    assert renew(elsewhere, old, T) is None
+
+
+def test_every_expectation_is_what_decide_says() -> None:
+    index = policy(
+        block("x.parent.example", excepts=("free.x.parent.example",)),
+        block("parent.example", ident="court/o2", match=Match.EXACT, form=Form.REFUSED),
+        block("*.y.example", ident="court/o3", form=Form.REDIRECT, addresses=("192.0.2.1",)),
+        block("z.example", ident="court/o4", publication=Publication.SEALED, until=None),
+    )
+    found = expect(index, [POINT], T, Look())
+    assert len(found) > 12
+    for one in found:
+        verdict = decide.decide(index, one.name, "ID", T)
+        assert (one.form, one.because) == (verdict.form_for(one.qtype), verdict.because)

@@ -1,0 +1,458 @@
+"""Every rule of the judge, as one table: what was expected, what came, what is known, what it means."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+
+from blocker.orders.model import Form
+from blocker.prober.expect import Expectation, Why
+from blocker.prober.judge import BAD, RULES, Controls, Evidence, Kind, controls_of, judge
+from blocker.prober.observe import (
+    CNAME,
+    NOERROR,
+    NXDOMAIN,
+    REFUSED,
+    SERVFAIL,
+    A,
+    Extended,
+    Observation,
+    Outcome,
+    Record,
+    Reply,
+    Transport,
+)
+from tests.prober.world import AAAA, T, key
+
+NAME = key("secret-name.example")
+REAL, FORGED, OTHER = (ip_address(text).packed for text in ("198.51.100.7", "192.0.2.1", "203.0.113.9"))
+
+
+def expected(form: Form | None, why: Why = Why.SUBJECT, **more: Any) -> Expectation:
+    values: dict[str, Any] = {
+        "point": "p1",
+        "region": "ID",
+        "name": NAME,
+        "qtype": A,
+        "why": why,
+        "ref": "court/o1/d",
+        "order": "court/o1",
+        "form": form,
+        "since": T - 100,
+        "until": T + 100,
+    }
+    return Expectation(**{**values, **more})
+
+
+def reply(rcode: int, *data: bytes, ede: tuple[int, ...] = (), alias: str = "", flags: int = 0x8180) -> Reply:
+    records = [Record(owner=NAME, rtype=A, ttl=60, data=one) for one in data]
+    if alias:
+        wire = b"".join(bytes([len(label)]) + label.encode() for label in alias.split(".")) + b"\0"
+        records.insert(0, Record(owner=NAME, rtype=CNAME, ttl=60, data=wire))
+    extended = tuple(Extended(code=code) for code in ede)
+    return Reply(rcode=rcode, flags=flags, answers=tuple(records), extended=extended)
+
+
+def saw(what: Reply | None, *, at: float = T, took: float = 0.01, **more: Any) -> Observation:
+    values: dict[str, Any] = {
+        "point": "p1",
+        "transport": Transport.UDP,
+        "name": NAME,
+        "qtype": A,
+        "sent": at,
+        "outcome": Outcome.SILENT if what is None else Outcome.ANSWERED,
+        "received": None if what is None else at + took,
+        "reply": what,
+    }
+    return Observation(**{**values, **more})
+
+
+EXISTS, NOTHING, EMPTY, BROKEN = reply(0, REAL), reply(NXDOMAIN), reply(0), reply(SERVFAIL)
+FINE = Evidence(controls=Controls.PASS, reference=EXISTS)
+
+
+def known(**more: Any) -> Evidence:
+    return replace(FINE, **more)
+
+
+NX, NODATA, REFUSE = expected(Form.NXDOMAIN), expected(Form.NODATA), expected(Form.REFUSED)
+REDIRECT = expected(Form.REDIRECT, addresses=(ip_address("192.0.2.1"), ip_address("2001:db8::1")))
+FREE, CANARY = expected(None, Why.PARENT), expected(None, Why.CANARY)
+COMING, ENDED = expected(None, Why.COMING), expected(None, Why.ENDED)
+
+TABLE: list[tuple[str, Expectation, Reply | None, Evidence, Kind, str]] = [
+    # What must be blocked, and says itself that it is.
+    ("nxdomain", NX, reply(NXDOMAIN, ede=(16,)), FINE, Kind.OK, "blocked-with-attribution"),
+    ("nodata", NODATA, reply(0, ede=(16,)), FINE, Kind.OK, "blocked-with-attribution"),
+    ("refused", REFUSE, reply(REFUSED, ede=(16,)), FINE, Kind.OK, "blocked-with-attribution"),
+    ("redirect", REDIRECT, reply(0, FORGED, ede=(16, 4)), FINE, Kind.OK, "blocked-with-attribution"),
+    (
+        "attributed though controls fail",
+        NX,
+        reply(NXDOMAIN, ede=(16,)),
+        Evidence(controls=Controls.FAIL),
+        Kind.OK,
+        "blocked-with-attribution",
+    ),
+    ("nodata for nx", NX, reply(0, ede=(16,)), FINE, Kind.WRONG_FORM, "attributed-wrong-form"),
+    ("nx for nodata", NODATA, reply(NXDOMAIN, ede=(16,)), FINE, Kind.WRONG_FORM, "attributed-wrong-form"),
+    ("refused for nx", NX, reply(REFUSED, ede=(16,)), FINE, Kind.WRONG_FORM, "attributed-wrong-form"),
+    (
+        "other address",
+        REDIRECT,
+        reply(0, OTHER, ede=(16, 4)),
+        FINE,
+        Kind.WRONG_FORM,
+        "attributed-wrong-form",
+    ),
+    (
+        "one address too many",
+        REDIRECT,
+        reply(0, FORGED, OTHER, ede=(16, 4)),
+        FINE,
+        Kind.WRONG_FORM,
+        "attributed-wrong-form",
+    ),
+    # What must be blocked, unattributed.
+    ("unblocked", NX, EXISTS, FINE, Kind.UNDERBLOCK, "resolves-though-blocked"),
+    ("unblocked, no reference", NX, EXISTS, Evidence(), Kind.UNDERBLOCK, "resolves-though-blocked"),
+    ("redirected elsewhere", REDIRECT, reply(0, OTHER), FINE, Kind.UNDERBLOCK, "resolves-though-blocked"),
+    ("plain redirect", REDIRECT, reply(0, FORGED), FINE, Kind.OK, "redirected-as-ordered"),
+    ("plain nx", NX, reply(NXDOMAIN), FINE, Kind.OK, "blocked-against-reference"),
+    (
+        "plain nx, no canaries",
+        NX,
+        reply(NXDOMAIN),
+        known(controls=Controls.NONE),
+        Kind.OK,
+        "blocked-against-reference",
+    ),
+    ("plain nodata for nx", NX, reply(0), FINE, Kind.WRONG_FORM, "unattributed-wrong-form"),
+    ("nx that never was", NX, reply(NXDOMAIN), known(reference=NOTHING), Kind.MOOT, "nothing-there"),
+    ("no address there", NODATA, reply(0), known(reference=EMPTY), Kind.MOOT, "nothing-there"),
+    ("nx, nobody to ask", NX, reply(NXDOMAIN), known(reference=None), Kind.INSUFFICIENT, "no-reference"),
+    ("nx, reference fails", NX, reply(NXDOMAIN), known(reference=BROKEN), Kind.INSUFFICIENT, "no-reference"),
+    (
+        "nx, reference filtered",
+        NX,
+        reply(NXDOMAIN),
+        known(reference=reply(NXDOMAIN, ede=(16,))),
+        Kind.INSUFFICIENT,
+        "no-reference",
+    ),
+    (
+        "nx, resolved before",
+        NX,
+        reply(NXDOMAIN),
+        known(reference=None, was_resolved=True),
+        Kind.OK,
+        "blocked-against-baseline",
+    ),
+    (
+        "nx, controls fail",
+        NX,
+        reply(NXDOMAIN),
+        known(controls=Controls.FAIL),
+        Kind.INSUFFICIENT,
+        "controls-failed",
+    ),
+    ("failure for nx", NX, BROKEN, FINE, Kind.INSUFFICIENT, "failure-proves-nothing"),
+    ("refusal for nx", NX, reply(REFUSED), FINE, Kind.INSUFFICIENT, "failure-proves-nothing"),
+    ("plain refusal", REFUSE, reply(REFUSED), FINE, Kind.OK, "refused-as-ordered"),
+    (
+        "refusal, controls fail",
+        REFUSE,
+        reply(REFUSED),
+        known(controls=Controls.FAIL),
+        Kind.INSUFFICIENT,
+        "controls-failed",
+    ),
+    ("failure for refusal", REFUSE, BROKEN, FINE, Kind.WRONG_FORM, "failing-instead-of-refused"),
+    ("silence for refusal", REFUSE, None, FINE, Kind.WRONG_FORM, "failing-instead-of-refused"),
+    ("silence for nx", NX, None, FINE, Kind.INSUFFICIENT, "target-silent"),
+    ("all silent", NX, None, known(controls=Controls.SILENT), Kind.UNREACHABLE, "point-silent"),
+    ("silent, no canaries", NX, None, known(controls=Controls.NONE), Kind.UNREACHABLE, "point-silent"),
+    ("silent, controls fail", NX, None, known(controls=Controls.FAIL), Kind.INSUFFICIENT, "controls-failed"),
+    (
+        "refuses us",
+        NX,
+        reply(REFUSED),
+        known(controls=Controls.REFUSED),
+        Kind.UNREACHABLE,
+        "point-refuses-us",
+    ),
+    (
+        "refuses us, too",
+        FREE,
+        reply(REFUSED),
+        known(controls=Controls.REFUSED),
+        Kind.UNREACHABLE,
+        "point-refuses-us",
+    ),
+    ("cut off", NX, reply(0, flags=0x8380), FINE, Kind.INSUFFICIENT, "truncated"),
+    # What must pass.
+    ("passes", FREE, EXISTS, FINE, Kind.OK, "passes"),
+    ("passes with other addresses", FREE, reply(0, OTHER), FINE, Kind.OK, "passes"),
+    ("canary", CANARY, EXISTS, Evidence(), Kind.OK, "passes"),
+    ("over-wide", FREE, reply(NXDOMAIN, ede=(16,)), FINE, Kind.OVERBLOCK, "blocked-though-free"),
+    ("canary blocked", CANARY, reply(NXDOMAIN, ede=(16,)), FINE, Kind.OVERBLOCK, "blocked-though-free"),
+    ("early", COMING, reply(NXDOMAIN, ede=(16,)), FINE, Kind.EARLY, "blocked-though-free"),
+    ("lingering", ENDED, reply(NXDOMAIN, ede=(16,)), FINE, Kind.LINGERING, "blocked-though-free"),
+    (
+        "attributed redirect lingers",
+        ENDED,
+        reply(0, FORGED, ede=(16, 4)),
+        FINE,
+        Kind.LINGERING,
+        "blocked-though-free",
+    ),
+    (
+        "alias",
+        FREE,
+        reply(NXDOMAIN, ede=(16,), alias="bad.example"),
+        known(blocked_aliases=frozenset({key("bad.example")})),
+        Kind.OK,
+        "alias-of-blocked",
+    ),
+    (
+        "alias to a free name",
+        FREE,
+        reply(NXDOMAIN, ede=(16,), alias="good.example"),
+        FINE,
+        Kind.OVERBLOCK,
+        "blocked-though-free",
+    ),
+    (
+        "forged",
+        FREE,
+        reply(0, FORGED),
+        known(forged=frozenset({FORGED})),
+        Kind.OVERBLOCK,
+        "forged-though-free",
+    ),
+    (
+        "forged lingers",
+        ENDED,
+        reply(0, FORGED),
+        known(forged=frozenset({FORGED})),
+        Kind.LINGERING,
+        "forged-though-free",
+    ),
+    (
+        "really there",
+        FREE,
+        reply(0, FORGED),
+        known(forged=frozenset({FORGED}), reference=reply(0, FORGED)),
+        Kind.OK,
+        "passes",
+    ),
+    ("denied", FREE, reply(NXDOMAIN), FINE, Kind.OVERBLOCK, "denied-though-free"),
+    ("denied early", COMING, reply(0), FINE, Kind.EARLY, "denied-though-free"),
+    ("denied, still", ENDED, reply(NXDOMAIN), FINE, Kind.LINGERING, "denied-though-free"),
+    (
+        "denied, controls fail",
+        FREE,
+        reply(NXDOMAIN),
+        known(controls=Controls.FAIL),
+        Kind.INSUFFICIENT,
+        "controls-failed",
+    ),
+    ("never was", FREE, reply(NXDOMAIN), known(reference=NOTHING), Kind.MOOT, "nothing-there"),
+    ("not yet, never was", COMING, reply(NXDOMAIN), known(reference=NOTHING), Kind.MOOT, "nothing-there"),
+    ("no such records", FREE, reply(0), known(reference=EMPTY), Kind.OK, "denied-like-reference"),
+    (
+        "denied, nobody to ask",
+        FREE,
+        reply(NXDOMAIN),
+        known(reference=None),
+        Kind.INSUFFICIENT,
+        "no-reference",
+    ),
+    (
+        "lift of a name that never was",
+        ENDED,
+        reply(NXDOMAIN),
+        known(reference=NOTHING),
+        Kind.MOOT,
+        "nothing-there",
+    ),
+    (
+        "lift seen by attribution",
+        ENDED,
+        reply(NXDOMAIN),
+        known(reference=NOTHING, was_attributed=True),
+        Kind.OK,
+        "attribution-gone",
+    ),
+    (
+        "a failure lifts nothing",
+        ENDED,
+        BROKEN,
+        known(was_attributed=True),
+        Kind.INSUFFICIENT,
+        "failure-proves-nothing",
+    ),
+    ("refused", FREE, reply(REFUSED), FINE, Kind.OVERBLOCK, "refused-though-free"),
+    ("refused, still", ENDED, reply(REFUSED), known(reference=None), Kind.LINGERING, "refused-though-free"),
+    (
+        "refused there too",
+        FREE,
+        reply(REFUSED),
+        known(reference=reply(REFUSED)),
+        Kind.INSUFFICIENT,
+        "failure-proves-nothing",
+    ),
+    (
+        "refused, controls fail",
+        FREE,
+        reply(REFUSED),
+        known(controls=Controls.FAIL),
+        Kind.INSUFFICIENT,
+        "controls-failed",
+    ),
+    ("fails", FREE, BROKEN, FINE, Kind.INSUFFICIENT, "failure-proves-nothing"),
+    ("silent", FREE, None, FINE, Kind.INSUFFICIENT, "target-silent"),
+]
+
+
+@pytest.mark.parametrize(
+    ("expectation", "came", "evidence", "kind", "rule"),
+    [row[1:] for row in TABLE],
+    ids=[row[0] for row in TABLE],
+)
+def test_two_samples_alike_mean(
+    expectation: Expectation, came: Reply | None, evidence: Evidence, kind: Kind, rule: str
+) -> None:
+    finding = judge(expectation, [saw(came), saw(came, at=T + 1)], evidence)
+    assert finding is not None
+    assert (finding.kind, finding.rule) == (kind, rule)
+    assert (finding.point, finding.order, finding.ref) == ("p1", "court/o1", "court/o1/d")
+
+
+@pytest.mark.parametrize(
+    ("expectation", "came", "evidence", "kind", "rule"),
+    [row[1:] for row in TABLE],
+    ids=[row[0] for row in TABLE],
+)
+def test_one_sample_never_says_anything_bad(
+    expectation: Expectation, came: Reply | None, evidence: Evidence, kind: Kind, rule: str
+) -> None:
+    finding = judge(expectation, [saw(came)], evidence)
+    assert finding is not None
+    if kind in BAD:
+        assert (finding.kind, finding.rule) == (Kind.INSUFFICIENT, "second-sample-pending")
+        assert rule in finding.detail
+    else:
+        assert (finding.kind, finding.rule) == (kind, rule)
+
+
+def test_the_table_has_every_rule_and_every_kind() -> None:
+    of_two_samples = {"samples-disagree", "second-sample-pending", "answers-differ"}
+    assert {row[5] for row in TABLE} == set(RULES) - of_two_samples
+    assert {row[4] for row in TABLE} == set(Kind)
+
+
+def test_every_rule_is_a_sentence() -> None:
+    assert all(text[0].isupper() and text.endswith(".") for text in RULES.values())
+
+
+@pytest.mark.parametrize("row", TABLE, ids=[row[0] for row in TABLE])
+def test_details_hold_no_names(row: tuple[str, Expectation, Reply | None, Evidence, Kind, str]) -> None:
+    finding = judge(row[1], [saw(row[2])], row[3])
+    assert finding is not None
+    assert "secret-name" not in finding.detail
+    assert "example" not in finding.detail
+
+
+def test_two_samples_that_disagree_prove_nothing() -> None:
+    finding = judge(NX, [saw(EXISTS), saw(reply(NXDOMAIN, ede=(16,)), at=T + 1)], FINE)
+    assert finding is not None
+    assert (finding.kind, finding.rule) == (Kind.INSUFFICIENT, "samples-disagree")
+
+
+def test_a_lost_datagram_contradicts_nothing() -> None:
+    finding = judge(NX, [saw(None), saw(reply(NXDOMAIN, ede=(16,)), at=T + 1)], FINE)
+    assert finding is not None
+    assert finding.kind is Kind.OK
+
+
+def test_a_lost_second_sample_leaves_the_bad_one_alone() -> None:
+    finding = judge(NX, [saw(EXISTS), saw(None, at=T + 1)], FINE)
+    assert finding is not None
+    assert finding.rule == "second-sample-pending"
+
+
+def test_contradicting_answers_to_one_query_prove_nothing() -> None:
+    finding = judge(NX, [saw(EXISTS, differing=1)], FINE)
+    assert finding is not None
+    assert (finding.kind, finding.rule) == (Kind.INSUFFICIENT, "answers-differ")
+
+
+@pytest.mark.parametrize(
+    ("at", "took"),
+    [(T - 101, 2.0), (T + 99, 2.0), (T - 200, 1.0), (T + 100, 0.1), (T + 50, 60.0), (T + 50, -3000.0)],
+    ids=["over the start", "over the end", "before", "after", "slow", "clock stepped back"],
+)
+def test_an_answer_under_way_at_a_transition_is_not_judged(at: float, took: float) -> None:
+    assert judge(NX, [saw(EXISTS, at=at, took=took)], FINE) is None
+
+
+def test_an_open_stretch_has_no_end() -> None:
+    assert judge(expected(Form.NXDOMAIN, until=None), [saw(EXISTS, at=T + 10**6)], FINE) is not None
+
+
+def test_only_the_sample_within_the_stretch_is_judged() -> None:
+    block = reply(NXDOMAIN, ede=(16,))
+    finding = judge(NX, [saw(EXISTS, at=T - 101, took=2.0), saw(block)], FINE)
+    assert finding is not None
+    assert finding.kind is Kind.OK
+
+
+@pytest.mark.parametrize(
+    ("qtype", "data", "kind"),
+    [(A, FORGED, Kind.OK), (AAAA, ip_address("2001:db8::1").packed, Kind.OK), (15, None, Kind.OK)],
+)
+def test_a_redirect_answers_each_type_with_its_own_family(qtype: int, data: bytes | None, kind: Kind) -> None:
+    records = () if data is None else (Record(owner=NAME, rtype=qtype, ttl=1, data=data),)
+    came = Reply(rcode=NOERROR, answers=records, extended=(Extended(code=16),))
+    finding = judge(replace(REDIRECT, qtype=qtype), [saw(came, qtype=qtype)], FINE)
+    assert finding is not None
+    assert finding.kind is kind
+
+
+def test_a_second_family_leaking_real_addresses_is_not_ok() -> None:
+    real = Record(owner=NAME, rtype=AAAA, ttl=1, data=ip_address("2001:db8::7").packed)
+    came = Reply(rcode=NOERROR, answers=(real,))
+    samples = [saw(came, qtype=AAAA), saw(came, qtype=AAAA, at=T + 1)]
+    finding = judge(replace(NX, qtype=AAAA), samples, FINE)
+    assert finding is not None
+    assert finding.kind is Kind.UNDERBLOCK
+
+
+@pytest.mark.parametrize(
+    ("replies", "mark"),
+    [
+        ([], Controls.NONE),
+        ([EXISTS, EXISTS], Controls.PASS),
+        ([EXISTS, NOTHING], Controls.PASS),
+        ([EXISTS, None], Controls.FAIL),
+        ([None, None], Controls.SILENT),
+        ([reply(REFUSED), reply(REFUSED)], Controls.REFUSED),
+        ([EXISTS, reply(REFUSED)], Controls.FAIL),
+        ([BROKEN, BROKEN], Controls.FAIL),
+        ([EXISTS, reply(NXDOMAIN, ede=(16,))], Controls.FAIL),
+    ],
+)
+def test_controls_pass_only_together(replies: list[Reply | None], mark: Controls) -> None:
+    assert controls_of([saw(one) for one in replies]) is mark
+
+
+def test_an_unreachable_point_is_said_to_be_so() -> None:
+    gone = saw(None, outcome=Outcome.UNREACHABLE)
+    finding = judge(NX, [gone, gone], known(controls=Controls.SILENT))
+    assert finding is not None
+    assert finding.kind is Kind.UNREACHABLE
+    assert "can't be reached" in finding.detail

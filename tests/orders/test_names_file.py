@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blocker import names
+from blocker.fields import Rejected
+from blocker.orders import check, names_file, subjects
+from blocker.orders.model import Directive, Match, NameList, NamesFile, Subject
+
+
+def key(name: str) -> names.Key:
+    return names.to_key(name)
+
+
+def parsed(text: str) -> names_file.Listing:
+    listing, problems = names_file.parse(text.encode(), "list.txt")
+    assert problems == []
+    return listing
+
+
+def test_names_comments_blank_lines_and_wildcards_are_read_with_their_lines() -> None:
+    listing = parsed(
+        "\ufeff# list\r\n\r\nOne.example  # first\r\n*.two.example\r\nb\u00fccher.example.\r\none.EXAMPLE"
+    )
+    assert listing.names == NameList(
+        keys=(key("one.example"), key("xn--bcher-kva.example")), below=(key("two.example"),)
+    )
+    assert list(listing.lines) == [3, 5, 4]
+
+
+def test_a_name_and_all_below_it_are_two_entries() -> None:
+    assert len(parsed("x.example\n*.x.example\n*.X.example\n").names) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "id_"),
+    [
+        (b"com", "bare-tld"),
+        (b"co.uk", "public-suffix"),
+        (b"any.kawasaki.jp", "public-suffix"),
+        (b"192.0.2.1", "ip-not-a-name"),
+        (b"https://x.example/", "url-not-a-name"),
+        (b"one.example two.example", "whitespace-in-name"),
+        (b"0.0.0.0 one.example", "whitespace-in-name"),
+        (b"\xff.example", "not-utf-8"),
+        (b"x" * 2000, "line-too-long"),
+        (b"a" * 64 + b".example", "name-invalid"),
+        (b".".join([b"a" * 60] * 5), "name-invalid"),
+        (b"\0.example", "name-invalid"),
+    ],
+)
+def test_a_bad_line_is_told_with_its_number_and_the_rest_is_read(line: bytes, id_: str) -> None:
+    listing, (problem,) = names_file.parse(b"one.example\n" + line + b"\ntwo.example\n", "list.txt")
+    assert (problem.id, problem.line, problem.column) == (id_, 2, 1)
+    assert listing.names.keys == (key("one.example"), key("two.example"))
+
+
+def test_problems_are_counted_beyond_the_first_hundred() -> None:
+    _, problems = names_file.parse(b"com\n" * 1_234, "list.txt")
+    assert len(problems) == 101
+    assert str(problems[-1]) == "list.txt more-problems: and 1,134 more problems; mend the ones above first."
+
+
+written = st.sampled_from(
+    [
+        "one.example",
+        "*.one.example",
+        "ONE.example.",
+        "co.uk",
+        "com",
+        "www.ck",
+        "x.ck",
+        "",
+        "#",
+        "x.1",
+        "1.x",
+        "b\u00fc.example",
+    ]
+) | st.text("abc.*-_ #:/@19\u00e9", max_size=20)
+
+
+@given(st.lists(written, max_size=12))
+def test_the_short_path_for_plain_names_agrees_with_reading_each_line(lines: list[str]) -> None:
+    listing, problems = names_file.parse("\n".join(lines).encode(), "list.txt")
+    keys: dict[names.Key, int] = {}
+    below: dict[names.Key, int] = {}
+    wrong = []
+    for number, line in enumerate(lines, start=1):
+        text = line.partition("#")[0].strip()
+        if not text:
+            continue
+        try:
+            subject = subjects.parse(text.lower())
+        except Rejected as rejected:
+            wrong.append((number, rejected.id))
+        else:
+            (below if subject.match is Match.BELOW else keys).setdefault(subject.key, number)
+    assert listing.names == NameList(keys=tuple(keys), below=tuple(below))
+    assert list(listing.lines) == [*keys.values(), *below.values()]
+    told = [(one.line, one.id) for one in problems if one.id != "names-file-empty"]
+    assert told == wrong
+
+
+names_of_tree = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map(
+    lambda labels: key(".".join([*labels, "example"]))
+)
+
+
+@given(
+    st.lists(names_of_tree, max_size=5, unique=True),
+    st.lists(names_of_tree, max_size=3, unique=True),
+    st.frozensets(names_of_tree, max_size=3),
+    st.lists(
+        st.builds(Subject, key=names_of_tree, match=st.sampled_from([Match.SUBTREE, Match.BELOW])), max_size=2
+    ),
+    st.sampled_from([Match.SUBTREE, Match.EXACT]),
+)
+def test_a_list_is_checked_as_its_names_would_be_one_by_one(
+    keys: list[names.Key],
+    below: list[names.Key],
+    protected: frozenset[names.Key],
+    excepts: list[Subject],
+    match: Match,
+) -> None:
+    directive = Directive(
+        id="one",
+        subjects=(),
+        names_file=NamesFile(file="x", sha256="x"),
+        match=match,
+        excepts=tuple(excepts),
+        regions=("ID",),
+        start=datetime(2026, 1, 1, tzinfo=UTC),
+        review_by=datetime(2026, 2, 1, tzinfo=UTC),
+    )
+    listed = NameList(keys=tuple(keys), below=tuple(below))
+    found = [
+        (position, id_)
+        for position, id_, _ in check.check_list(listed, directive, check.Facts(protected=protected))
+    ]
+    guard, cut, expected = check.Guard(protected), check.Cover(excepts), []
+    for position, one in enumerate([(k, match) for k in keys] + [(k, Match.BELOW) for k in below]):
+        if guard.blocked_by(*one, cut) is not None:
+            expected.append((position, "protected-name"))
+        elif cut.has(Subject(key=one[0], match=one[1])):
+            expected.append((position, "under-own-except"))
+    assert found == expected
+
+
+def test_a_long_list_reports_its_progress() -> None:
+    told: list[tuple[int, int]] = []
+    octets = b"\n" * 600_000 + b"x.example"
+    names_file.parse(octets, "list.txt", progress=lambda done, size: told.append((done, size)))
+    assert [done for done, _ in told] == [262_144, 524_288]
+    assert {size for _, size in told} == {len(octets)}

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import publicsuffixlist
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blocker import names
+from blocker.orders import suffixes
+
+library = publicsuffixlist.PublicSuffixList(only_icann=True)
+RULES = sorted(names.to_text(key) for key in suffixes.rules().exact | suffixes.rules().free)
+
+
+def test_every_rule_and_every_name_below_it_agree_with_the_library() -> None:
+    for rule in RULES:
+        for name in (rule, f"x.{rule}", f"y.x.{rule}"):
+            key = names.to_key(name)
+            if "." in name:
+                assert suffixes.rules().cover(key) == library.is_public(name), name
+
+
+@given(
+    st.lists(st.sampled_from(["com", "uk", "co", "ck", "www", "jp", "kawasaki", "x"]), min_size=2, max_size=4)
+)
+def test_any_name_agrees_with_the_library(labels: list[str]) -> None:
+    name = ".".join(labels)
+    assert suffixes.rules().cover(names.to_key(name)) == library.is_public(name)
+
+
+def test_the_private_section_is_left_alone() -> None:
+    assert not suffixes.rules().cover(names.to_key("github.io"))

@@ -1,0 +1,356 @@
+from __future__ import annotations
+
+import socket
+from ipaddress import ip_network
+from typing import TYPE_CHECKING
+
+import pytest
+
+from blocker import names, sitefile
+from blocker.errors import OrdersInvalid
+from blocker.orders import check
+from blocker.site import LOOPBACK, Endpoint, Limits, Point, ProberConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SITE = """\
+site: {operator: "Example Net", contact: "mailto:legal@isp.example", info_url: "https://isp.example/blocked", node: "r1.isp.example"}
+state: ../state
+orders: orders
+protected: protected.yaml
+regions: {ID: ["192.0.2.0/24", "2001:db8::/32"], GB: ["198.51.100.0/24"]}
+default_region: ID
+answers: {ttl: 30s, max_ttl: 1h}
+limits: {max_added: 1000, max_added_ratio: 0.3, max_removed_ratio: 0.25}
+resolver: {listen: ["127.0.0.1:5300", "[::1]:5300"], workers: auto, upstreams: system, allow: [loopback]}
+web: {listen: "127.0.0.1:9353"}
+prober: {interval: 30s, canaries: [example.com], reference: upstreams}
+points:
+  - {name: embedded, kind: embedded, address: "127.0.0.1:5300", region: ID}
+"""  # noqa: E501  # The line is as design and README show it.
+
+SMALL = """\
+site: {operator: "Example Net", contact: "tel:+62211234567"}
+state: state
+orders: orders
+regions: {ID: []}
+"""
+
+
+def write(folder: Path, site: str = SITE, protected: str = "protected: [isp.example]\n") -> Path:
+    (folder / "protected.yaml").write_text(protected)
+    path = folder / "site.yaml"
+    path.write_text(site)
+    return path
+
+
+def test_the_site_of_the_design_is_read_whole(tmp_path: Path) -> None:
+    site = sitefile.load(write(tmp_path))
+    assert (site.operator, site.contact, site.node) == (
+        "Example Net",
+        "mailto:legal@isp.example",
+        "r1.isp.example",
+    )
+    assert (site.path, site.orders, site.state) == (
+        tmp_path / "site.yaml",
+        tmp_path / "orders",
+        tmp_path.parent / "state",
+    )
+    assert site.protected == (names.to_key("isp.example"),)
+    assert site.enforcement.regions["GB"] == (ip_network("198.51.100.0/24"),)
+    assert site.enforcement.default_region == "ID"
+    assert (site.enforcement.ttl, site.enforcement.max_ttl) == (30, 3600)
+    assert site.enforcement.info_url == "https://isp.example/blocked"
+    assert site.limits == Limits(max_added=1000, max_added_ratio=0.3, max_removed_ratio=0.25)
+    assert site.resolver is not None
+    assert site.resolver.listen == (Endpoint("127.0.0.1", 5300), Endpoint("::1", 5300))
+    assert (site.resolver.workers, site.resolver.upstreams, site.resolver.allow) == (0, (), LOOPBACK)
+    assert site.web == Endpoint("127.0.0.1", 9353)
+    assert site.prober == ProberConfig(interval=30, canaries=(names.to_key("example.com"),))
+    assert site.points == (
+        Point(name="embedded", kind="embedded", address=Endpoint("127.0.0.1", 5300), region="ID"),
+    )
+
+
+def test_what_may_be_left_out_has_its_default(tmp_path: Path) -> None:
+    site = sitefile.load(write(tmp_path, SMALL))
+    assert site.node == socket.gethostname()
+    assert (site.resolver, site.web, site.prober, site.points, site.protected) == (None, None, None, (), ())
+    assert (site.enforcement.ttl, site.enforcement.max_ttl) == (30, 3600)
+    assert check.Facts.of(site) == check.Facts(regions=frozenset({"ID"}))
+
+
+def test_upstreams_and_allowed_clients_are_read_in_every_form(tmp_path: Path) -> None:
+    text = SITE.replace(
+        "upstreams: system", 'upstreams: [192.0.2.53, "192.0.2.54:5353", "[2001:db8::53]:54"]'
+    )
+    text = text.replace("workers: auto", "workers: 4").replace(
+        "[loopback]", '[loopback, 10.0.0.0/8, "fd00::/8"]'
+    )
+    resolver = sitefile.load(write(tmp_path, text)).resolver
+    assert resolver is not None
+    assert resolver.upstreams == (
+        Endpoint("192.0.2.53", 53),
+        Endpoint("192.0.2.54", 5353),
+        Endpoint("2001:db8::53", 54),
+    )
+    assert resolver.workers == 4
+    assert resolver.allow == (*LOOPBACK, ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+
+
+TABLE = [
+    (
+        "missing-site",
+        SITE.splitlines()[0] + "\n",
+        "",
+        "site.yaml:1:1 missing-site: site.yaml has no 'site'; write operator and contact in it.",
+    ),
+    (
+        "missing-paths",
+        "state: ../state\n",
+        "",
+        "site.yaml:1:1 missing-paths: site.yaml has no 'state'; name a folder for the store.",
+    ),
+    (
+        "file-unreadable",
+        "protected.yaml",
+        "gone.yaml",
+        (
+            "gone.yaml file-unreadable: it can't be read: No such file or directory; mend the path, "
+            "or its permissions."
+        ),
+    ),
+    (
+        "missing-key",
+        'operator: "Example Net", ',
+        "",
+        "site.yaml:1:7 missing-key: the site has no 'operator'; write who runs the resolvers.",
+    ),
+    (
+        "unknown-key",
+        "web:",
+        "metrics:",
+        (
+            "site.yaml:10:1 unknown-key: 'metrics' is not a key of site.yaml; it has site, state, "
+            "orders, protected, regions, default_region, answers, limits, resolver, web, prober, "
+            "points."
+        ),
+    ),
+    (
+        "yaml-syntax",
+        '"[::1]:5300"',
+        "[::1]:5300",
+        (
+            "site.yaml:9:40 yaml-syntax: not YAML: did not find expected node content while parsing "
+            'a flow node; quote text with \'::\' in it, such as "2001:db8::1" or "[::1]:53".'
+        ),
+    ),
+    (
+        "contact-invalid",
+        "mailto:legal@isp.example",
+        "legal@isp.example",
+        (
+            "site.yaml:1:42 contact-invalid: 'legal@isp.example' is no way to reach someone; write "
+            "mailto:…, https://… or tel:…"
+        ),
+    ),
+    (
+        "info-url-invalid",
+        "https://isp.example/blocked",
+        "isp.example/blocked",
+        (
+            "site.yaml:1:80 info-url-invalid: 'isp.example/blocked' is not a web address that fits "
+            "into an answer; write https://… in 200 letters."
+        ),
+    ),
+    (
+        "address-invalid",
+        "127.0.0.1:9353",
+        "localhost:9353",
+        (
+            "site.yaml:10:15 address-invalid: 'localhost:9353' is not an address with a port; write "
+            "192.0.2.1:53 or [2001:db8::1]:53."
+        ),
+    ),
+    (
+        "network-invalid",
+        "198.51.100.0/24",
+        "198.51.100.1/24",
+        (
+            "site.yaml:5:55 network-invalid: '198.51.100.1/24' is not a network: 198.51.100.1/24 has "
+            "host bits set; write 192.0.2.0/24."
+        ),
+    ),
+    (
+        "same-prefix",
+        "198.51.100.0/24",
+        "192.0.2.0/24",
+        (
+            "site.yaml:5:55 same-prefix: 192.0.2.0/24 is in region ID too; a client is in one "
+            "region, keep one of the two."
+        ),
+    ),
+    (
+        "region-invalid",
+        "{ID:",
+        '{"I D":',
+        "site.yaml:5:11 region-invalid: 'I D' is not a region; write a code such as ID or ID-JK.",
+    ),
+    (
+        "site-region-unknown",
+        "default_region: ID",
+        "default_region: NO",
+        (
+            "site.yaml:6:17 site-region-unknown: 'NO' is not among the regions (ID, GB); add it to "
+            "'regions', or mend it."
+        ),
+    ),
+    (
+        "number-invalid",
+        "workers: auto",
+        "workers: many",
+        "site.yaml:9:63 number-invalid: 'many' is not a number from 1 to 1,024; write one.",
+    ),
+    (
+        "duration-invalid",
+        "interval: 30s",
+        "interval: 30",
+        "site.yaml:11:20 duration-invalid: '30' is not a duration; write 30s, 30m, 24h or 2d.",
+    ),
+    (
+        "ttl-over-max",
+        "ttl: 30s",
+        "ttl: 2h",
+        (
+            "site.yaml:7:16 ttl-over-max: the ttl of blocked answers is larger than max_ttl; lower "
+            "it, or raise max_ttl."
+        ),
+    ),
+    (
+        "wildcard-listen",
+        '"127.0.0.1:5300", "[::1]:5300"',
+        '"[::]:5300"',
+        (
+            "site.yaml:9:21 wildcard-listen: [::]:5300 is every address; list the addresses, for "
+            "answers must leave from the one asked."
+        ),
+    ),
+    (
+        "upstream-is-ourselves",
+        "upstreams: system",
+        'upstreams: ["127.0.0.1:5300"]',
+        (
+            "site.yaml:9:81 upstream-is-ourselves: 127.0.0.1:5300 is our own listen address, which "
+            "would ask itself; name another resolver."
+        ),
+    ),
+    (
+        "upstream-is-ourselves",
+        "reference: upstreams",
+        'reference: ["[::1]:5300"]',
+        (
+            "site.yaml:11:62 upstream-is-ourselves: [::1]:5300 is our own listen address, which "
+            "would ask itself; name another resolver."
+        ),
+    ),
+    (
+        "point-kind-unknown",
+        "kind: embedded",
+        "kind: windows",
+        (
+            "site.yaml:13:28 point-kind-unknown: 'windows' is unknown; write one of embedded, "
+            "unbound, bind, powerdns, knot, dnsdist."
+        ),
+    ),
+    (
+        "site-region-unknown",
+        ", region: ID}",
+        ", region: SG}",
+        (
+            "site.yaml:13:73 site-region-unknown: 'SG' is not among the regions (ID, GB); add it to "
+            "'regions', or mend it."
+        ),
+    ),
+    (
+        "duplicate-point",
+        SITE.splitlines()[-1],
+        "\n".join([SITE.splitlines()[-1]] * 2),
+        (
+            "site.yaml:14:12 duplicate-point: 'embedded' is the name of two points; findings need a "
+            "name for each."
+        ),
+    ),
+    (
+        "name-invalid",
+        "[example.com]",
+        "[https://example.com/]",
+        (
+            "site.yaml:11:36 name-invalid: 'https://example.com/' is not a domain name: ':' is not a "
+            "letter, digit, hyphen or underscore; write one name."
+        ),
+    ),
+    (
+        "not-a-mapping",
+        '{ID: ["192.0.2.0/24", "2001:db8::/32"], GB: ["198.51.100.0/24"]}',
+        "[ID]",
+        "site.yaml:5:10 not-a-mapping: regions are written as {ID: [prefixes]}.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("id_", "old", "new", "said"), TABLE, ids=[row[0] for row in TABLE])
+def test_a_bad_site_gets_exactly_this_sentence(
+    tmp_path: Path, id_: str, old: str, new: str, said: str
+) -> None:
+    assert old in SITE
+    path = write(tmp_path, SITE.replace(old, new))
+    with pytest.raises(OrdersInvalid) as caught:
+        sitefile.load(path)
+    found = [str(problem) for problem in caught.value.problems if problem.id == id_]
+    assert [one.removeprefix(f"{tmp_path}/") for one in found[:1]] == [said]
+
+
+def test_every_id_of_the_site_file_has_a_bad_file_in_the_table() -> None:
+    assert set(sitefile.SITE_CHECKS) <= {row[0] for row in TABLE}
+    assert {row[0] for row in TABLE} <= set(sitefile.SITE_CHECKS) | set(check.REGISTRY)
+
+
+def test_all_problems_of_both_files_are_said_at_once(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, SITE.replace("state:", "stat:").replace("30s", "30"), "protected: [https://x, y]\n"
+    )
+    with pytest.raises(OrdersInvalid) as caught:
+        sitefile.load(path)
+    assert [problem.id for problem in caught.value.problems] == [
+        "missing-paths",
+        "unknown-key",
+        "duration-invalid",
+        "duration-invalid",
+        "name-invalid",
+    ]
+
+
+def test_a_protected_name_may_be_a_public_suffix_and_has_its_reason_beside_it(tmp_path: Path) -> None:
+    text = "protected:\n  - gov.uk          # the state itself\n  - isp.example  # ourselves\n  - gov.uk\n"
+    site = sitefile.load(write(tmp_path, protected=text))
+    assert set(site.protected) == {names.to_key("isp.example"), names.to_key("gov.uk")}
+    assert len(site.protected) == 2
+
+
+def test_a_site_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
+    with pytest.raises(OrdersInvalid, match="file-unreadable: it can't be read: No such file"):
+        sitefile.load(tmp_path / "site.yaml")
+
+
+def test_a_protected_file_that_is_missing_or_empty_is_a_problem(tmp_path: Path) -> None:
+    path = write(tmp_path, protected="")
+    with pytest.raises(OrdersInvalid, match="file-empty"):
+        sitefile.load(path)
+    (tmp_path / "protected.yaml").unlink()
+    with pytest.raises(OrdersInvalid, match=r"protected.yaml file-unreadable"):
+        sitefile.load(path)
+
+
+def test_an_empty_list_of_protected_names_is_a_decision_and_fine(tmp_path: Path) -> None:
+    assert sitefile.load(write(tmp_path, protected="protected: []\n")).protected == ()

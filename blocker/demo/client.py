@@ -31,7 +31,7 @@ class Seen:
         if self.ttl is not None:
             shown += f", TTL {self.ttl}"
         for code, text in self.ede:
-            shown += f", EDE {code} «{text}»"
+            shown += f", EDE {code}" + (f" «{text}»" if text else "")
         return shown
 
 

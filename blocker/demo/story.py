@@ -184,8 +184,8 @@ class Story:
         for name, blocked in ((BLOCKED, ordered), (ALLOWED, False), (NEIGHBOUR, False)):
             seen = client.ask(name)
             self._say("client", f"{name}: {seen or 'no answer'}")
-            if seen is None or seen.is_blocked != blocked:
-                self._fault(f"{name} was {'not ' if blocked else ''}blocked")
+            if seen is None or seen.is_blocked != blocked or (not blocked and not seen.addresses):
+                self._fault(f"{name} must {'be blocked' if blocked else 'resolve'}")
         in_force = sum(value for _, value in self._metric("blocker_directives_in_force"))
         self._say("metrics", f"directives in force: {in_force:g}")
 

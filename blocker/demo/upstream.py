@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from dnslib import AAAA, QTYPE, RCODE, RR, SOA, A, DNSError, DNSRecord
 
@@ -44,11 +44,12 @@ def answer(packet: bytes) -> bytes | None:
 
 class _Server(asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        # Not by isinstance: asyncio's own datagram transports are no DatagramTransport before 3.12.
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         reply = answer(data)
-        if reply is not None and isinstance(self._transport, asyncio.DatagramTransport):
+        if reply is not None:
             self._transport.sendto(reply, addr)
 
 

@@ -85,6 +85,8 @@ def supervise(
         _watch(lives, on_hangup, before)
     finally:
         _stop(lives, grace)
+        while signal.sigtimedwait(_SIGNALS, 0) is not None:
+            pass  # An impatient second Ctrl-C must not spoil an orderly end.
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return 0
 

@@ -1,0 +1,357 @@
+"""Real workers on loopback: what goes in, what comes out, and what they survive."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+import dns.flags
+import dns.message
+import pytest
+
+from blocker.errors import PointError
+from blocker.orders.model import Form
+from blocker.policy.store import Reader
+from blocker.resolver import sockets, upstream, workers
+from blocker.resolver.engine import Engine
+from blocker.resolver.sockets import bind
+from blocker.site import Endpoint, ResolverConfig
+from tests.resolver.live import (
+    LOOPBACK,
+    NXDOMAIN,
+    REFUSED,
+    SERVFAIL,
+    Resolver,
+    Upstream,
+    answers,
+    over,
+    rcode,
+    resolver,
+    store,
+    wait,
+)
+from tests.resolver.world import ask, block
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NOW = time.time()
+GROK = block("grok.example", start=NOW - 100, until=NOW + 10**7)
+
+
+@pytest.fixture(scope="module")
+def up() -> Iterator[Upstream]:
+    server = Upstream()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, up: Upstream) -> Iterator[Resolver]:
+    state = tmp_path_factory.mktemp("state")
+    store(state, GROK)
+    with resolver(state, up.endpoint, listen=(LOOPBACK, "::1"), number=2) as one:
+        yield one
+
+
+def test_a_blocked_name_is_blocked_over_both_transports_and_both_families(running: Resolver) -> None:
+    packet = ask("www.grok.example")
+    for at in range(2):
+        assert rcode(running.udp(packet, at=at)) == NXDOMAIN
+        with socket.create_connection(running.endpoints[at], timeout=5) as sock:
+            over(sock, packet)
+            assert rcode(answers(sock, 1)[0]) == NXDOMAIN
+
+
+def test_another_name_resolves_through_upstream_once_and_then_from_the_cache(
+    running: Resolver, up: Upstream
+) -> None:
+    for _ in range(8):  # More often than there are workers, each with a cache of its own.
+        said = running.ask("free.example")
+        assert [str(rdata) for rdata in said.answer[0]] == ["192.0.2.9"]
+        assert said.flags & dns.flags.RA
+    assert 1 <= up.asked["free.example", "udp"] <= 2
+
+
+def test_an_alias_of_a_blocked_name_is_blocked(running: Resolver) -> None:
+    said = running.ask("alias1.example")
+    assert said.rcode() == NXDOMAIN
+    assert len(said.answer) == 1
+
+
+def test_a_client_outside_the_allowed_prefixes_is_refused(tmp_path: Path, up: Upstream) -> None:
+    store(tmp_path, GROK)
+    with resolver(tmp_path, up.endpoint, allow=()) as one:
+        assert rcode(one.udp(ask("grok.example"))) == REFUSED
+        assert rcode(one.udp(ask("free.example"))) == REFUSED
+        assert one.counts().refused == 2
+
+
+def test_pipelined_queries_of_one_connection_are_answered_each_in_its_own_time(running: Resolver) -> None:
+    packets = [ask("silent9.example"), *(ask(f"p{n}.grok.example") for n in range(200))]
+    with running.connect() as sock:
+        over(sock, *packets)
+        fast = answers(sock, 200)
+    assert {octets[:2] for octets in fast} == {packet[:2] for packet in packets[1:]}
+    assert {rcode(octets) for octets in fast} == {NXDOMAIN}
+
+
+def test_a_tcp_message_may_come_octet_by_octet(running: Resolver) -> None:
+    packet = ask("grok.example")
+    with running.connect() as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for octet in len(packet).to_bytes(2, "big") + packet:
+            sock.send(bytes((octet,)))
+        assert rcode(answers(sock, 1)[0]) == NXDOMAIN
+
+
+def test_a_client_that_half_closes_still_gets_its_answers(running: Resolver) -> None:
+    with running.connect() as sock:
+        over(sock, ask("halfclosed.example"))
+        sock.shutdown(socket.SHUT_WR)
+        assert rcode(answers(sock, 1)[0]) == 0
+        assert sock.recv(1) == b""
+
+
+@pytest.mark.parametrize("octets", [b"\0\0", b"\0\x0b" + b"x" * 11, b"\xff\xff" + b"x" * 100])
+def test_a_tcp_message_of_impossible_length_ends_the_connection(running: Resolver, octets: bytes) -> None:
+    with running.connect() as sock:
+        sock.sendall(octets)
+        assert sock.recv(1) == b""
+
+
+def test_one_client_gets_so_many_connections_and_no_more(tmp_path: Path, up: Upstream) -> None:
+    store(tmp_path, GROK)
+    with resolver(tmp_path, up.endpoint) as one:
+        held = [one.connect() for _ in range(sockets.MOST_PER_CLIENT)]
+        wait(lambda: one.counts().tcp_connections == sockets.MOST_PER_CLIENT)
+        with one.connect() as extra:
+            assert extra.recv(1) == b""
+        over(held[0], ask("grok.example"))
+        assert rcode(answers(held[0], 1)[0]) == NXDOMAIN
+        held.pop().close()
+        wait(lambda: one.counts().tcp_rejected >= 1)
+        for sock in held:
+            sock.close()
+        wait(lambda: one.ask_tcp("grok.example").rcode() == NXDOMAIN)
+
+
+def test_who_does_not_read_is_cut_and_others_are_served(tmp_path: Path, up: Upstream) -> None:
+    store(tmp_path, GROK)
+    with resolver(tmp_path, up.endpoint) as one, one.connect() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(0.3)
+        chunk = ask("grok.example")
+        chunk = (len(chunk).to_bytes(2, "big") + chunk) * 200
+        with pytest.raises((TimeoutError, ConnectionError)):
+            sock.sendall(chunk * 3000)
+        assert one.ask("grok.example").rcode() == NXDOMAIN
+
+
+def test_an_idle_connection_is_closed_and_an_octet_now_and_then_does_not_keep_it(
+    tmp_path: Path, up: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "IDLE", 0.5)
+    store(tmp_path, GROK)
+    with resolver(tmp_path, up.endpoint) as one, one.connect() as sock:
+        sock.settimeout(0.2)
+        for octet in b"\0\x20\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b":
+            try:
+                sock.send(bytes((octet,)))
+                if sock.recv(1) == b"":
+                    return
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                return
+        pytest.fail("the connection is still open")
+
+
+def test_an_apply_is_obeyed_by_the_next_query(tmp_path: Path, up: Upstream) -> None:
+    store(tmp_path, GROK)
+    with resolver(tmp_path, up.endpoint) as one:
+        assert one.ask("new.example").rcode() == 0
+        store(
+            tmp_path,
+            GROK,
+            block("new.example", ident="court/o2", start=NOW - 10, form=Form.REFUSED),
+            number=2,
+        )
+        assert one.ask("new.example").rcode() == REFUSED
+        wait(lambda: one.counts().generation == 2)
+
+
+def test_an_order_takes_effect_at_its_instant_and_not_before(tmp_path: Path, up: Upstream) -> None:
+    start = int(time.time()) + 2
+    store(tmp_path, block("grok.example", start=start, until=start + 1))
+    with resolver(tmp_path, up.endpoint) as one:
+        seen: list[tuple[float, float, int]] = []
+        while time.time() < start + 1.2:
+            before = time.time()
+            said = one.ask("grok.example")
+            seen.append((before, time.time(), said.rcode()))
+            if said.rcode() == 0:
+                assert said.answer[0].ttl <= max(0, start - before) or before >= start + 1 - 0.1
+        for before, after, code in seen:
+            if after < start or before >= start + 1:
+                assert code == 0
+            elif before >= start and after < start + 1:
+                assert code == NXDOMAIN
+        assert {code for _, _, code in seen} == {0, NXDOMAIN}
+
+
+def test_an_answer_leaves_from_the_address_that_was_asked(tmp_path: Path, up: Upstream) -> None:
+    store(tmp_path, GROK)
+    with resolver(tmp_path, up.endpoint, listen=("127.0.0.1", "127.0.0.9")) as one:
+        assert rcode(one.udp(ask("grok.example"), at=1)) == NXDOMAIN  # A connected socket takes no other.
+
+
+def test_counts_add_up(tmp_path: Path, up: Upstream) -> None:
+    store(tmp_path, GROK)
+    with resolver(tmp_path, up.endpoint) as one:
+        for _ in range(3):
+            one.ask("grok.example")
+        one.ask("counted.example")
+        one.ask("counted.example")
+        one.udp(b"\0" * 12)
+        one.udp(b"short", timeout=0.05)
+        one.ask_tcp("version.bind", "TXT")
+        found = one.counts()
+        assert (found.queries, found.blocked, found.forwarded, found.cache_hits) == (8, 3, 2, 1)
+        assert (found.malformed, found.dropped, found.errors, found.tcp_connections) == (1, 1, 0, 1)
+        assert found.pid not in (0, os.getpid())
+
+
+def test_a_bug_in_one_query_is_servfail_counted_and_that_querys_alone(
+    tmp_path: Path, up: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest: Any = Engine.handle
+
+    def buggy(self: Engine, packet: bytes, *rest: Any, **named: Any) -> Any:
+        if b"buggy" in packet:
+            raise ZeroDivisionError
+        return honest(self, packet, *rest, **named)
+
+    monkeypatch.setattr(Engine, "handle", buggy)
+    store(tmp_path, GROK)
+    with resolver(tmp_path, up.endpoint) as one:
+        assert one.ask("buggy.example").rcode() == SERVFAIL
+        assert one.ask("grok.example").rcode() == NXDOMAIN
+        assert (one.counts().errors, one.counts().starts) == (1, 1)
+
+
+def test_a_store_that_fails_is_counted_and_read_again_when_it_is_back(
+    tmp_path: Path, up: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest: Any = Reader.snapshot
+
+    def failing(self: Reader) -> Any:
+        if (tmp_path / "broken").exists():
+            raise OSError("the disk is gone")
+        return honest(self)
+
+    monkeypatch.setattr(Reader, "snapshot", failing)
+    store(tmp_path, GROK)
+    with resolver(tmp_path, up.endpoint) as one:
+        (tmp_path / "broken").touch()
+        assert one.ask("grok.example").rcode() == SERVFAIL
+        (tmp_path / "broken").unlink()
+        assert one.ask("grok.example").rcode() == NXDOMAIN
+        assert one.counts().store_errors >= 1
+        assert one.counts().starts == 1
+
+
+def test_sigterm_finishes_what_is_under_way_and_ends_within_two_seconds(tmp_path: Path, up: Upstream) -> None:
+    store(tmp_path, GROK)
+    up.held.clear()
+    with (
+        resolver(tmp_path, up.endpoint) as one,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
+    ):
+        sock.settimeout(3)
+        sock.connect(one.endpoint)
+        sock.send(ask("held1.example"))
+        wait(lambda: up.held)
+        begun = time.monotonic()
+        os.kill(one.pid, signal.SIGTERM)
+        threading.Timer(0.15, up.release).start()
+        assert rcode(sock.recv(512)) == 0
+        assert one.ended() == 0
+        assert time.monotonic() - begun < 2
+
+
+def test_a_killed_worker_is_restarted_on_the_same_port(tmp_path: Path, up: Upstream) -> None:
+    store(tmp_path, GROK)
+    with resolver(tmp_path, up.endpoint) as one:
+        os.kill(one.counts().pid, signal.SIGKILL)
+        assert one.ask("grok.example").rcode() == NXDOMAIN  # It waits in the socket that the parent holds.
+        assert one.counts().starts == 2
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    (first,) = bind((Endpoint(LOOPBACK, 0),), 1)
+    port = first.udp[0].getsockname()[1]
+    config = ResolverConfig(
+        listen=(Endpoint(LOOPBACK, port),), workers=2, upstreams=(Endpoint("192.0.2.1", 53),)
+    )
+    with pytest.raises(PointError, match=rf"127\.0\.0\.1:{port} .*taken"):
+        workers.serve_children(config, state=tmp_path, node="n")
+    first.close()
+    (again,) = bind(config.listen, 1)
+    again.close()
+
+
+def test_an_address_that_is_not_ours_is_named() -> None:
+    with pytest.raises(PointError, match=r"192\.0\.2\.77:0 .*does not have that address"):
+        bind((Endpoint("192.0.2.77", 0),), 1)
+
+
+def test_an_upstream_that_is_ourselves_is_refused(tmp_path: Path) -> None:
+    here = Endpoint(LOOPBACK, 5399)
+    with pytest.raises(PointError, match="ourselves"):
+        workers.serve_children(
+            ResolverConfig(listen=(here,), workers=1, upstreams=(here,)), state=tmp_path, node="n"
+        )
+
+
+def test_queries_that_come_back_to_us_end_in_servfail_and_do_not_multiply(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "DEADLINE", 1.0)
+    store(tmp_path, GROK)
+    with Relay() as relay, resolver(tmp_path, relay.endpoint) as one:
+        relay.target = one.endpoint
+        assert one.ask("round.example").rcode() == SERVFAIL
+        assert one.counts().upstream_queries <= 8
+        assert one.ask("grok.example").rcode() == NXDOMAIN
+
+
+class Relay:
+    """An upstream that forwards everything to `target`."""
+
+    def __init__(self) -> None:
+        self.target: Endpoint | None = None
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind((LOOPBACK, 0))
+        self.endpoint = Endpoint(LOOPBACK, self.sock.getsockname()[1])
+        threading.Thread(target=self._relay, daemon=True).start()
+
+    def _relay(self) -> None:
+        while True:
+            try:
+                packet, _ = self.sock.recvfrom(4096)
+                if self.target is not None:
+                    self.sock.sendto(packet, self.target)
+            except OSError:
+                return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sock.close()

@@ -1,0 +1,130 @@
+"""Real servers on loopback: found, or skipped with the way to install them; free ports; stopped by pid."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import dns.exception
+import dns.message
+import dns.query
+import dns.rdatatype
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PACKAGES = {"unbound": "unbound", "dig": "bind9-dnsutils", "promtool": "prometheus", "curl": "curl"}
+
+
+def program(name: str) -> str:
+    """The path of a server or tool; without it the test is skipped with the command that installs it."""
+    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if path is None:
+        pytest.skip(f"{name} is not installed: apt-get install {PACKAGES[name]}")
+    return path
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
+    """A port of 127.0.0.1 that was free a moment ago, for UDP and TCP alike."""
+    for _ in range(100):
+        with socket.socket(socket.AF_INET, kind) as first:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            other = socket.SOCK_STREAM if kind == socket.SOCK_DGRAM else socket.SOCK_DGRAM
+            with socket.socket(socket.AF_INET, other) as second:
+                try:
+                    second.bind(("127.0.0.1", port))
+                except OSError:
+                    continue
+                return port
+    raise AssertionError("no free port")
+
+
+@contextmanager
+def started(arguments: list[str], log: Path, *, cwd: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A process, stopped by its pid at the end."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(arguments, stdout=output, stderr=subprocess.STDOUT, cwd=cwd)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def ask(
+    port: int, name: str, rdtype: str = "A", *, timeout: float = 1.0, host: str = "127.0.0.1"
+) -> dns.message.Message | None:
+    """One question with EDNS over UDP; None if no answer came."""
+    query = dns.message.make_query(name, rdtype, use_edns=0, payload=1232)
+    try:
+        return dns.query.udp(query, host, port=port, timeout=timeout, ignore_unexpected=True)
+    except (dns.exception.Timeout, OSError):
+        return None
+
+
+def until_answering(
+    port: int, process: subprocess.Popen[bytes], log: Path, name: str = "ready.example"
+) -> None:
+    """Wait until the server on this port answers anything at all."""
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise AssertionError(f"it ended:\n{log.read_text(errors='replace')}")
+        if ask(port, name, timeout=0.3) is not None:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"it did not answer:\n{log.read_text(errors='replace')}")
+
+
+def blocker(site: Path, *words: str) -> list[str]:
+    """The command line of a verb."""
+    return [sys.executable, "-m", "blocker", "--site", str(site), *words]
+
+
+UNBOUND = """\
+server:
+  interface: 127.0.0.1
+  port: {port}
+  do-daemonize: no
+  use-syslog: no
+  chroot: ""
+  username: ""
+  directory: "{folder}"
+  pidfile: "{folder}/unbound.pid"
+  module-config: "iterator"
+  do-not-query-localhost: no
+  do-ip6: no
+  num-threads: 1
+forward-zone:
+  name: "."
+  forward-addr: 127.0.0.1@{upstream}
+remote-control:
+  control-enable: no
+"""
+
+
+@contextmanager
+def unbound_in_front(folder: Path, upstream: int) -> Iterator[int]:
+    """Unbound as a plain caching forwarder to a port; yields the port it listens on."""
+    path = program("unbound")
+    folder.mkdir()
+    port = free_port()
+    (folder / "unbound.conf").write_text(UNBOUND.format(port=port, folder=folder, upstream=upstream))
+    log = folder / "log"
+    with started([path, "-d", "-p", "-c", str(folder / "unbound.conf")], log) as process:
+        until_answering(port, process, log)
+        yield port

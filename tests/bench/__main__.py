@@ -7,7 +7,7 @@ import platform
 import sys
 from pathlib import Path
 
-from tests.bench import scale, start
+from tests.bench import life, scale, start
 
 
 def machine() -> str:
@@ -24,7 +24,7 @@ def _lines(path: str) -> list[str]:
     return Path(path).read_text().splitlines() if Path(path).exists() else []
 
 
-BENCHES = {"scale": scale.run, "start": start.run}
+BENCHES = {"scale": scale.run, "start": start.run, "life": life.run}
 
 if __name__ == "__main__":
     print(machine())

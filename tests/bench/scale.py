@@ -45,7 +45,8 @@ def run(count: int = 1_000_000) -> None:
         first = accept(folder)
         assert first.code == 0, first.output
         store = (folder / "state" / "policy.lmdb").stat().st_size
-        site.order(folder, "one", names="names: [one.example]", start=datetime.now(UTC).replace(microsecond=0))
+        now = datetime.now(UTC).replace(microsecond=0)
+        site.order(folder, "one", names="names: [one.example]", start=now)
         second = site.blocker(folder, "apply", "--yes")
         assert second.code == 0, second.output
         print(f"apply of {count:,} names     {first.wall:8.2f} s   peak {first.peak / MB:6.0f} MB")

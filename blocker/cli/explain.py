@@ -124,8 +124,9 @@ def _display(qtype: str, found: Explanation, orders: Mapping[str, Order]) -> Non
     if verdict.until is not None:
         click.echo(f"  next change: {show.moment(verdict.until)}")
     for one in found.standings:
-        click.echo(f"\n{one.directive.ref}: {_sentence(one)}")
-        _details(one, orders[one.directive.order])
+        click.echo()
+        show.hanging(f"{one.directive.ref}: ", _sentence(one))
+        _details(one, orders)
 
 
 def _sentence(one: Standing) -> str:
@@ -157,9 +158,10 @@ def _sentence(one: Standing) -> str:
     )
 
 
-def _details(one: Standing, order: Order) -> None:
+def _details(one: Standing, orders: Mapping[str, Order]) -> None:
     from blocker.cli import show
 
+    order = orders[one.directive.order]
     directive = next(
         (each for each in order.directives if f"{order.id}/{each.id}" == one.directive.ref), None
     )
@@ -170,11 +172,16 @@ def _details(one: Standing, order: Order) -> None:
         ("issued", order.issued.isoformat()),
         ("received", order.received.isoformat() if order.received else "not recorded"),
         ("action", f"{one.directive.action}, regions {', '.join(one.directive.regions)}"),
-        ("in force", show.windows(one.directive.windows).replace("\n", "\n               ")),
-        ("publication", str(order.publication)),
     ]
     if directive is not None:
         until = "open" if directive.until is None else directive.until.isoformat()
-        rows.insert(6, ("ordered", f"{directive.start.isoformat()} → {until}"))
+        rows.append(("ordered", f"{directive.start.isoformat()} → {until}"))
+    rows += [("in force", window) for window in show.windows(one.directive.windows).splitlines()]
+    rows.append(("publication", str(order.publication)))
+    if one.by != order.id and (act := orders.get(one.by)) is not None:
+        rows += [
+            (f"the {act.kind}", f"{act.id}, issued {act.issued.isoformat()} by {act.authority.name}"),
+            ("its basis", "; ".join(act.legal_basis)),
+        ]
     for name, value in rows:
-        click.echo(f"  {name:<12} {value}")
+        show.hanging(f"  {name:<12} ", value)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
+import textwrap
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -62,6 +64,18 @@ def duration(seconds: float) -> str:
     parts = [(left.days, "d"), (hours, "h"), (rest // 60, "min"), (rest % 60, "s")]
     shown = [f"{count} {unit}" for count, unit in parts if count][:2]
     return " ".join(shown) or "0 s"
+
+
+def hanging(lead: str, text: str) -> None:
+    """One paragraph, wrapped on a terminal with its later lines below the text; whole in a pipe."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+    indent = " " * min(len(lead), 15)
+    lines = textwrap.wrap(text, max(20, width - len(indent)), break_on_hyphens=False, break_long_words=False)
+    if len(lead) > len(indent):
+        lines = textwrap.wrap(lead + text, width, subsequent_indent=indent, break_on_hyphens=False)
+        click.echo("\n".join(lines))
+        return
+    click.echo(lead + f"\n{indent}".join(lines or [""]))
 
 
 def distance(seconds: float) -> str:

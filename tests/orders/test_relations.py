@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blocker.orders import parse, relations
+from tests.orders.test_complaints import BLOCK, act
+
+
+def filed(*texts: str) -> list[parse.Filed]:
+    found = []
+    for text in texts:
+        id_ = text.splitlines()[0].removeprefix("order: ")
+        one, problems = parse.read(text.encode(), path=f"{id_}.yaml", id_=id_)
+        assert problems == []
+        assert one is not None
+        found.append(one)
+    return found
+
+
+def wrong(*texts: str, quarantined: tuple[str, ...] = ()) -> dict[str, str]:
+    """The ids of the orders with a Problem, and which one."""
+    return {problem.order: problem.id for problem in relations.check(filed(*texts), quarantined=quarantined)}
+
+
+ADD = ("add:", "  - {id: two, names: [two.example], regions: [ID], from: 2026-02-01, review_by: 2026-09-01}")
+
+SUSPEND = act("a/s", "suspend", "a/b", issued="2026-01-20", start="2026-02-01")
+LIFT = act("a/l", "lift", "a/b", issued="2026-01-25", start="2026-03-01")
+AMEND = act("a/a", "amend", "a/b", *ADD, issued="2026-01-15", start="2026-01-15")
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ((BLOCK,), {}),
+        ((BLOCK, SUSPEND), {}),
+        ((BLOCK, act("a/s", "suspend", "a/b/one")), {}),
+        ((BLOCK, act("a/s", "suspend", "a/b/gone")), {"a/s": "of-unknown"}),
+        ((BLOCK, act("a/s", "suspend", "a/gone")), {"a/s": "of-unknown"}),
+        ((BLOCK, act("a/s", "suspend", "a/gone/one")), {"a/s": "of-unknown"}),
+        # A directive that an amend added is named by the amend's id.
+        ((BLOCK, AMEND, act("a/s", "suspend", "a/a/two")), {}),
+        ((BLOCK, AMEND, act("a/s", "suspend", "a/b/two")), {"a/s": "of-unknown"}),
+        # What may be of what.
+        (
+            (BLOCK, SUSPEND, act("a/r", "reinstate", "a/s", issued="2026-02-02", start="2026-02-03")),
+            {"a/r": "of-kind"},
+        ),
+        (
+            (BLOCK, SUSPEND, act("a/m", "amend", "a/s", "until: 2026-05-01", issued="2026-02-02")),
+            {"a/m": "of-kind"},
+        ),
+        ((BLOCK, LIFT, act("a/m", "suspend", "a/l", issued="2026-02-02")), {"a/m": "of-kind"}),
+        ((BLOCK, SUSPEND, act("a/l", "lift", "a/s", issued="2026-02-02", start="2026-02-03")), {}),
+        ((BLOCK, AMEND, act("a/l", "lift", "a/a", issued="2026-02-02", start="2026-02-03")), {}),
+        ((BLOCK, LIFT, act("a/l2", "lift", "a/l", issued="2026-02-02", start="2026-02-03")), {}),
+        (
+            (
+                BLOCK,
+                act("a/r", "amend", "a/b", "until: 2026-05-01"),
+                act("a/s", "suspend", "a/r", issued="2026-02-02"),
+            ),
+            {"a/s": "of-kind"},
+        ),
+        # Ended by its until, exactly then and after; the second before is early enough.
+        ((BLOCK, act("a/l", "lift", "a/b", start="2026-04-10")), {"a/l": "of-ended"}),
+        ((BLOCK, act("a/l", "lift", "a/b", start="2026-04-09T23:59:59Z")), {}),
+        ((BLOCK, act("a/m", "amend", "a/b", "until: 2026-06-01", start="2026-04-10")), {"a/m": "of-ended"}),
+        # A renewal that came before keeps it going.
+        (
+            (
+                BLOCK,
+                act("a/m", "amend", "a/b", "until: 2026-06-01"),
+                act("a/l", "lift", "a/b", issued="2026-01-21", start="2026-04-10"),
+            ),
+            {},
+        ),
+        # Ended by a lift known before.
+        (
+            (BLOCK, LIFT, act("a/s", "suspend", "a/b", issued="2026-02-01", start="2026-03-01")),
+            {"a/s": "of-ended"},
+        ),
+        ((BLOCK, LIFT, act("a/s", "suspend", "a/b", issued="2026-02-01", start="2026-02-10")), {}),
+        # A lift that has come can't be cancelled; a suspension that has ended can't be lifted.
+        (
+            (BLOCK, LIFT, act("a/l2", "lift", "a/l", issued="2026-02-01", start="2026-03-01")),
+            {"a/l2": "of-ended"},
+        ),
+        (
+            (
+                BLOCK,
+                act("a/s", "suspend", "a/b", "until: 2026-02-05"),
+                act("a/l", "lift", "a/s", issued="2026-02-01", start="2026-02-05"),
+            ),
+            {"a/l": "of-ended"},
+        ),
+        (
+            (
+                BLOCK,
+                SUSPEND,
+                act("a/r", "reinstate", "a/b", issued="2026-02-01", start="2026-02-05"),
+                act("a/z", "lift", "a/s", issued="2026-02-02", start="2026-02-06"),
+            ),
+            {"a/z": "of-ended"},
+        ),
+        (
+            (
+                BLOCK,
+                AMEND,
+                act("a/l", "lift", "a/a", issued="2026-02-01"),
+                act("a/m", "lift", "a/a", issued="2026-02-02"),
+            ),
+            {"a/m": "of-ended"},
+        ),
+        # Reinstating.
+        ((BLOCK, act("a/r", "reinstate", "a/b")), {"a/r": "nothing-to-reinstate"}),
+        ((BLOCK, SUSPEND, act("a/r", "reinstate", "a/b", issued="2026-02-01", start="2026-02-05")), {}),
+        (
+            (BLOCK, SUSPEND, act("a/r", "reinstate", "a/b", issued="2026-01-21", start="2026-01-31")),
+            {"a/r": "nothing-to-reinstate"},
+        ),
+        ((BLOCK, SUSPEND, act("a/r", "reinstate", "a/b/one", issued="2026-02-01", start="2026-02-05")), {}),
+        (
+            (
+                BLOCK,
+                SUSPEND,
+                act("a/r", "reinstate", "a/b", issued="2026-02-01", start="2026-02-05"),
+                act("a/t", "reinstate", "a/b", issued="2026-02-02", start="2026-02-06"),
+            ),
+            {"a/t": "nothing-to-reinstate"},
+        ),
+        # Circles.
+        ((BLOCK, act("a/x", "lift", "a/x")), {"a/x": "of-loop"}),
+        ((BLOCK, act("a/x", "lift", "a/y"), act("a/y", "lift", "a/x")), {"a/x": "of-loop", "a/y": "of-loop"}),
+        ((BLOCK, act("a/x", "lift", "a/y"), act("a/y", "lift", "a/y")), {"a/y": "of-loop"}),
+        # About one issued the same day with a later id.
+        ((BLOCK, act("a/k", "lift", "a/s", start="2026-02-02"), act("a/s", "suspend", "a/b")), {}),
+    ],
+)
+def test_what_an_order_is_about_is_there_and_of_the_right_kind(
+    texts: tuple[str, ...], expected: dict[str, str]
+) -> None:
+    assert wrong(*texts) == expected
+
+
+def test_an_order_about_a_quarantined_one_is_not_complained_of() -> None:
+    assert wrong(SUSPEND, quarantined=("a/b",)) == {}
+    assert wrong(act("a/s", "suspend", "a/b/whatever"), quarantined=("a/b",)) == {}
+
+
+def test_a_rejected_order_changes_nothing_for_the_next() -> None:
+    bad = act("a/l", "lift", "a/b/gone", issued="2026-01-21", start="2026-01-22")
+    assert wrong(BLOCK, bad, SUSPEND) == {"a/l": "of-unknown"}
+
+
+def test_a_long_chain_of_lifts_is_judged_without_deep_calls() -> None:
+    chain = [BLOCK, act("z/0", "lift", "a/b", start="2026-04-01")]
+    chain += [
+        act(f"z/{number}", "lift", f"z/{number - 1}", start=f"2026-03-{28 - number % 27:02d}")
+        for number in range(1, 120)
+    ]
+    assert set(wrong(*chain).values()) <= {"of-ended"}
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[str]:
+    """A block and acts of all kinds about each other, right and wrong ones."""
+    texts, targets = [BLOCK], ["a/b", "a/b/one"]
+    for number in range(draw(st.integers(1, 6))):
+        id_, kind = f"x/{number}", draw(st.sampled_from(["suspend", "reinstate", "lift", "amend"]))
+        more: tuple[str, ...] = ()
+        if kind == "amend":
+            more = draw(st.sampled_from([ADD, ("until: 2026-08-01",), ("remove: [x.blocked.example]",)]))
+        elif kind == "suspend" and draw(st.booleans()):
+            more = ("until: 2026-07-01",)
+        texts.append(
+            act(
+                id_,
+                kind,
+                draw(st.sampled_from(targets)),
+                *more,
+                issued=f"2026-01-{draw(st.integers(11, 20))}",
+                start=f"2026-0{draw(st.integers(2, 6))}-01",
+            )
+        )
+        targets += [id_, f"{id_}/two"]
+    return texts
+
+
+@given(histories())
+def test_an_order_never_becomes_a_problem_because_of_a_later_one(texts: list[str]) -> None:
+    everything = filed(*texts)
+    whole = {(one.order, one.id) for one in relations.check(everything)}
+    ranked = sorted(everything, key=lambda one: one.order.rank)
+    for count in range(1, len(ranked)):
+        known = {one.order.id for one in ranked[:count]}
+        before = ranked[:count]
+        # Orders about one that isn't there yet are judged when it is.
+        if any(one.order.of and relations.order_of(one.order.of) not in known for one in before):
+            continue
+        now = {(one.order, one.id) for one in relations.check(before)}
+        assert now == {found for found in whole if found[0] in known}
+
+
+@given(histories())
+def test_the_order_of_files_changes_no_judgement(texts: list[str]) -> None:
+    first = relations.check(filed(*texts))
+    for shuffled in itertools.islice(itertools.permutations(texts), 0, 20, 7):
+        assert sorted(map(str, relations.check(filed(*shuffled)))) == sorted(map(str, first))

@@ -51,7 +51,7 @@ def environment(state: Path, *, write: bool) -> lmdb.Environment:
         if write:
             if not state.exists():
                 _make(state)
-        elif not path.exists():
+        elif not path.exists() or path.stat().st_size == 0:
             raise StoreError(f"{path}: there is no policy store yet; `blocker apply` makes it")
         opened = lmdb.open(
             str(path),
@@ -63,12 +63,27 @@ def environment(state: Path, *, write: bool) -> lmdb.Environment:
             create=write,
             mode=0o640,
         )
-        _check_whole(path, opened)
-        if write:
-            path.with_name(FILE + "-lock").chmod(0o660)
     except (lmdb.Error, OSError) as error:
         raise StoreError(_sentence(path, error)) from error
+    # LMDB refuses a store that this process still has open: what is refused here must not stay so.
+    try:
+        _check_whole(path, opened)
+        if write:
+            _permit(path, 0o640)
+            _permit(path.with_name(FILE + "-lock"), 0o660)
+    except OSError as error:
+        opened.close()
+        raise StoreError(_sentence(path, error)) from error
+    except StoreError:
+        opened.close()
+        raise
     return opened
+
+
+def _permit(path: Path, mode: int) -> None:
+    """Give the file its mode whatever the umask was; only its owner can, and need not where it is so."""
+    if path.stat().st_mode & 0o777 != mode:
+        path.chmod(mode)
 
 
 def _make(state: Path) -> None:
@@ -237,15 +252,9 @@ class Reader:
     def _open(self) -> None:
         opened = environment(self._state, write=False)
         try:
-            databases = {db: opened.open_db(db.encode(), create=False) for db in DATABASES}
             inode = os.stat(self._path).st_ino  # noqa: PTH116 - on the hot path of every poll
-            with opened.begin() as txn:
-                snapshot = Snapshot(txn, databases, self._stamp(txn.id(), self._opened + 1), self._path)
-                txn_id = txn.id()
-        except lmdb.NotFoundError as error:
-            opened.close()
-            raise StoreError(f"{self._path}: no policy has been applied yet; run `blocker apply`") from error
-        except (lmdb.Error, OSError) as error:
+            databases, snapshot, txn_id = self._read(opened)
+        except OSError as error:
             opened.close()
             raise StoreError(_sentence(self._path, error)) from error
         except StoreError:
@@ -254,6 +263,52 @@ class Reader:
         self._opened += 1
         self._env, self._databases, self._inode = opened, databases, inode
         self._snapshot, self._txn_id = snapshot, txn_id
+
+    def _read(self, opened: lmdb.Environment) -> tuple[dict[str, Any], Snapshot, int]:
+        """The databases, the policy now and its transaction. Raises StoreError."""
+        try:
+            databases = {db: opened.open_db(db.encode(), create=False) for db in DATABASES}
+            with opened.begin() as txn:
+                stamp = self._stamp(txn.id(), self._opened + 1)
+                return databases, Snapshot(txn, databases, stamp, self._path), txn.id()
+        except lmdb.NotFoundError as error:
+            raise StoreError(f"{self._path}: no policy has been applied yet; run `blocker apply`") from error
+        except lmdb.Error as error:
+            raise StoreError(_sentence(self._path, error)) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{self._path}: a record can't be read ({error!r}); "
+                "move it away and run `blocker apply` to rebuild it from the orders"
+            ) from error
+
+    def _try_out(self) -> None:
+        """Read a new file once, beside the open one. Raises StoreError.
+
+        LMDB's locks belong to the process and the lock file: two open stores must not share one, so the old
+        store is closed before the new one opens, and then there is no way back. /dev/fd/N has no lock file.
+        """
+        try:
+            with self._path.open("rb") as file:
+                if not os.fstat(file.fileno()).st_size:
+                    raise StoreError(f"{self._path}: there is no policy store yet; `blocker apply` makes it")
+                trial = lmdb.open(
+                    f"/dev/fd/{file.fileno()}",
+                    subdir=False,
+                    map_size=MAP_SIZE,
+                    max_dbs=len(DATABASES),
+                    readonly=True,
+                    create=False,
+                    lock=False,
+                )
+        except (lmdb.Error, OSError) as error:
+            raise StoreError(_sentence(self._path, error)) from error
+        try:
+            _check_whole(self._path, trial)
+            self._read(trial)
+        except OSError as error:
+            raise StoreError(_sentence(self._path, error)) from error
+        finally:
+            trial.close()
 
     @staticmethod
     def _stamp(txn_id: int, opened: int) -> int:
@@ -287,14 +342,17 @@ class Reader:
             return
         if inode == self._inode:
             return
-        old = self._env
         try:
-            self._open()
+            self._try_out()
         except StoreError as error:
             self.trouble = str(error)
-        else:
-            self.trouble = ""
-            old.close()
+            return
+        looked, self._looked = self._looked, float("-inf")  # Should it fail, the next snapshot tries again.
+        self._env.close()
+        self._inode = 0
+        self._open()
+        self._looked = looked
+        self.trouble = ""
 
     def close(self) -> None:
         self._env.close()

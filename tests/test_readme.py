@@ -106,12 +106,19 @@ def test_every_file_that_is_linked_or_named_exists(text: str) -> None:
         assert (ROOT / path).exists() or path.startswith("policies/orders/"), path
 
 
-def test_every_room_that_contributing_draws_is_there() -> None:
-    drawn = re.findall(r"^[├└]── ([a-z_./ ]+?)(?:  |$)", CONTRIBUTING, re.MULTILINE)
-    rooms = [room.strip() for line in drawn for room in line.split()]
-    assert "orders/" in rooms
-    for room in rooms:
-        assert (ROOT / "blocker" / room).exists(), room
+def test_every_room_and_module_that_contributing_draws_is_there() -> None:
+    drawn = CONTRIBUTING.partition("blocker/\n")[2].partition("policies/ ")[0]
+    room, checked = Path(), 0
+    for line in drawn.splitlines():
+        branch = re.match(r"[├└]── ((?:[a-z_]+(?:/|\.py) ?)+)", line)
+        for name in branch[1].split() if branch else ():
+            room = ROOT / "blocker" / name
+            assert room.exists(), name
+        if room.is_dir() and "·" in line:
+            for module in re.findall(r"(?<=[·│] )[a-z_]+|[a-z_]+(?= ·)", line):
+                assert (room / f"{module}.py").exists(), f"{room.name}/{module}"
+                checked += 1
+    assert checked > 30
 
 
 def test_the_readme_says_plainly_that_the_group_can_read_sealed_names() -> None:

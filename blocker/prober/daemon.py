@@ -138,6 +138,7 @@ class _Prober:
         self._trouble = "the policy was not read yet"
         self._reopen_at = 0.0
         self._written_at = 0.0
+        self._unwritten = ""
 
     def tick(self, now: float) -> float:
         """Start what is due at `now` (epoch seconds); the seconds until the next tick."""
@@ -279,8 +280,11 @@ class _Prober:
             with open(handle, "w", encoding="utf-8") as file:  # noqa: PTH123  # an open descriptor has no path
                 file.write(report.to_json(snapshot))
             scratch.replace(self._path)
+            self._unwritten = ""
         except OSError as error:
-            self._trouble = f"{self._path}: {error.strerror}"
+            if self._unwritten != (why := f"{self._path}: {error.strerror}"):
+                print(f"prober: the report can't be written: {why}", file=sys.stderr)
+                self._unwritten = why
             with contextlib.suppress(OSError):
                 scratch.unlink()
 

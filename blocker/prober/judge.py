@@ -163,6 +163,9 @@ def judge(expectation: Expectation, samples: Sequence[Observation], evidence: Ev
     marks = [(one, *_mark(expectation, one, evidence)) for one in judged]
     if not marks:
         marks = [(one, *_mark_silence(expectation, evidence)) for one in lost]
+    contradicted = next((one for one in judged if one.differing), None)
+    if contradicted is not None:
+        return _finding(expectation, contradicted, Kind.INSUFFICIENT, "answers-differ")
     kinds = {kind for _, kind, _ in marks}
     sample, kind, rule = marks[-1]
     if kinds & BAD:
@@ -189,8 +192,6 @@ def _mark(expectation: Expectation, sample: Observation, evidence: Evidence) -> 
     reply = sample.reply
     if reply is None:
         return _mark_silence(expectation, evidence)
-    if sample.differing:
-        return Kind.INSUFFICIENT, "answers-differ"
     if reply.is_truncated and not reply.is_attributed and not reply.answers:
         return Kind.INSUFFICIENT, "truncated"
     if reply.rcode == REFUSED and not reply.is_attributed and evidence.controls is Controls.REFUSED:

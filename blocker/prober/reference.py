@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _KEPT = 4096
 _KEEP = 60.0  # seconds
 _KEEP_FAILURE = 5.0
+_REST = 5.0  # seconds in which nobody is asked after nobody answered: a dead reference must not slow rounds
 
 
 class Reference:
@@ -35,6 +36,7 @@ class Reference:
         self._endpoints = tuple(endpoints)
         self._timeout = timeout
         self._memory: OrderedDict[tuple[Key, int], tuple[float, Reply | None]] = OrderedDict()
+        self._resting_until = 0.0
 
     async def ask(self, name: Key, qtype: int) -> Reply | None:
         """The reply of the first reference that knows; None if none does."""
@@ -42,7 +44,11 @@ class Reference:
         kept = self._memory.get((name, qtype))
         if kept is not None and now < kept[0]:
             return kept[1]
+        if now < self._resting_until:
+            return None
         reply = await self._fresh(name, qtype)
+        if reply is None:
+            self._resting_until = time.monotonic() + _REST
         keep = _KEEP if reply is not None else _KEEP_FAILURE
         self._memory[name, qtype] = (now + keep, reply)
         self._memory.move_to_end((name, qtype))
@@ -51,17 +57,18 @@ class Reference:
         return reply
 
     async def _fresh(self, name: Key, qtype: int) -> Reply | None:
-        refused: Reply | None = None
+        unsure: Reply | None = None
         for endpoint in self._endpoints:
             for transport in Transport:
                 seen = await probe("reference", endpoint, transport, (name, qtype), timeout=self._timeout)
-                if seen.reply is None or (seen.reply.is_truncated and transport is Transport.UDP):
-                    continue
-                if seen.reply.rcode in (NOERROR, NXDOMAIN) and not seen.reply.is_attributed:
-                    return seen.reply
-                refused = seen.reply
-                break
-        return refused
+                if seen.reply is None or not seen.reply.is_truncated:
+                    break
+            if seen.reply is None:
+                continue
+            if seen.reply.rcode in (NOERROR, NXDOMAIN) and not seen.reply.is_attributed:
+                return seen.reply
+            unsure = seen.reply
+        return unsure
 
 
 def endpoints(site: Site) -> tuple[Endpoint, ...]:

@@ -117,8 +117,10 @@ class Rounds:
                 controls = Controls.FAIL
             for at, one in zip(waiting, seen, strict=True):
                 samples[at].append(one)
-            for at in waiting:
-                finding = await self._judge(chunk[at], samples[at], controls, stamp)
+            judged = await asyncio.gather(
+                *(self._judge(chunk[at], samples[at], controls, stamp) for at in waiting)
+            )
+            for at, finding in zip(waiting, judged, strict=True):
                 if finding is None:
                     found.pop(at, None)
                     continue

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_address
+from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 import dns.edns
@@ -129,6 +130,14 @@ def commit(state: Path, *orders: Order, number: int = 1, base: str = "") -> None
     )
 
 
+def apart(action: Callable[..., None], *arguments: Any, **options: Any) -> None:
+    """Do it in a process of its own: LMDB opens a file once per process, and here a reader has it."""
+    process = get_context("spawn").Process(target=action, args=arguments, kwargs=options)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
 def site(
     state: Path, *points: Point, reference: tuple[Endpoint, ...] = (), canaries: tuple[str, ...] = ()
 ) -> Site:
@@ -166,7 +175,9 @@ def answer(
         if ip_address(address).version == version:
             response.answer.append(dns.rrset.from_text(owner, 60, "IN", question.rdtype.name, address))
     response.set_rcode(dns.rcode.Rcode(rcode))
-    options = [dns.edns.EDEOption(dns.edns.EDECode(code), "court/o1/d") for code in ede]
+    options: list[dns.edns.Option] = [
+        dns.edns.EDEOption(dns.edns.EDECode(code), "court/o1/d") for code in ede
+    ]
     response.use_edns(0, options=options)
     response.set_rcode(dns.rcode.Rcode(rcode))
     return response
@@ -200,18 +211,26 @@ def obedient(index: Index, *, region: str = "ID", skew: float = 0.0, ede: bool =
     return respond
 
 
+NOWHERE = Endpoint("127.0.0.1", 0)
+
+
 @dataclass(slots=True)
 class Server:
-    """A resolver on loopback. `script` decides; `asked` holds (name, qtype, transport, time)."""
+    """A resolver on loopback. `script` decides; `asked` holds (name, qtype, transport, time); `busy` is set
+    once it was asked `enough` times."""
 
     script: Any
-    endpoint: Endpoint = Endpoint("127.0.0.1", 0)
+    endpoint: Endpoint
     asked: list[tuple[str, int, str, float]] = field(default_factory=list)
+    enough: int = 0
+    busy: asyncio.Event = field(default_factory=asyncio.Event)
 
     def replies(self, wire: bytes, transport: str) -> list[bytes]:
         query = dns.message.from_wire(wire)
         question = query.question[0]
         self.asked.append((question.name.to_text()[:-1], question.rdtype, transport, time.time()))
+        if self.enough and len(self.asked) >= self.enough:
+            self.busy.set()
         made = self.script(query)
         if made is None:
             return []
@@ -238,7 +257,7 @@ class _Udp(asyncio.DatagramProtocol):
 @asynccontextmanager
 async def serving(script: Any) -> AsyncIterator[Server]:
     """The script on one loopback port over UDP and TCP."""
-    server = Server(script)
+    server = Server(script, NOWHERE)
 
     async def tcp(reader: asyncio.StreamReader, writer_: asyncio.StreamWriter) -> None:
         try:

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blocker.orders.model import Form
+from blocker.prober import book as book_module
+from blocker.prober import report
+from blocker.prober.book import Book
+from blocker.prober.expect import Expectation, Why
+from blocker.prober.judge import Finding, Kind
+from blocker.prober.observe import Observation, Outcome, Reply, Transport
+from blocker.prober.report import Confirmed, NotOk, PointView, Snapshot, from_json, to_json
+from tests.prober.world import A, T, key
+
+if TYPE_CHECKING:
+    from blocker.names import Key
+
+NAME = key("x.example")
+
+
+def pair(
+    kind: Kind = Kind.OK,
+    *,
+    rule: str = "blocked-with-attribution",
+    at: float = T,
+    why: Why = Why.SUBJECT,
+    name: Key = NAME,
+    order: str = "court/o1",
+    **more: Any,
+) -> tuple[Expectation, Finding]:
+    ref = f"{order}/d"
+    values: dict[str, Any] = {"form": Form.NXDOMAIN, "started": T - 10, "ended": None, **more}
+    expectation = Expectation(
+        point="p1", region="ID", name=name, qtype=A, why=why, ref=ref, order=order, **values
+    )
+    finding = Finding(
+        kind=kind,
+        rule=rule,
+        point="p1",
+        order=order,
+        ref=ref,
+        why=why,
+        name=name,
+        qtype=A,
+        transport=Transport.UDP,
+        at=at,
+        detail="d",
+    )
+    return expectation, finding
+
+
+def shown(book: Book) -> Snapshot:
+    return book.snapshot(T + 100, generation=3, round_at=T, trouble="")
+
+
+def test_the_latest_finding_of_a_question_replaces_the_one_before() -> None:
+    book = Book()
+    book.note(*pair(Kind.UNDERBLOCK, at=T))
+    assert [one.kind for one in shown(book).not_ok] == ["underblock"]
+    book.note(*pair(Kind.OK, at=T + 1))
+    assert shown(book).not_ok == ()
+    assert shown(book).ok == {"court/o1": 1}
+
+
+def test_a_finding_that_stays_keeps_the_time_it_began() -> None:
+    book = Book()
+    for second in range(3):
+        book.note(*pair(Kind.UNDERBLOCK, at=T + second))
+    (one,) = shown(book).not_ok
+    assert (one.since, one.last, one.count) == (T, T + 2, 1)
+
+
+def test_findings_of_one_order_and_point_are_counted_together() -> None:
+    book = Book()
+    for number in range(3):
+        book.note(*pair(Kind.UNDERBLOCK, name=key(f"x{number}.example"), at=T + number))
+    (one,) = shown(book).not_ok
+    assert (one.count, one.since, one.last) == (3, T, T + 2)
+
+
+def test_moot_is_neither_ok_nor_a_finding() -> None:
+    book = Book()
+    book.note(*pair(Kind.MOOT, rule="nothing-there"))
+    assert (shown(book).not_ok, shown(book).ok, shown(book).points["p1"].moot) == ((), {}, 1)
+
+
+def test_insufficient_is_never_shown_as_fine() -> None:
+    book = Book()
+    book.note(*pair(Kind.INSUFFICIENT, rule="no-reference"))
+    assert [one.kind for one in shown(book).not_ok] == ["insufficient"]
+    assert shown(book).points["p1"].ok == 0
+
+
+def test_the_first_ok_after_the_start_confirms_the_block_and_later_ones_do_not() -> None:
+    book = Book()
+    book.note(*pair(at=T + 1))
+    book.note(*pair(at=T + 2))
+    assert shown(book).confirmed == {"court/o1": Confirmed(block=T + 1)}
+
+
+def test_a_later_start_is_confirmed_anew() -> None:
+    book = Book()
+    book.note(*pair(at=T + 1))
+    book.note(*pair(at=T + 60, started=T + 50))
+    assert shown(book).confirmed["court/o1"].block == T + 60
+
+
+def test_the_first_ok_after_the_end_confirms_the_lift() -> None:
+    book = Book()
+    book.note(*pair(at=T + 1))
+    ended: dict[str, Any] = {"why": Why.ENDED, "form": None, "ended": T + 50}
+    book.note(*pair(rule="attribution-gone", at=T + 51, **ended))
+    book.note(*pair(rule="passes", at=T + 52, **ended))
+    assert shown(book).confirmed["court/o1"] == Confirmed(block=T + 1, lift=T + 51)
+    assert book.is_confirmed("court/o1", T + 50)
+    assert not book.is_confirmed("court/o1", T + 60)
+
+
+@pytest.mark.parametrize(
+    ("kind", "why", "form"),
+    [
+        (Kind.UNDERBLOCK, Why.SUBJECT, Form.NXDOMAIN),
+        (Kind.INSUFFICIENT, Why.SUBJECT, Form.NXDOMAIN),
+        (Kind.MOOT, Why.SUBJECT, Form.NXDOMAIN),
+        (Kind.OK, Why.LOOKALIKE, Form.NXDOMAIN),
+        (Kind.OK, Why.SUBJECT, None),
+        (Kind.OK, Why.ENDED, Form.NXDOMAIN),
+    ],
+)
+def test_nothing_else_confirms_anything(kind: Kind, why: Why, form: Form | None) -> None:
+    book = Book()
+    book.note(*pair(kind, why=why, form=form, ended=T - 5))
+    assert shown(book).confirmed == {}
+
+
+def test_confirmations_and_attributions_outlive_the_process() -> None:
+    book = Book()
+    book.note(*pair(at=T + 1))
+    again = Book(from_json(to_json(shown(book))))
+    again.note(*pair(at=T + 90))
+    assert shown(again).confirmed["court/o1"].block == T + 1
+    assert again.was_attributed("p1", "court/o1/d")
+
+
+def test_a_name_that_resolved_is_a_baseline() -> None:
+    book = Book()
+    assert not book.was_resolved("p1", NAME, A)
+    book.note(*pair(rule="passes", why=Why.COMING, form=None))
+    assert book.was_resolved("p1", NAME, A)
+
+
+def test_a_transition_makes_what_was_fine_be_seen_anew_and_keeps_what_was_not() -> None:
+    book = Book()
+    book.note(*pair(at=T))
+    book.note(*pair(Kind.UNDERBLOCK, name=key("y.example"), at=T))
+    book.note(*pair(order="court/o2", at=T))
+    book.turn({"court/o1/d"}, T + 1)
+    assert shown(book).ok == {"court/o2": 1}
+    assert len(shown(book).not_ok) == 1
+
+
+def test_what_nobody_looks_at_any_more_expires_unless_it_is_not_ok() -> None:
+    book = Book()
+    book.note(*pair(at=T))
+    book.note(*pair(Kind.LINGERING, name=key("y.example"), at=T))
+    book.expire(T + 1, {"p1"})
+    assert shown(book).ok == {}
+    assert len(book.not_ok()) == 1
+    book.expire(T + 1, {"p2"})
+    assert book.not_ok() == []
+
+
+def test_findings_whose_expectation_is_gone_are_forgotten() -> None:
+    book = Book()
+    book.note(*pair(Kind.UNDERBLOCK))
+    book.forget(book.not_ok())
+    assert shown(book).not_ok == ()
+
+
+def test_what_is_pushed_out_while_not_ok_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "MOST_NOT_OK", 2)
+    book = Book()
+    for number in range(5):
+        book.note(*pair(Kind.UNDERBLOCK, name=key(f"x{number}.example")))
+    assert len(book.not_ok()) == 2
+    assert shown(book).hidden == 3
+
+
+def test_baselines_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(book_module, "_MOST_BASELINES", 3)
+    book = Book()
+    for number in range(9):
+        book.note(*pair(order=f"court/o{number}"))
+    assert len(shown(book).attributed) == 3
+
+
+def test_queries_and_losses_are_counted_by_point() -> None:
+    book = Book()
+    lost = Observation(
+        point="p1",
+        transport=Transport.UDP,
+        name=NAME,
+        qtype=A,
+        sent=T,
+        outcome=Outcome.SILENT,
+        mismatched=2,
+    )
+    book.saw(lost)
+    book.saw(replace(lost, outcome=Outcome.ANSWERED, reply=Reply(rcode=0), received=T + 1.0))
+    assert shown(book).points["p1"] == PointView(sent=2, lost=1, mismatched=4, answered_at=T + 1)
+
+
+def test_the_report_holds_no_domain_names() -> None:
+    book = Book()
+    book.note(*pair(Kind.UNDERBLOCK))
+    book.note(*pair(name=key("secret-name.example")))
+    assert "example" not in to_json(shown(book))
+
+
+@given(
+    st.builds(
+        Snapshot,
+        at=st.floats(0, 2e9),
+        generation=st.integers(0),
+        points=st.dictionaries(st.text(max_size=5), st.builds(PointView)),
+        ok=st.dictionaries(st.text(max_size=5), st.integers(0)),
+        confirmed=st.dictionaries(st.text(max_size=5), st.builds(Confirmed)),
+        attributed=st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5))).map(tuple),
+        not_ok=st.lists(st.builds(NotOk, since=st.floats(0, 2e9), last=st.floats(0, 2e9)), max_size=3).map(
+            tuple
+        ),
+    )
+)
+def test_a_report_read_back_is_the_same(snapshot: Snapshot) -> None:
+    assert from_json(to_json(snapshot)) == snapshot
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", "null", "x", '{"format": 9}', '{"format": 1, "points": 3}', "[" * 100_000, b"\xff"],
+)
+def test_anything_else_is_no_report(text: str | bytes) -> None:
+    assert from_json(text) is None

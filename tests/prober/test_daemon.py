@@ -1,0 +1,450 @@
+"""The prober against scripted resolvers on loopback: what it says when they obey, and when they don't."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import shutil
+import signal
+import threading
+import time
+from collections import Counter
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from blocker.errors import StoreError
+from blocker.orders.model import Form, Publication
+from blocker.policy import writer
+from blocker.policy.records import Withheld
+from blocker.prober import daemon, report
+from blocker.prober.judge import Kind
+from blocker.site import Endpoint, ProberConfig
+from tests.prober.world import Server, answer, apart, block, commit, obedient, policy, real, serving, site
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from blocker.orders.model import Order
+    from blocker.prober.judge import Finding
+    from blocker.prober.report import Snapshot
+
+CANARY = ("canary.example",)
+
+
+def verify(state: Path, script: Any, reference: Any = real, *orders: Order) -> list[Finding]:
+    """One round of `blocker verify` against the script, over UDP and TCP, from another thread's sockets."""
+    commit(state, *orders)
+    ready, done = threading.Event(), threading.Event()
+    servers: list[Server] = []
+
+    async def serve() -> None:
+        async with serving(script) as point, serving(reference) as unfiltered:
+            servers[:] = [point, unfiltered]
+            ready.set()
+            await asyncio.to_thread(done.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        assert ready.wait(10)
+        here = site(state, servers[0].point(), reference=(servers[1].endpoint,), canaries=CANARY)
+        return daemon.verify(here, timeout=0.4, limit=2)
+    finally:
+        done.set()
+        thread.join()
+
+
+def kinds(findings: list[Finding]) -> set[str]:
+    return {finding.kind for finding in findings}
+
+
+def now_order(**more: Any) -> Order:
+    now = time.time()
+    return block("x.shop.example", **{"start": now - 60, "until": now + 600, **more})
+
+
+@pytest.mark.parametrize("form", [Form.NXDOMAIN, Form.NODATA, Form.REFUSED, Form.REDIRECT])
+@pytest.mark.parametrize("ede", [True, False], ids=["attributed", "plain"])
+def test_a_point_that_obeys_is_ok_in_every_form(tmp_path: Path, form: Form, *, ede: bool) -> None:
+    addresses = ("192.0.2.1",) if form is Form.REDIRECT else ()
+    order = now_order(form=form, addresses=addresses)
+    findings = verify(tmp_path, obedient(policy(order), ede=ede), real, order)
+    assert kinds(findings) == {Kind.OK}
+    assert {finding.transport for finding in findings} == {"udp", "tcp"}
+
+
+def over_wide(query: Any) -> Any:
+    name = query.question[0].name.to_text()
+    return answer(query, rcode=3, ede=(16,)) if name.endswith("shop.example.") else real(query)
+
+
+def is_about_it(query: Any) -> bool:
+    """Whether the question is about the ordered name or one below it."""
+    name: str = query.question[0].name.to_text()
+    return name == "x.shop.example." or name.endswith(".x.shop.example.")
+
+
+def silent_about_it(query: Any) -> Any:
+    return None if is_about_it(query) else real(query)
+
+
+def refuses_it(query: Any) -> Any:
+    return answer(query, rcode=5) if is_about_it(query) else real(query)
+
+
+def fails_it(query: Any) -> Any:
+    return answer(query, rcode=2) if is_about_it(query) else real(query)
+
+
+def wrong_form(query: Any) -> Any:
+    return answer(query, ede=(16,)) if is_about_it(query) else real(query)
+
+
+FAULTS: list[tuple[str, Any, dict[str, Any], dict[tuple[str, str], set[str]]]] = [
+    ("unblocked", real, {}, {("underblock", "resolves-though-blocked"): {"subject", "below"}}),
+    (
+        "over-wide",
+        over_wide,
+        {},
+        {("overblock", "blocked-though-free"): {"parent", "sibling", "lookalike"}},
+    ),
+    ("wrong form", wrong_form, {}, {("wrong-form", "attributed-wrong-form"): {"subject", "below"}}),
+    ("silent", silent_about_it, {}, {("insufficient", "target-silent"): {"subject", "below"}}),
+    ("refusing", refuses_it, {}, {("insufficient", "failure-proves-nothing"): {"subject", "below"}}),
+    ("failing", fails_it, {}, {("insufficient", "failure-proves-nothing"): {"subject", "below"}}),
+    (
+        "dead",
+        lambda _: None,
+        {},
+        {
+            ("unreachable", "point-silent"): {
+                "subject",
+                "below",
+                "parent",
+                "sibling",
+                "lookalike",
+                "canary",
+            }
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("script", "more", "wanted"), [row[1:] for row in FAULTS], ids=[row[0] for row in FAULTS]
+)
+def test_a_fault_is_found_and_nothing_else(
+    tmp_path: Path, script: Any, more: dict[str, Any], wanted: dict[tuple[str, str], set[str]]
+) -> None:
+    findings = verify(tmp_path, script, real, now_order(**more))
+    found: dict[tuple[str, str], set[str]] = {}
+    for one in findings:
+        if one.kind is not Kind.OK:
+            found.setdefault((one.kind, one.rule), set()).add(one.why)
+    missing = {pair: whys - found.get(pair, set()) for pair, whys in wanted.items()}
+    assert not any(missing.values())
+    assert {kind for kind, _ in found} == {kind for kind, _ in wanted}
+
+
+def test_a_denial_of_names_that_exist_nowhere_is_moot(tmp_path: Path) -> None:
+    order = block("x.nowhere.example", start=time.time() - 60, until=time.time() + 600)
+    findings = verify(tmp_path, obedient(policy(order), ede=False), real, order)
+    assert {one.kind for one in findings if one.why == "subject"} == {Kind.MOOT}
+
+
+def test_a_denial_without_attribution_or_reference_is_insufficient(tmp_path: Path) -> None:
+    order = now_order()
+    findings = verify(tmp_path, obedient(policy(order), ede=False), lambda _: None, order)
+    assert {one.rule for one in findings if one.why == "subject"} == {"no-reference"}
+
+
+def test_an_order_that_is_early_and_one_that_lingers_are_told_apart(tmp_path: Path) -> None:
+    now = time.time()
+    coming = block("a.shop.example", ident="court/o1", start=now + 600, until=now + 900)
+    ended = block("b.shop.example", ident="court/o2", start=now - 600, until=now - 300)
+    findings = verify(tmp_path, over_wide, real, coming, ended)
+    by_order = {one.order: one.kind for one in findings if one.order}
+    assert by_order == {"court/o1": Kind.EARLY, "court/o2": Kind.LINGERING}
+
+
+def test_two_contradicting_answers_are_not_believed(tmp_path: Path) -> None:
+    def injected(query: Any) -> Any:
+        forged, true = answer(query, rcode=3, ede=()), real(query)
+        return [forged.to_wire(), true.to_wire()]
+
+    findings = verify(tmp_path, injected, real, now_order())
+    udp = [one for one in findings if one.transport == "udp" and one.why == "parent"]
+    assert {one.rule for one in udp} == {"answers-differ"}
+
+
+def test_a_bulk_directive_is_sampled(tmp_path: Path) -> None:
+    now = time.time()
+    order = block(*(f"x{at}.shop.example" for at in range(300)), start=now - 60, until=now + 600)
+    findings = verify(tmp_path, obedient(policy(order)), real, order)
+    assert kinds(findings) == {Kind.OK}
+    assert len([one for one in findings if one.why == "subject"]) == 2 * 2 * 2
+
+
+def test_verify_without_a_store_says_so(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="blocker apply"):
+        daemon.verify(site(tmp_path))
+
+
+# The daemon itself, in this loop, beside the servers it probes.
+
+
+@asynccontextmanager
+async def watching(
+    state: Path, script: Any, reference: Any = real, canaries: tuple[str, ...] = CANARY, rate: int = 50
+) -> AsyncIterator[tuple[Server, Callable[[], int]]]:
+    stop = asyncio.Event()
+    beats = Counter[str]()
+    async with serving(script) as point, serving(reference) as unfiltered:
+        here = site(state, point.point(), reference=(unfiltered.endpoint,), canaries=canaries)
+        assert here.prober is not None
+        config = replace(here.prober, rate=rate)
+        here = replace(here, prober=config)
+        task = asyncio.create_task(daemon.watch(here, lambda: beats.update("b"), stop))
+        try:
+            yield point, lambda: beats["b"]
+        finally:
+            stop.set()
+            await task
+
+
+def seen(state: Path) -> Snapshot | None:
+    path = state / report.FILE
+    return report.from_json(path.read_bytes()) if path.exists() else None
+
+
+async def until(state: Path, holds: Callable[[Snapshot], object], within: float = 12.0) -> Snapshot:
+    """The first report that satisfies `holds`; fails after `within` seconds."""
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        snapshot = seen(state)
+        if snapshot is not None and holds(snapshot):
+            return snapshot
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"not seen within {within} s: {seen(state)}")
+
+
+@pytest.mark.parametrize("name", ["x.shop.example", "x.nowhere.example"], ids=["real", "exists nowhere"])
+def test_the_start_and_the_end_of_an_order_are_confirmed_soon_after_they_come(
+    tmp_path: Path, name: str
+) -> None:
+    start = int(time.time()) + 2
+    order = block(name, start=start, until=start + 2)
+    commit(tmp_path, order)
+
+    async def main() -> None:
+        async with watching(tmp_path, obedient(policy(order))) as (server, _):
+            first = await until(tmp_path, lambda one: one.confirmed.get("court/o1"))
+            assert first.not_ok == ()
+            last = await until(tmp_path, lambda one: one.confirmed["court/o1"].lift)
+            confirmed = last.confirmed["court/o1"]
+            assert confirmed.block is not None
+            assert confirmed.lift is not None
+            # The looks are 0, 0.1 and 0.25 s after: the first to be judged confirms.
+            assert start <= confirmed.block < start + 1
+            assert start + 2 <= confirmed.lift < start + 3
+            first_after = min(at for _, _, _, at in server.asked if at >= start)
+            assert first_after - start <= 0.25
+
+    asyncio.run(main())
+    again = seen(tmp_path)
+    assert again is not None
+    assert again.not_ok == ()
+    assert ("p1", "court/o1/d") in again.attributed
+
+
+def test_a_point_that_ignores_the_start_is_found_and_found_no_more_once_it_obeys(tmp_path: Path) -> None:
+    start = int(time.time()) + 1
+    order = block("x.shop.example", start=start, until=start + 600)
+    commit(tmp_path, order)
+    honest = obedient(policy(order))
+    faulty = [True]
+
+    async def main() -> None:
+        script = lambda query: real(query) if faulty[0] else honest(query)  # noqa: E731  # reads best here
+        async with watching(tmp_path, script):
+            bad = await until(tmp_path, lambda one: any(found.kind == "underblock" for found in one.not_ok))
+            assert {(found.order, found.point) for found in bad.not_ok} == {("court/o1", "p1")}
+            assert "court/o1" not in bad.confirmed
+            faulty[0] = False
+            await until(tmp_path, lambda one: not one.not_ok and one.confirmed.get("court/o1"))
+
+    asyncio.run(main())
+
+
+def test_a_new_generation_and_a_withholding_are_picked_up(tmp_path: Path) -> None:
+    now = int(time.time())
+    order = block("x.shop.example", start=now - 60, until=now + 600)
+    commit(tmp_path)
+
+    async def main() -> None:
+        async with watching(tmp_path, obedient(policy(order))):
+            await until(tmp_path, lambda one: one.generation == 1)
+            await asyncio.to_thread(apart, commit, tmp_path, order, number=2, base="g1")
+            await until(tmp_path, lambda one: one.generation == 2)
+            await until(tmp_path, lambda one: one.ok.get("court/o1"))
+            why = Withheld(reason="appeal", at=now, by="me")
+            await asyncio.to_thread(apart, writer.withhold, tmp_path, "court/o1", why)
+            # The point goes on blocking what the operator withholds.
+            await until(tmp_path, lambda one: any(found.kind == "overblock" for found in one.not_ok))
+
+    asyncio.run(main())
+
+
+def test_without_a_store_it_waits_says_so_and_goes_on_when_there_is_one(tmp_path: Path) -> None:
+    order = now_order()
+
+    async def main() -> None:
+        async with watching(tmp_path, obedient(policy(order))) as (_, beats):
+            first = await until(tmp_path, lambda one: one.trouble)
+            assert "blocker apply" in first.trouble
+            count = beats()
+            commit(tmp_path, order)
+            done = await until(tmp_path, lambda one: one.ok.get("court/o1"))
+            assert done.trouble == ""
+            assert beats() > count
+
+    asyncio.run(main())
+
+
+def test_a_replaced_store_is_read_anew(tmp_path: Path) -> None:
+    order = now_order()
+    commit(tmp_path, number=7)
+
+    async def main() -> None:
+        async with watching(tmp_path, obedient(policy(order))):
+            await until(tmp_path, lambda one: one.generation == 7)
+            shutil.rmtree(tmp_path)
+            commit(tmp_path, order, number=1)
+            await until(tmp_path, lambda one: one.generation == 1 and one.ok.get("court/o1"))
+
+    asyncio.run(main())
+
+
+def test_an_unreachable_point_is_a_finding_and_costs_nothing_else(tmp_path: Path) -> None:
+    commit(tmp_path, now_order())
+
+    async def main() -> Snapshot:
+        async with watching(tmp_path, lambda _: None, canaries=()) as (_, beats):
+            count = beats()
+            found = await until(tmp_path, lambda one: any(bad.kind == "unreachable" for bad in one.not_ok))
+            assert beats() > count
+            return found
+
+    snapshot = asyncio.run(main())
+    assert snapshot.points["p1"].lost == snapshot.points["p1"].sent > 0
+
+
+def test_no_more_queries_are_sent_than_the_rate_allows(tmp_path: Path) -> None:
+    now = time.time()
+    order = block(*(f"x{at}.shop.example" for at in range(60)), start=now - 60, until=now + 600)
+    commit(tmp_path, order)
+
+    async def main() -> None:
+        async with watching(tmp_path, obedient(policy(order)), rate=10) as (server, _):
+            await asyncio.sleep(2.0)
+            times = sorted(at for *_, at in server.asked)
+            assert len(times) > 5
+            assert len(times) <= 10 + 10 * (times[-1] - times[0]) + 1
+
+    asyncio.run(main())
+
+
+def test_a_full_disk_does_not_stop_it_and_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit(tmp_path, now_order())
+    opened = os.open
+
+    def full(path: Any, *more: Any, **options: Any) -> int:
+        if report.FILE in str(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return opened(path, *more, **options)
+
+    monkeypatch.setattr(os, "open", full)
+
+    async def main() -> None:
+        async with watching(tmp_path, real) as (server, _):
+            server.enough = 20
+            await asyncio.wait_for(server.busy.wait(), 10)
+
+    asyncio.run(main())
+    assert capsys.readouterr().err.count("No space left") == 1
+
+
+@pytest.mark.parametrize("step", [-3600.0, 3600.0])
+def test_a_stepped_clock_is_outlived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: float) -> None:
+    """Steps the daemon's clock alone; transitions on either side are looked at by the new time."""
+    now = time.time()
+    order = block("x.shop.example", start=now - 10_000, until=now + 10_000)
+    commit(tmp_path, order)
+    honest = obedient(policy(order))
+
+    class Clock:
+        offset = 0.0
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(time, name)
+
+        def time(self) -> float:
+            return time.time() + self.offset
+
+    clock = Clock()
+    monkeypatch.setattr(daemon, "time", clock)
+    monkeypatch.setattr("blocker.prober.transports.time", clock)
+
+    async def main() -> None:
+        async with watching(tmp_path, honest):
+            await until(tmp_path, lambda one: one.round_at)
+            clock.offset = step
+            stepped = await until(tmp_path, lambda one: abs(one.round_at - clock.time()) < 60)
+            assert stepped.not_ok == ()
+
+    asyncio.run(main())
+
+
+def test_run_beats_and_ends_at_sigterm(tmp_path: Path) -> None:
+    commit(tmp_path, now_order())
+    here = replace(
+        site(tmp_path),
+        prober=ProberConfig(interval=1, reference=(Endpoint("127.0.0.1", 1),)),
+    )
+    beats = Counter[str]()
+
+    def beat() -> None:
+        beats.update("b")
+        if beats["b"] == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    daemon.run(here, beat)
+    signal.signal(signal.SIGTERM, before[0])
+    signal.signal(signal.SIGINT, before[1])
+    assert beats["b"] >= 5
+    assert seen(tmp_path) is not None
+
+
+def test_sealed_names_do_not_reach_the_report(tmp_path: Path) -> None:
+    order = block(
+        "hush-hush.example",
+        start=time.time() - 60,
+        until=time.time() + 60,
+        publication=Publication.SEALED,
+    )
+    commit(tmp_path, order)
+
+    async def main() -> None:
+        async with watching(tmp_path, real):
+            await until(tmp_path, lambda one: one.not_ok)
+
+    asyncio.run(main())
+    assert b"hush" not in (tmp_path / report.FILE).read_bytes()

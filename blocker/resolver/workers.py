@@ -10,6 +10,7 @@ gets a second to finish.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import resource
@@ -219,13 +220,12 @@ class Worker:
         now = time.monotonic()
         if now - self._reopened >= _REOPEN:
             self._reopened = now
-            try:
-                fresh = Reader(self._state)
-            except Exception as again:  # noqa: BLE001 - the old one stays
-                self._complain(again)
-            else:
+            with contextlib.suppress(Exception):  # One process can't open a store twice: the old one first.
                 self._reader.close()
-                self._reader = fresh
+            try:
+                self._reader = Reader(self._state)
+            except Exception as again:  # noqa: BLE001 - the closed one stays, and fails until this works
+                self._complain(again)
 
     def _stray(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         self._block[Count.ERRORS] += 1

@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse
+
+from blocker import metrics
+from blocker.metrics import METRICS, FindingCount, OrderState, ProberView, View
+from blocker.orders.model import Kind, Publication
+from blocker.orders.schedule import schedule
+from blocker.prober.report import PointView
+from blocker.resolver.counters import COUNTER_NAMES, WorkerCounts
+from tests.prober.world import T, act, block
+
+
+def worker(number: int) -> WorkerCounts:
+    return WorkerCounts(worker=number, **{name: at + number for at, name in enumerate(COUNTER_NAMES)})
+
+
+FULL = View(
+    orders=dict.fromkeys(OrderState, 1),
+    directives_in_force=3,
+    next_transition=T,
+    generation=4,
+    applied_at=T - 5.0,
+    digest="ab" * 32,
+    loaded_at=T - 1.0,
+    is_loaded=True,
+    withheld=1,
+    quarantined=1,
+    workers=(worker(0), worker(1)),
+    prober=ProberView(
+        at=T - 0.5,
+        round_at=T - 3.0,
+        generation=4,
+        evicted=2,
+        points={"p1": PointView(sent=10, lost=1, ok=5, moot=2, answered_at=T - 1.0)},
+        findings=(FindingCount(kind="underblock", order="court/o1", point="p1", count=2),),
+        ok={"court/o1": 5},
+        block_confirmed={"court/o1": T - 9.0},
+        lift_confirmed={"court/o2": T - 8.0},
+    ),
+)
+
+
+def text(view: View) -> str:
+    return generate_latest(metrics.registry(lambda: view)).decode()
+
+
+def samples(view: View) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in parse(text(view))
+        for sample in family.samples
+    }
+
+
+def test_every_metric_is_shown_in_a_full_view_and_no_other() -> None:
+    shown = {family.name for family in metrics.families(FULL)}
+    assert shown == {name.removesuffix("_total") for name in METRICS}
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "value"),
+    [
+        ("blocker_orders", (("state", "suspended"),), 1),
+        ("blocker_directives_in_force", (), 3),
+        ("blocker_next_transition_timestamp_seconds", (), T),
+        ("blocker_generation", (), 4),
+        ("blocker_policy_info", (("digest", "ab" * 32),), 1),
+        ("blocker_policy_last_load_success", (), 1),
+        ("blocker_queries_total", (("worker", "1"),), COUNTER_NAMES.index("queries") + 1),
+        ("blocker_worker_cache_bytes", (("worker", "0"),), COUNTER_NAMES.index("cache_octets")),
+        ("blocker_findings", (("kind", "underblock"), ("order", "court/o1"), ("point", "p1")), 2),
+        ("blocker_findings_ok_by_order", (("order", "court/o1"),), 5),
+        ("blocker_findings_ok_by_point", (("point", "p1"),), 5),
+        ("blocker_block_confirmed_timestamp_seconds", (("order", "court/o1"),), T - 9),
+        ("blocker_lift_confirmed_timestamp_seconds", (("order", "court/o2"),), T - 8),
+        ("blocker_prober_round_timestamp_seconds", (), T - 3),
+        ("blocker_probes_lost_total", (("point", "p1"),), 1),
+        ("blocker_hidden_series", (("metric", "blocker_findings"),), 0),
+    ],
+)
+def test_the_view_is_what_is_shown(name: str, labels: tuple[tuple[str, str], ...], value: float) -> None:
+    assert samples(FULL)[name, labels] == value
+
+
+def test_an_empty_view_shows_zeros_and_nothing_invented() -> None:
+    shown = samples(View())
+    assert shown["blocker_generation", ()] == 0
+    assert shown["blocker_policy_last_load_success", ()] == 0
+    assert shown["blocker_prober_up", ()] == 0
+    assert {("blocker_orders", (("state", state.value),)) for state in OrderState} <= shown.keys()
+    assert not any(name.endswith("_timestamp_seconds") for name, _ in shown)
+
+
+def test_every_scrape_shows_the_view_of_its_time() -> None:
+    views = [FULL, View()]
+    registry = metrics.registry(lambda: views.pop(0))
+    assert "court/o1" in generate_latest(registry).decode()
+    assert "court/o1" not in generate_latest(registry).decode()
+
+
+def test_registration_describes_and_does_not_collect() -> None:
+    def never() -> View:
+        raise AssertionError("collected at registration")
+
+    registry = metrics.registry(never)
+    with pytest.raises(ValueError, match="Duplicated"):
+        registry.register(metrics.Collector(never))
+
+
+def test_no_created_series_are_shown() -> None:
+    assert "_created" not in text(FULL)
+
+
+def test_the_openmetrics_form_is_well_formed_too() -> None:
+    from prometheus_client.openmetrics.exposition import generate_latest as generate  # noqa: PLC0415  # one use
+
+    made = generate(metrics.registry(lambda: FULL)).decode()  # type: ignore[no-untyped-call]  # the library
+    parsed = parse_openmetrics(made)  # type: ignore[no-untyped-call]  # as above
+    assert {family.name for family in parsed} >= {"blocker_queries", "blocker_findings"}
+
+
+def test_names_and_helps_follow_the_conventions() -> None:
+    for name, help_ in METRICS.items():
+        assert re.fullmatch(r"blocker_[a-z_]+", name)
+        assert help_.endswith(".")
+        assert not re.search(r"_(ms|milliseconds|minutes|kb|octets)(_|$)", name)
+
+
+PROMTOOL = shutil.which("promtool")
+
+
+@pytest.mark.skipif(
+    PROMTOOL is None and os.environ.get("BLOCKER_ENGINES") != "required",
+    reason="promtool is not installed (Debian package prometheus)",
+)
+@pytest.mark.parametrize("view", [FULL, View()], ids=["full", "empty"])
+def test_promtool_finds_nothing_to_complain_about(view: View) -> None:
+    done = subprocess.run(
+        ["promtool", "check", "metrics"],  # The one operators run.
+        input=text(view),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_series_are_bounded_and_the_hidden_ones_counted() -> None:
+    assert FULL.prober is not None
+    findings = tuple(
+        FindingCount(kind="underblock", order=f"court/o{at}", point="p1", count=1) for at in range(6_000)
+    )
+    ok = {f"court/o{at}": 1 for at in range(5_001)}
+    shown = samples(replace(FULL, prober=replace(FULL.prober, findings=findings, ok=ok)))
+    names = [name for name, _ in shown]
+    assert names.count("blocker_findings") == 5_000
+    assert names.count("blocker_findings_ok_by_order") == 5_000
+    assert shown["blocker_hidden_series", (("metric", "blocker_findings"),)] == 1_000
+    assert shown["blocker_hidden_series", (("metric", "blocker_findings_ok_by_order"),)] == 1
+
+
+def test_a_label_with_odd_characters_breaks_nothing() -> None:
+    assert FULL.prober is not None
+    odd = 'p"1\\\n'
+    shown = samples(replace(FULL, prober=replace(FULL.prober, points={odd: PointView(sent=3)})))
+    assert shown["blocker_probes_total", (("point", odd),)] == 3
+
+
+def test_a_sealed_order_has_an_opaque_label_that_its_secret_decides() -> None:
+    one = metrics.order_label("court/o1", is_sealed=True, secret=b"a" * 32)
+    assert re.fullmatch("[0-9a-f]{16}", one)
+    assert one == metrics.order_label("court/o1", is_sealed=True, secret=b"a" * 32)
+    assert one != metrics.order_label("court/o1", is_sealed=True, secret=b"b" * 32)
+    assert one != metrics.order_label("court/o2", is_sealed=True, secret=b"a" * 32)
+    assert metrics.order_label("court/o1", is_sealed=False, secret=b"a" * 32) == "court/o1"
+    assert metrics.order_label("", is_sealed=True, secret=b"a" * 32) == "none"
+
+
+def states(*orders: Any, withheld: tuple[str, ...] = (), quarantined: tuple[str, ...] = ()) -> dict[str, int]:
+    found = metrics.order_states(schedule(orders), withheld=withheld, quarantined=quarantined, t=T)
+    assert list(found) == list(OrderState)
+    return {state: count for state, count in found.items() if count}
+
+
+ORDER = block("x.example")
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [
+        (states(), {}),
+        (states(ORDER), {"in_force": 1}),
+        (states(block("x.example", start=T + 1)), {"pending": 1}),
+        (states(block("x.example", until=T)), {"ended": 1}),
+        (states(ORDER, act(Kind.SUSPEND, "court/o1", "court/s", start=T - 1)), {"suspended": 1}),
+        (
+            states(ORDER, act(Kind.SUSPEND, "court/o1", "court/s", start=T - 1, until=None)),
+            {"suspended": 1},
+        ),
+        (states(ORDER, act(Kind.LIFT, "court/o1", "court/l", start=T - 1)), {"ended": 1}),
+        (states(ORDER, withheld=("court/o1",)), {"withheld": 1}),
+        (states(ORDER, withheld=("court/o1/d",)), {"withheld": 1}),
+        (states(ORDER, quarantined=("court/o1", "court/o9")), {"quarantined": 2}),
+        (states(ORDER, block("y.example", ident="court/o2", until=T)), {"in_force": 1, "ended": 1}),
+    ],
+)
+def test_an_orders_state_is_that_of_its_directives(found: dict[str, int], wanted: dict[str, int]) -> None:
+    assert found == wanted
+
+
+def test_sealed_orders_count_among_the_states() -> None:
+    assert states(block("x.example", publication=Publication.SEALED)) == {"in_force": 1}
+
+
+def test_a_registry_of_ours_is_not_the_global_one() -> None:
+    assert isinstance(metrics.registry(lambda: FULL), CollectorRegistry)
+    assert b"python_gc" not in generate_latest(metrics.registry(lambda: FULL))

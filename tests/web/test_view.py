@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING
+
+from prometheus_client import generate_latest
+
+from blocker import metrics
+from blocker.metrics import FindingCount, OrderState
+from blocker.orders.model import Publication
+from blocker.policy import writer
+from blocker.policy.records import Withheld
+from blocker.prober import report
+from blocker.prober.report import Confirmed, NotOk, PointView, Snapshot
+from blocker.resolver import counters
+from blocker.web.view import Scene, prober_view, secret_of
+from tests.prober.world import T, block, commit, policy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+FAR = 4_000_000_000
+
+
+def snapshot(order: str = "court/o1") -> Snapshot:
+    return Snapshot(
+        at=T,
+        generation=1,
+        round_at=T - 1,
+        points={"p1": PointView(sent=4, ok=1)},
+        not_ok=(
+            NotOk(
+                kind="underblock",
+                rule="resolves-though-blocked",
+                point="p1",
+                order=order,
+                transport="udp",
+                detail="d",
+                count=2,
+                since=T - 9,
+                last=T,
+            ),
+        ),
+        ok={order: 1, "": 3},
+        confirmed={order: Confirmed(block=T - 5)},
+        attributed=(("p1", f"{order}/d"),),
+    )
+
+
+def test_nothing_there_is_a_view_of_nothing(tmp_path: Path) -> None:
+    view = Scene(tmp_path).view()
+    assert (view.generation, view.workers, view.prober, view.is_loaded) == (0, (), None, False)
+    assert b"blocker_policy_last_load_success 0.0" in generate_latest(metrics.registry(lambda: view))
+
+
+def test_the_view_gathers_store_counters_and_report(tmp_path: Path) -> None:
+    commit(tmp_path, block("x.example", start=T - 10**9, until=FAR), number=3)
+    block_of = counters.Counters(tmp_path / counters.FILE, 2).block(1)
+    block_of[counters.Count.QUERIES] = 7
+    (tmp_path / report.FILE).write_text(report.to_json(snapshot()))
+    view = Scene(tmp_path).view()
+    assert (view.generation, view.digest, view.directives_in_force) == (3, "g3", 1)
+    assert view.orders[OrderState.IN_FORCE] == 1
+    assert view.next_transition == FAR
+    assert view.is_loaded
+    assert view.loaded_at > 0
+    assert [one.queries for one in view.workers] == [0, 7]
+    assert view.prober is not None
+    assert view.prober.findings == (FindingCount(kind="underblock", order="court/o1", point="p1", count=2),)
+    assert view.prober.ok == {"court/o1": 1, "none": 3}
+    assert view.prober.block_confirmed == {"court/o1": T - 5}
+    assert view.prober.lift_confirmed == {}
+
+
+def test_a_withheld_directive_is_not_in_force(tmp_path: Path) -> None:
+    commit(tmp_path, block("x.example", start=T - 10**9, until=FAR))
+    writer.withhold(tmp_path, "court/o1", Withheld(reason="appeal", at=T, by="me"))
+    view = Scene(tmp_path).view()
+    assert (view.directives_in_force, view.withheld, view.orders[OrderState.WITHHELD]) == (0, 1, 1)
+
+
+def test_broken_pieces_are_absent_and_do_not_hide_the_rest(tmp_path: Path) -> None:
+    commit(tmp_path, number=2)
+    (tmp_path / report.FILE).write_bytes(b"\xff nonsense")
+    (tmp_path / counters.FILE).write_bytes(b"nonsense")
+    view = Scene(tmp_path).view()
+    assert (view.generation, view.prober, view.workers) == (2, None, ())
+
+
+def test_a_broken_store_is_shown_and_hides_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "policy.lmdb").write_bytes(b"nonsense" * 10_000)
+    (tmp_path / report.FILE).write_text(report.to_json(snapshot()))
+    scene = Scene(tmp_path)
+    view = scene.view()
+    assert not view.is_loaded
+    assert "store" in scene.trouble
+    assert view.prober is not None
+    assert "court/o1" not in view.prober.ok
+
+
+def test_an_enormous_report_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blocker.web.view._MOST_OCTETS", 10)
+    (tmp_path / report.FILE).write_text(report.to_json(snapshot()))
+    assert Scene(tmp_path).view().prober is None
+
+
+def test_a_sealed_order_leaves_no_trace_of_name_id_or_instant(tmp_path: Path) -> None:
+    order = block(
+        "hush-hush.example",
+        ident="hushed/case-1",
+        start=FAR - 1000,
+        until=FAR,
+        publication=Publication.SEALED_UNTIL_EFFECTIVE,
+    )
+    commit(tmp_path, order)
+    (tmp_path / report.FILE).write_text(report.to_json(snapshot("hushed/case-1")))
+    shown = generate_latest(metrics.registry(Scene(tmp_path).view)).decode()
+    assert 'kind="underblock"' in shown
+    for leak in ("hush", "case-1", str(FAR - 1000), f"{FAR - 1000:e}", str(FAR), "example"):
+        assert leak not in shown
+    assert "blocker_next_transition" not in shown
+
+
+def test_an_order_is_opaque_until_it_takes_effect_and_plain_after() -> None:
+    order = block("x.example", start=T, until=FAR, publication=Publication.SEALED_UNTIL_EFFECTIVE)
+    every = list(policy(order).directives.values())
+    before, after = (prober_view(snapshot(), every, now, b"s" * 32) for now in (T - 1, T))
+    assert "court/o1" not in before.ok
+    assert "court/o1" in after.ok
+
+
+def test_an_order_the_policy_does_not_know_is_opaque() -> None:
+    assert "court/o1" not in prober_view(snapshot(), (), T, b"s" * 32).ok
+
+
+def test_the_secret_is_made_once_and_is_ours_alone(tmp_path: Path) -> None:
+    first = secret_of(tmp_path)
+    assert len(first) == 32
+    assert secret_of(tmp_path) == first
+    path = tmp_path / "secret"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [one.name for one in tmp_path.iterdir()] == ["secret"]
+
+
+def test_where_no_secret_can_be_kept_a_passing_one_serves(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    assert len(secret_of(missing)) == 32
+    assert secret_of(missing) != secret_of(missing)
+    (tmp_path / "secret").write_bytes(b"short")
+    assert len(secret_of(tmp_path)) == 32
+
+
+def test_the_store_may_come_later_and_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blocker.web.view._REOPEN_EVERY", 0.0)
+    scene = Scene(tmp_path)
+    assert not scene.is_live()
+    assert "blocker apply" in scene.trouble
+    commit(tmp_path)
+    assert scene.is_live()

@@ -175,14 +175,19 @@ class Book:
                 of = order.of if order is not None and order.kind is Kind.AMEND else ""
         return frozenset(found)
 
-    def lifted_from(self, lineage: Iterable[str], _seen: frozenset[str] = frozenset()) -> int | None:
+    def lifted_from(self, lineage: Iterable[str]) -> int | None:
         """When a lift first takes effect on one of the lineage, leaving out lifts cancelled before."""
+        lifted = self._lifted(lineage)
+        return None if lifted is None else lifted[0]
+
+    def _lifted(self, lineage: Iterable[str], seen: frozenset[str] = frozenset()) -> _Moment | None:
         for lift in self.acts(Kind.LIFT, lineage):
-            if lift.id in _seen:
+            if lift.id in seen:
                 continue
-            cancelled = self.lifted_from([lift.id], _seen | {lift.id})
-            if cancelled is None or cancelled >= moment(lift)[0]:
-                return moment(lift)[0]
+            cancelled = self._lifted([lift.id], seen | {lift.id})
+            # Also at one instant: the lift that comes first finds the other one pending.
+            if cancelled is None or cancelled > moment(lift):
+                return moment(lift)
         return None
 
     def active(self, order: Order) -> Window | None:
@@ -228,7 +233,10 @@ class Book:
         lineage = self.lineage(ref)
         amends = [act for act in self.acts(Kind.AMEND, lineage) if self.is_before(order, act)]
         start = instant(directive.start)
-        ends = [end for end in (self._until(directive, amends), self.lifted_from(lineage)) if end is not None]
+        if order.kind is Kind.AMEND:
+            start = max(start, moment(order)[0])  # Nothing is added before the amend takes effect.
+        until = self._until(start, directive, amends)
+        ends = [end for end in (until, self.lifted_from(lineage)) if end is not None]
         reviews = [
             act.review_by for act in amends if act.review_by is not None and self.active(act) is not None
         ]
@@ -253,14 +261,13 @@ class Book:
             ),
         )
 
-    def _until(self, directive: Directive, amends: list[Order]) -> int | None:
+    def _until(self, start: int, directive: Directive, amends: list[Order]) -> int | None:
         """When the directive ends by its own `until` and its renewals, each standing while not cancelled."""
         renewals = [
             (*window, instant(act.until))
             for act in amends
             if act.until is not None and (window := self.active(act)) is not None
         ]
-        start = instant(directive.start)
         own = None if directive.until is None else instant(directive.until)
         changes = {edge for since, till, _ in renewals for edge in (since, till) if edge is not None}
         steps = [start, *sorted(edge for edge in changes if edge > start)]

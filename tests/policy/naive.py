@@ -128,7 +128,8 @@ class World:
         """What has ended until t has; what begins at t may first be spoken of by the orders of t."""
         for ref, owner, directive in self.directives():
             until = self.until(ref, owner, directive)
-            began = directive.start <= t if all_of_t else directive.start < t
+            begins = max(directive.start, owner.start or directive.start)
+            began = begins <= t if all_of_t else begins < t
             if began and until is not None and until <= t:
                 self.gone.add(ref)
 

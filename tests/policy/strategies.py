@@ -120,8 +120,8 @@ def written_names(draw: st.DrawFn, least: int = 1) -> list[str]:
 
 
 @st.composite
-def directives(draw: st.DrawFn, id_: str, earliest: int = 0) -> Directive:
-    start = draw(st.integers(earliest, 7))
+def directives(draw: st.DrawFn, id_: str) -> Directive:
+    start = draw(st.integers(0, 7))
     match = draw(st.sampled_from([Match.SUBTREE, Match.SUBTREE, Match.EXACT]))
     from_file = draw(st.sampled_from([None, None, None, *LISTS]))
     subjects = draw(written_names(0 if from_file else 1))
@@ -172,7 +172,7 @@ def orders(
                 changes["until"] = draw(st.one_of(st.none(), st.integers(start + 1, 9)))
             if kind is Kind.AMEND:
                 changes["directives"] = tuple(
-                    draw(directives(f"d{count}", start)) for count in range(draw(st.integers(0, 2)))
+                    draw(directives(f"d{count}")) for count in range(draw(st.integers(0, 2)))
                 )
                 changes["remove"] = draw(written_names(0))
                 listed = draw(st.sampled_from([None, None, None, *LISTS]))

@@ -29,7 +29,7 @@ A = 1
 INSTANT = st.sampled_from(INSTANTS)
 REGION = st.sampled_from([*REGIONS, None])
 LAW = settings(
-    max_examples=int(os.environ.get("LAW_EXAMPLES", "150")),
+    max_examples=int(os.environ.get("LAW_EXAMPLES", "50")),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )

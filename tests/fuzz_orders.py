@@ -156,7 +156,7 @@ def fuzz(count: int, seed: int) -> int:
         raise AssertionError("the first seed is a good order")
     good = 0
     for number in range(count):
-        octets = at.choice(SEEDS)
+        octets = at.choice(at.choice([SEEDS, SEEDS[:6]]))
         for _ in range(at.choice([1, 1, 1, 2, 3, 5])):
             octets = at.choice(MUTATIONS)(octets, at)[:200_000]
         started = time.process_time()

@@ -51,6 +51,12 @@ def test_what_is_no_plain_file_is_refused_without_waiting(tmp_path: Path, kind: 
     assert caught.value.id == ("irregular" if kind in ("pipe", "folder") else "unreadable")
 
 
+def test_a_disk_that_fails_while_reading_is_told_in_a_sentence() -> None:
+    # The first octets of a process's own memory are never there: the kernel says EIO.
+    with pytest.raises(bounded.Refused, match="Input/output error; mend the disk"):
+        bounded.octets(Path("/proc/self/mem").resolve(), 10, WORDS)
+
+
 def test_paths_are_printed_with_odd_octets_escaped() -> None:
     path = Path(os.fsdecode(b"a\xff\n\xc3\xbc.yaml"))
     assert bounded.printable(path) == r"a\xff\nü.yaml".replace(r"ü", "ü")

@@ -316,6 +316,31 @@ def test_every_id_of_the_site_file_has_a_bad_file_in_the_table() -> None:
     assert {row[0] for row in TABLE} <= set(sitefile.SITE_CHECKS) | set(check.REGISTRY)
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["1.2.3.4", "1.2.3.4:99999", "host:53", "[1.2.3.4", "::1", "[::1]", "[x]:53", ":53", "1.2.3.4:0x"],
+)
+def test_what_is_no_address_with_a_port_is_refused(tmp_path: Path, written: str) -> None:
+    path = write(tmp_path, SITE.replace('"127.0.0.1:9353"', f"'{written}'"))
+    with pytest.raises(OrdersInvalid, match="address-invalid"):
+        sitefile.load(path)
+
+
+@pytest.mark.parametrize("written", ["::x", "1.2.3.4:0", "dns.example"])
+def test_an_upstream_is_an_address_with_a_real_port(tmp_path: Path, written: str) -> None:
+    path = write(tmp_path, SITE.replace("upstreams: system", f"upstreams: ['{written}']"))
+    with pytest.raises(OrdersInvalid, match="address-invalid"):
+        sitefile.load(path)
+
+
+def test_a_bare_ipv6_address_is_an_upstream_on_port_53(tmp_path: Path) -> None:
+    resolver = sitefile.load(
+        write(tmp_path, SITE.replace("upstreams: system", "upstreams: ['2001:db8::53']"))
+    ).resolver
+    assert resolver is not None
+    assert resolver.upstreams == (Endpoint("2001:db8::53", 53),)
+
+
 def test_all_problems_of_both_files_are_said_at_once(tmp_path: Path) -> None:
     path = write(
         tmp_path, SITE.replace("state:", "stat:").replace("30s", "30"), "protected: [https://x, y]\n"

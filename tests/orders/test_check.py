@@ -28,6 +28,10 @@ def test_a_good_order_has_no_problem() -> None:
     assert found(BLOCK) == []
 
 
+def test_a_site_that_protects_nothing_has_no_protected_name() -> None:
+    assert found(directive("isp.example"), facts=check.Facts(regions=frozenset({"ID"}))) == []
+
+
 def test_the_directives_of_an_amend_are_checked_alike() -> None:
     add = "  - {id: two, names: [isp.example], regions: [SG], from: 2026-02-01, until: 2026-03-01}"
     filed, _ = parse.read(act("a/c", "amend", "a/b", "add:", add).encode(), path="x.yaml", id_="a/c")

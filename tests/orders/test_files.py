@@ -10,7 +10,7 @@ import pytest
 
 from blocker import names
 from blocker.errors import OrdersInvalid
-from blocker.orders import files
+from blocker.orders import files, parse
 from blocker.orders.model import NameList, NamesFile
 from blocker.orders.schedule import schedule
 from tests.orders.test_complaints import BLOCK, FACTS, act, lay, listed
@@ -257,3 +257,44 @@ def test_progress_counts_orders_up_to_all_of_them(folder: Path) -> None:
     told: list[tuple[str, int, int]] = []
     files.load(folder, FACTS, progress=lambda what, done, size: told.append((what, done, size)))
     assert told == [("orders", done, 6) for done in range(7)]
+
+
+def test_two_orders_may_share_a_list_and_each_is_checked_with_its_own_excepts(folder: Path) -> None:
+    content = b"one.example\nshop.example\n"
+    first = listed(content, extra="\n    except: [www.shop.example]")
+    second = listed(content)["a/b.yaml"].replace(b"order: a/b", b"order: a/c")
+    lay(folder, first | {"a/c.yaml": second})
+    loaded = load(folder)
+    assert said(loaded) == [("protected-name", "a/c")]
+    assert [order.id for order in loaded.orders] == ["a/b"]
+    assert len(loaded.lists) == 1
+
+
+def test_a_list_that_is_parsed_only_when_asked_for_says_then_what_is_wrong(folder: Path) -> None:
+    lay(folder, listed(b"com\n"))
+    order = parse.read((folder / "a" / "b.yaml").read_bytes(), path="x", id_="a/b")[0]
+    assert order is not None
+    loaded = load(folder, known=frozenset({("a/b", order.order.digest)}))
+    written = loaded.orders[0].directives[0].names_file
+    assert written is not None
+    with pytest.raises(OrdersInvalid, match="bare-tld"):
+        loaded.read(written)
+
+
+def test_a_folder_that_cannot_be_read_is_a_problem_and_the_rest_is_loaded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay(folder, GOOD)
+    real = os.scandir
+
+    def scandir(path: Path) -> object:
+        if path.name == "other":
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    loaded = load(folder)
+    assert [str(problem).removeprefix(f"{folder}/") for problem in loaded.problems] == [
+        "other file-unreadable: the folder can't be read: Permission denied."
+    ]
+    assert len(loaded.orders) == 5

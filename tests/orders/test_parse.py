@@ -174,6 +174,28 @@ def test_all_problems_of_a_file_are_said_at_once_in_their_order() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "id_"),
+    [
+        ("[blocked.example]", "[]", "value-empty"),
+        ("[blocked.example]", "[~]", "value-empty"),
+        ("[blocked.example]", "[[blocked.example]]", "not-text"),
+        ("    until:", "    action: {redirect: [0.0.0.0]}\n    until:", "redirect-address-invalid"),
+        ("    until:", '    action: {redirect: ["ff02::1"]}\n    until:', "redirect-address-invalid"),
+        ("    until:", "    action: {drop: [192.0.2.1]}\n    until:", "unknown-key"),
+        ("    until:", "    action: {redirect: []}\n    until:", "value-empty"),
+        ("24h", "0h", "duration-invalid"),
+        ("order: a/b", "order: a/../b", "order-id-invalid"),
+        ("order: a/b", "order: a/.b", "order-id-invalid"),
+        ("order: a/b", "order: a/b/c", "order-id-invalid"),
+        ('contact: "mailto:court@court.example"', 'contact: "http://court.example"', "contact-invalid"),
+    ],
+)
+def test_a_value_of_the_wrong_sort_is_a_problem(old: str, new: str, id_: str) -> None:
+    assert old in BLOCK
+    assert id_ in problems(BLOCK.replace(old, new))
+
+
 @pytest.mark.parametrize("text", ["", "a", "[]", "{}", "- - -", "order:", "kind: {}\norder: []"])
 def test_a_file_that_is_no_order_at_all_is_problems(text: str) -> None:
     assert problems(text)

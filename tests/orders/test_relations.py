@@ -116,6 +116,23 @@ AMEND = act("a/a", "amend", "a/b", *ADD, issued="2026-01-15", start="2026-01-15"
             ),
             {"a/m": "of-ended"},
         ),
+        # An amend that renews stands while what it renews does.
+        (
+            (
+                BLOCK,
+                act("a/m", "amend", "a/b", "until: 2026-06-01"),
+                act("a/n", "lift", "a/m", issued="2026-01-21"),
+            ),
+            {},
+        ),
+        (
+            (
+                BLOCK,
+                act("a/m", "amend", "a/b", "until: 2026-06-01"),
+                act("a/n", "lift", "a/m", issued="2026-01-21", start="2026-06-01"),
+            ),
+            {"a/n": "of-ended"},
+        ),
         # Reinstating.
         ((BLOCK, act("a/r", "reinstate", "a/b")), {"a/r": "nothing-to-reinstate"}),
         ((BLOCK, SUSPEND, act("a/r", "reinstate", "a/b", issued="2026-02-01", start="2026-02-05")), {}),

@@ -184,11 +184,11 @@ def names_are_not_protected(filed: Filed, facts: Facts) -> Iterator[Problem]:
     """The site refuses to block some names, out loud."""
     if not facts.protected:
         return
-    guard = Guard(facts.protected)
+    protection = Protection(facts.protected)
     for position, directive in enumerate(filed.order.directives):
         cut = Cover(directive.excepts)
         for at, subject in enumerate(directive.subjects):
-            blocked = guard.blocked_by(subject.key, subject.match, cut)
+            blocked = protection.blocked_by(subject.key, subject.match, cut)
             if blocked is not None:
                 yield problem(
                     filed,
@@ -266,7 +266,7 @@ class Cover:
         return bool(self) and self.has(Subject(key=key))
 
 
-class Guard:
+class Protection:
     """The protected keys, ready to be asked about millions of names.
 
     Keys of one name are prefixes of those below it, so one look-up for each length that a protected key
@@ -301,7 +301,7 @@ def check_list(listed: NameList, directive: Directive, facts: Facts) -> Iterator
     Positions count through `listed.keys`, then `listed.below`.
     """
     cut = Cover(directive.excepts)
-    guard = Guard(facts.protected)
+    protection = Protection(facts.protected)
     # Nearly every name of a list is of no interest here: ask cheaply first, once for each length.
     traps = facts.protected | {subject.key for subject in directive.excepts}
     lengths = tuple(sorted({len(key) for key in traps}))
@@ -309,13 +309,13 @@ def check_list(listed: NameList, directive: Directive, facts: Facts) -> Iterator
     for keys, match in ((listed.keys, directive.match), (listed.below, Match.BELOW)):
         for key in keys:
             position += 1
-            if not guard.is_above(key):
+            if not protection.is_above(key):
                 for length in lengths:
                     if key[:length] in traps:
                         break
                 else:
                     continue
-            blocked = guard.blocked_by(key, match, cut)
+            blocked = protection.blocked_by(key, match, cut)
             if blocked is not None:
                 yield position, "protected-name", _protected(Subject(key=key, match=match), blocked)
             elif cut.has(Subject(key=key, match=match)):

@@ -107,13 +107,13 @@ class _Judge:
         family = self._families[chain[-1].id]
         ids = {one.id for one in chain[1:]}
         accepted = self._judge_time(
-            order, _Moment(one for one in family if one.rank < order.rank or one.id in ids)
+            order, _Known(one for one in family if one.rank < order.rank or one.id in ids)
         )
         if accepted:
             family.append(order)
         return accepted
 
-    def _judge_time(self, order: Order, known: _Moment) -> bool:
+    def _judge_time(self, order: Order, known: _Known) -> bool:
         at = moment(order)[0]
         when = "" if order.start is None else order.start.isoformat()
         if order.kind is not Kind.LIFT and not any(known.directives(order.of)):
@@ -152,7 +152,7 @@ class _Judge:
         self._found.append(problem(filed, filed.place("of"), id_, message))
 
 
-class _Moment:
+class _Known:
     """What was known of a family when an order came."""
 
     def __init__(self, orders: Iterable[Order]) -> None:

@@ -134,7 +134,7 @@ def test_protected_means_that_no_name_at_or_below_it_is_covered(
     subject: Subject, excepts: list[Subject], protected: list[names.Key]
 ) -> None:
     cut = check.Cover(excepts)
-    blocked = check.Guard(protected).blocked_by(subject.key, subject.match, cut)
+    blocked = check.Protection(protected).blocked_by(subject.key, subject.match, cut)
     is_covered = any(
         covers(subject, key) and not any(covers(one, key) for one in excepts)
         for key in UNIVERSE

@@ -141,9 +141,9 @@ def test_a_list_is_checked_as_its_names_would_be_one_by_one(
         (position, id_)
         for position, id_, _ in check.check_list(listed, directive, check.Facts(protected=protected))
     ]
-    guard, cut, expected = check.Guard(protected), check.Cover(excepts), []
+    protection, cut, expected = check.Protection(protected), check.Cover(excepts), []
     for position, one in enumerate([(k, match) for k in keys] + [(k, Match.BELOW) for k in below]):
-        if guard.blocked_by(*one, cut) is not None:
+        if protection.blocked_by(*one, cut) is not None:
             expected.append((position, "protected-name"))
         elif cut.has(Subject(key=one[0], match=one[1])):
             expected.append((position, "under-own-except"))

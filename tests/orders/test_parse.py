@@ -185,6 +185,7 @@ def test_all_problems_of_a_file_are_said_at_once_in_their_order() -> None:
         ("    until:", "    action: {drop: [192.0.2.1]}\n    until:", "unknown-key"),
         ("    until:", "    action: {redirect: []}\n    until:", "value-empty"),
         ("24h", "0h", "duration-invalid"),
+        ("directives:\n", "directives:\n  - blocked.example\n", "not-a-mapping"),
         ("order: a/b", "order: a/../b", "order-id-invalid"),
         ("order: a/b", "order: a/.b", "order-id-invalid"),
         ("order: a/b", "order: a/b/c", "order-id-invalid"),

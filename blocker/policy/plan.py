@@ -113,8 +113,8 @@ def make_plan(
         if one is None:  # pragma: no cover - a ref comes from one of the two
             continue
         before, after = (_windows(old), _windows(new))
-        gains = replaced or _exceeds(after, before, now) or _reaches_further(old, new)
-        loses = replaced or _exceeds(before, after, now) or _reaches_further(new, old)
+        gains = replaced or _exceeds(after, before, now) or _reaches_further(new, old)
+        loses = replaced or _exceeds(before, after, now) or _reaches_further(old, new)
         changes.append(
             Change(
                 ref=ref,

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import itertools
+from ipaddress import ip_network
+from typing import TYPE_CHECKING
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from blocker.names import Key
+from blocker.orders.model import Publication
+from blocker.orders.schedule import schedule
+from blocker.policy import records
+from blocker.policy.directives import Role
+from blocker.site import Enforcement
+from tests.policy.strategies import key, orders
+
+if TYPE_CHECKING:
+    from blocker.orders.model import Order
+
+NUMBERS = st.integers(0, 2**32 - 1)
+TEXT = st.text(max_size=20)
+PAIRS = st.lists(st.tuples(NUMBERS, st.sampled_from(Role)))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(found=orders(publications=tuple(Publication)))
+def test_every_directive_and_cut_is_read_back_as_it_was_written(found: list[Order]) -> None:
+    for one in schedule(found):
+        assert records.unpack_directive(records.pack_directive(one)) == one
+
+
+@given(number=NUMBERS, other=NUMBERS)
+def test_numbers_sort_as_their_octets_do(number: int, other: int) -> None:
+    assert records.unpack_number(records.pack_number(number)) == number
+    assert (records.pack_number(number) < records.pack_number(other)) == (number < other)
+
+
+@given(count=st.integers(0, 2**64 - 1), pairs=PAIRS)
+def test_sets_are_read_back_as_they_were_written(count: int, pairs: list[tuple[int, Role]]) -> None:
+    assert records.unpack_set(records.pack_set(count, pairs)) == (count, tuple(pairs))
+
+
+def test_samples_are_read_back_as_they_were_written() -> None:
+    longest = Key((b"\x3f" + b"a" * 63) * 3 + b"\x3d" + b"b" * 61)
+    sample = [(key("a.example"), Role.EXACT), (longest, Role.EXCEPT), (key("b.example"), Role.BELOW)]
+    assert records.unpack_sample(records.pack_sample(sample)) == sample
+    assert records.unpack_sample(b"") == []
+
+
+@given(number=NUMBERS, at=st.integers(0, 2**40), words=st.lists(TEXT, min_size=3, max_size=6))
+def test_generations_and_withholdings_are_read_back_as_they_were_written(
+    number: int, at: int, words: list[str]
+) -> None:
+    generation = records.Generation(
+        number=number,
+        digest=words[0],
+        applied_at=at + 0.5,
+        by=words[1],
+        reason=words[2],
+        quarantined=tuple(words[3:]),
+    )
+    assert records.unpack_generation(records.pack_generation(generation)) == generation
+    held = {word: records.Withheld(reason=words[0], at=at, by=words[1]) for word in words}
+    assert records.unpack_withheld(records.pack_withheld(held)) == held
+    orders = dict(itertools.pairwise(words))
+    assert records.unpack_orders(records.pack_orders(orders)) == orders
+
+
+def test_site_values_are_read_back_as_they_were_written() -> None:
+    regions = {"ID": (ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")), "GB": ()}
+    for site in (
+        Enforcement(),
+        Enforcement(regions=regions, default_region="ID", ttl=1, max_ttl=2, info_url="https://isp.example/é"),
+    ):
+        assert records.unpack_enforcement(records.pack_enforcement(site)) == site

@@ -176,8 +176,6 @@ class _Tree:
         self.problems: list[Problem] = []
 
     def complain(self, id_: str, mark: Mark, message: str) -> None:
-        if len(self.problems) == MAX_PROBLEMS:
-            raise _Stop
         self.problems.append(
             Problem(id=id_, path=self._path, line=mark.line, column=mark.column, message=message)
         )
@@ -249,6 +247,8 @@ class _Tree:
             above.key = None
 
     def _check_key(self, above: _Open, key: Node) -> None:
+        if len(self.problems) == MAX_PROBLEMS - 1:  # One is kept for what ends the reading.
+            self._stop("more-problems", key.mark, "there may be more problems; mend the ones above first.")
         if not isinstance(key, Scalar):
             self.complain("key-not-text", key.mark, "a key is a list or mapping; keys are text.")
         elif key.text in above.seen:

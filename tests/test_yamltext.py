@@ -108,6 +108,13 @@ def test_a_hostile_file_ends_in_few_problems_and_little_work(octets: bytes) -> N
     assert time.process_time() - before < 5
 
 
+@pytest.mark.parametrize("count", range(98, 103))
+def test_a_syntax_error_after_many_problems_is_no_exception(count: int) -> None:
+    _, problems = read(b"a: 1\n" * count + b"a: [", "x.yaml")
+    assert len(problems) <= yamltext.MAX_PROBLEMS
+    assert problems[-1].id in ("yaml-syntax", "more-problems")
+
+
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_any_octets_end_in_a_tree_or_a_problem(octets: bytes) -> None:
     root, problems = read(octets, "x.yaml")

@@ -20,7 +20,7 @@ from blocker.errors import PointError
 from blocker.resolver.counters import Count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from blocker.site import Endpoint
 
@@ -61,15 +61,16 @@ class Listening:
             sock.close()
 
 
-def bind(endpoints: Sequence[Endpoint], workers: int) -> list[Listening]:
+def bind(endpoints: Sequence[Endpoint], workers: int, *, held: Collection[Endpoint] = ()) -> list[Listening]:
     """The sockets of every worker. Raises PointError that names the address.
 
-    Port 0 takes any free port, the same for all workers and for UDP and TCP.
+    Port 0 takes any free port, the same for all workers and for UDP and TCP. `held` are addresses that
+    this process listens on already, to be shared while the old workers hand over to the new.
     """
     opened: list[tuple[list[socket.socket], list[socket.socket]]] = [([], []) for _ in range(workers)]
     try:
         for endpoint in endpoints:
-            port = _free(endpoint)
+            port = endpoint.port if endpoint in held else _free(endpoint)
             for udp, tcp in opened:
                 udp.append(_bound(endpoint, port, socket.SOCK_DGRAM))
                 tcp.append(_bound(endpoint, port, socket.SOCK_STREAM))

@@ -30,7 +30,7 @@ from blocker.resolver.sockets import Asked, Connections, Datagrams, Listening, b
 from blocker.supervisor import Child
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from blocker.resolver.chain import Received
     from blocker.site import Endpoint, ResolverConfig
@@ -55,16 +55,19 @@ _COUNT_OF = {
 }
 
 
-def serve_children(config: ResolverConfig, *, state: Path, node: str) -> list[Child]:
+def serve_children(
+    config: ResolverConfig, *, state: Path, node: str, held: Collection[Endpoint] = ()
+) -> list[Child]:
     """Bind all addresses now, and give one child for each worker.
 
-    `state` holds the store and gets the counters; `node` is our NSID. Raises PointError (a port is taken,
+    `state` holds the store and gets the counters; `node` is our NSID; `held` are the addresses that this
+    process listens on already. Raises PointError (a port is taken,
     an upstream is ourselves or missing) and StoreError (the counters can't be made).
     """
     number = config.workers or len(os.sched_getaffinity(0))
     endpoints = config.upstreams or upstream.system(RESOLV_CONF)
     upstream.refuse_ourselves(endpoints, config.listen)
-    return children(bind(config.listen, number), config, endpoints, state=state, node=node)
+    return children(bind(config.listen, number, held=held), config, endpoints, state=state, node=node)
 
 
 def children(

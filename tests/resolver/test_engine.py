@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import dns.edns
@@ -13,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocker.orders.model import Form, Match, Publication
-from blocker.resolver import wire
-from blocker.resolver.engine import Answer, Drop, Forward, Outcome
+from blocker.resolver import chain, wire
+from blocker.resolver.engine import Answer, Drop, Engine, Forward, Outcome
+from blocker.site import LOOPBACK
 from tests.resolver.world import (
     INFO,
     T0,
@@ -314,7 +316,11 @@ def test_what_does_not_fit_is_truncated_over_udp_and_whole_over_tcp() -> None:
     mind, index = engine(), policy()
     packet = ask("free.example", "TXT", use_edns=0, payload=4096)
     data = " ".join(f'"{"x" * 250}"' for _ in range(8))
-    said = resolved(mind, packet, index, upstream(packet, f"free.example 300 IN TXT {data}"))
+    made = mind.finish(
+        asked(mind, packet, index), upstream(packet, f"free.example 300 IN TXT {data}"), index, T0, T0
+    )
+    assert made.is_truncated
+    said = read(made.octets)
     assert said.flags & dns.flags.TC
     assert not said.answer
     assert len(handled(mind, packet, index, tcp=True).answer) == 1
@@ -620,3 +626,66 @@ def test_a_bug_is_answered_with_servfail_and_a_response_is_not() -> None:
     assert isinstance(engine().broken(packet[:2] + b"\x80" + packet[3:]), Drop)
     assert isinstance(engine().broken(b""), Drop)
     assert isinstance(engine().broken(PLAIN[:16]), Answer)
+
+
+# Bounds
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blocker.resolver.engine._MOST_CLIENTS", 10)
+    mind, index = Engine(node="n", allow=LOOPBACK, memo=10), policy(GROK)
+    for number in range(50):
+        for _ in range(2):
+            assert handled(mind, ask(f"n{number}.grok.example"), index).rcode() == dns.rcode.NXDOMAIN
+        asked(mind, ask("free.example"), index, client=f"127.0.0.{number + 2}")
+        assert len(mind._memo) <= 10
+        assert len(mind._clients) <= 10
+
+
+def test_an_entry_remembers_its_judgement_for_so_many_regions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blocker.resolver.engine._MOST_REGIONS", 1)
+    mind, packet, index = engine(), ask("a.example"), policy(GROK)
+    resolved(mind, packet, index, upstream(packet, *CHAIN))
+    for client, rcode in (("127.0.0.2", 0), ("127.0.0.1", 3), ("127.0.0.2", 0)):
+        assert handled(mind, packet, index, client=client).rcode() == rcode
+
+
+def test_large_packets_are_answered_but_not_remembered() -> None:
+    mind, index = engine(), policy(GROK)
+    padding = dns.edns.GenericOption(dns.edns.OptionType.PADDING, b"\0" * 600)
+    packet = ask("grok.example", use_edns=0, options=[padding])
+    assert handled(mind, packet, index).rcode() == dns.rcode.NXDOMAIN
+    assert not mind._memo
+
+
+def test_a_kept_answer_is_kept_once_for_merged_queries() -> None:
+    mind, packet, index = engine(), ask("free.example"), policy()
+    forward = asked(mind, packet, index)
+    said = chain.receive(upstream(packet, "free.example 300 IN A 192.0.2.9"), forward.question)
+    for _ in range(3):
+        assert read(mind.finish(forward, said, index, T0, T0).octets).rcode() == 0
+    assert len(mind.cache) == 1
+
+
+def test_a_blocked_chain_that_does_not_fit_is_truncated_and_still_says_why() -> None:
+    names = [f"{'x' * 60}{n}.{'y' * 60}.{'z' * 60}.example" for n in range(10)] + ["grok.example"]
+    links = [f"{one} 300 IN CNAME {other}." for one, other in pairwise(names)]
+    packet = ask(names[0], use_edns=0)
+    said = resolved(engine(), packet, policy(GROK), upstream(packet, *links))
+    assert said.flags & dns.flags.TC
+    assert edes(said) == [(16, None)]
+    assert said.rcode() == dns.rcode.NXDOMAIN
+
+
+def test_a_refused_chain_keeps_its_links() -> None:
+    index = policy(block("grok.example", form=Form.REFUSED))
+    packet = ask("a.example")
+    said = resolved(engine(), packet, index, upstream(packet, *CHAIN))
+    assert said.rcode() == dns.rcode.REFUSED
+    assert len(said.answer) == 2
+
+
+def test_a_withheld_directive_does_not_block() -> None:
+    index = policy(GROK)
+    index.withheld = {"court/grok/d": "contested"}
+    asked(engine(), ask("grok.example"), index)

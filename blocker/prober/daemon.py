@@ -67,10 +67,11 @@ def verify(site: Site, *, timeout: float = 1.5, limit: int = 20) -> list[Finding
             stamp = policy.stamp
             look = _look(site, number=int(now), limit=limit)
             asked = expect.expect(policy, site.points, now, look)
-        found = []
-        for transport in Transport:
-            found += await rounds.look(asked, transport, stamp=stamp, urgent=True)
-        return found
+        found = await asyncio.gather(
+            *(rounds.look(asked, transport, stamp=stamp, urgent=True) for transport in Transport)
+        )
+        reader.close()
+        return [finding for findings in found for finding in findings]
 
     return asyncio.run(main())
 

@@ -156,14 +156,14 @@ def judge(expectation: Expectation, samples: Sequence[Observation], evidence: Ev
 
     None if the policy changed while all of them were under way.
     """
-    judged = [one for one in samples if one.reply is not None and _is_within(expectation, one)]
+    judged = [(one, one.reply) for one in samples if one.reply is not None and _is_within(expectation, one)]
     lost = [one for one in samples if one.reply is None]
     if not judged and not lost:
         return None
-    marks = [(one, *_mark(expectation, one, evidence)) for one in judged]
+    marks = [(one, *_mark(expectation, reply, evidence)) for one, reply in judged]
     if not marks:
         marks = [(one, *_mark_silence(expectation, evidence)) for one in lost]
-    contradicted = next((one for one in judged if one.differing), None)
+    contradicted = next((one for one, _ in judged if one.differing), None)
     if contradicted is not None:
         return _finding(expectation, contradicted, Kind.INSUFFICIENT, "answers-differ")
     kinds = {kind for _, kind, _ in marks}
@@ -175,7 +175,7 @@ def judge(expectation: Expectation, samples: Sequence[Observation], evidence: Ev
             return _finding(expectation, sample, Kind.INSUFFICIENT, "samples-disagree", rule)
     else:
         rank = [Kind.OK, Kind.MOOT, Kind.INSUFFICIENT]
-        sample, kind, rule = min(marks, key=lambda mark: rank.index(mark[1]))
+        sample, kind, rule = min(reversed(marks), key=lambda mark: rank.index(mark[1]))
     return _finding(expectation, sample, kind, rule)
 
 
@@ -188,10 +188,7 @@ def _is_within(expectation: Expectation, one: Observation) -> bool:
     )
 
 
-def _mark(expectation: Expectation, sample: Observation, evidence: Evidence) -> tuple[Kind, str]:
-    reply = sample.reply
-    if reply is None:
-        return _mark_silence(expectation, evidence)
+def _mark(expectation: Expectation, reply: Reply, evidence: Evidence) -> tuple[Kind, str]:
     if reply.is_truncated and not reply.is_attributed and not reply.answers:
         return Kind.INSUFFICIENT, "truncated"
     if reply.rcode == REFUSED and not reply.is_attributed and evidence.controls is Controls.REFUSED:

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blocker.errors import PointError
 from blocker.prober.observe import NOERROR, NXDOMAIN, Reply, Transport
 from blocker.prober.transports import probe
-from blocker.site import Endpoint
+from blocker.resolver import upstream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from blocker.names import Key
-    from blocker.site import Site
+    from blocker.site import Endpoint, Site
 
 _KEPT = 4096
 _KEEP = 60.0  # seconds
@@ -82,19 +82,9 @@ def endpoints(site: Site) -> tuple[Endpoint, ...]:
     return tuple(one for one in chosen if one not in ours)
 
 
-def _of_the_host(path: Path = Path("/etc/resolv.conf")) -> list[Endpoint]:
-    """The name servers of resolv.conf(5), three at most as the C library takes them; none if unreadable."""
+def _of_the_host(path: Path = Path("/etc/resolv.conf")) -> tuple[Endpoint, ...]:
+    """The host's own resolvers; none if it has none to name."""
     try:
-        with path.open("rb") as file:
-            text = file.read(65536).decode("utf-8", "replace")
-    except OSError:
-        return []
-    found = []
-    for line in text.splitlines():
-        words = line.split()
-        if len(words) >= 2 and words[0] == "nameserver":
-            try:
-                found.append(Endpoint(str(ip_address(words[1].partition("%")[0])), 53))
-            except ValueError:
-                continue
-    return found[:3]
+        return upstream.system(path)
+    except PointError:
+        return ()

@@ -93,6 +93,7 @@ class Rounds:
         samples: list[list[Observation]] = [[] for _ in chunk]
         waiting = list(range(len(chunk)))
         found: dict[int, Finding] = {}
+        has_answered = False
         for sample in (1, 2):
             if sample == 2:
                 await asyncio.sleep(_PAUSE)
@@ -113,7 +114,8 @@ class Rounds:
             before = await first
             after = await self._control(point, transport, urgent=urgent)
             controls = controls_of([one for one in (before, after) if one is not None])
-            if controls is Controls.SILENT and any(one.reply for one in seen):
+            has_answered = has_answered or any(one.reply for one in seen)
+            if controls is Controls.SILENT and has_answered:
                 controls = Controls.FAIL
             for at, one in zip(waiting, seen, strict=True):
                 samples[at].append(one)

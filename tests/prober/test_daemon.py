@@ -182,6 +182,53 @@ def test_two_contradicting_answers_are_not_believed(tmp_path: Path) -> None:
     assert {one.rule for one in udp} == {"answers-differ"}
 
 
+def test_canaries_that_fail_do_not_make_an_answering_point_unreachable(tmp_path: Path) -> None:
+    order = now_order()
+    honest = obedient(policy(order))
+
+    def script(query: Any) -> Any:
+        return None if "canary" in query.question[0].name.to_text() else honest(query)
+
+    findings = verify(tmp_path, script, real, order)
+    assert {one.kind for one in findings if one.why == "subject"} == {Kind.OK}
+    assert {one.rule for one in findings if one.why == "canary"} == {"controls-failed"}
+
+
+def test_an_alias_to_a_blocked_name_is_not_an_overblock(tmp_path: Path) -> None:
+    order = now_order()
+    honest = obedient(policy(order))
+
+    def script(query: Any) -> Any:
+        if query.question[0].name.to_text() == "www.shop.example.":
+            return answer(query, rcode=3, ede=(16,), cname="x.shop.example")
+        return honest(query)
+
+    findings = verify(tmp_path, script, real, order)
+    assert {one.rule for one in findings if one.why == "sibling"} == {"alias-of-blocked"}
+    assert kinds(findings) == {Kind.OK}
+
+
+def test_a_redirect_that_reaches_free_names_is_found(tmp_path: Path) -> None:
+    order = now_order(form=Form.REDIRECT, addresses=("192.0.2.1",))
+    findings = verify(tmp_path, lambda query: answer(query, addresses=("192.0.2.1",)), real, order)
+    assert {(one.kind, one.rule) for one in findings if one.why == "parent"} == {
+        (Kind.OVERBLOCK, "forged-though-free")
+    }
+
+
+def test_a_cut_off_answer_is_asked_for_again_over_tcp(tmp_path: Path) -> None:
+    order = now_order()
+
+    def cut(query: Any) -> Any:
+        response = answer(query)
+        response.flags |= 0x0200
+        return response
+
+    findings = verify(tmp_path, cut, real, order)
+    assert {one.rule for one in findings if one.why == "subject"} == {"truncated"}
+    assert {one.transport for one in findings} == {"tcp"}
+
+
 def test_a_bulk_directive_is_sampled(tmp_path: Path) -> None:
     now = time.time()
     order = block(*(f"x{at}.shop.example" for at in range(300)), start=now - 60, until=now + 600)

@@ -202,3 +202,37 @@ def test_every_expectation_is_what_decide_says() -> None:
     for one in found:
         verdict = decide.decide(index, one.name, "ID", T)
         assert (one.form, one.because) == (verdict.form_for(one.qtype), verdict.because)
+
+
+def test_a_cut_that_is_not_in_force_asks_nothing() -> None:
+    amend = act(Kind.AMEND, "court/o1", "court/a1", start=T + 50, remove=(subject("free.x.example"),))
+    assert "court/a1" not in {one.order for one in asked(block("x.example"), amend).values()}
+
+
+def test_a_directive_that_never_holds_asks_nothing() -> None:
+    lifted = act(Kind.LIFT, "court/o1", "court/l1", start=T - 2000)
+    assert asked(block("x.example"), lifted) == {}
+
+
+def test_an_order_for_elsewhere_that_is_not_in_force_asks_nothing() -> None:
+    assert asked(block("x.example", regions=("GB",), start=T + 60)) == {}
+
+
+def test_subjects_below_too_long_a_name_are_left_alone() -> None:
+    long = ".".join(["a" * 63] * 3 + ["b" * 58])
+    assert [one for one in asked(block(f"*.{long}")).values() if one.why is Why.SUBJECT] == []
+
+
+def test_a_parent_too_long_for_a_sibling_still_is_a_control() -> None:
+    above = ".".join(["a" * 63] * 3 + ["b" * 58])
+    whys = [why for why, _ in controls(under(key(above), b"c") or key(above), Role.SUBTREE)]
+    assert Why.PARENT in whys
+    assert Why.SIBLING not in whys
+
+
+def test_a_canarys_expectation_is_renewed_too() -> None:
+    index = policy(block("canary.example", start=T + 10))
+    old = next(iter(expect(index, [POINT], T, Look(canaries=(key("canary.example"),)))))
+    new = renew(index, old, T + 20)
+    assert new is not None
+    assert (new.why, new.form) == (Why.CANARY, Form.NXDOMAIN)

@@ -122,6 +122,12 @@ def test_an_option_beyond_its_record_is_malformed() -> None:
         read(wire, ident=7, name=NAME, qtype=A)
 
 
+def test_of_a_flood_of_records_only_some_are_kept() -> None:
+    record = b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, 60, 4) + bytes([192, 0, 2, 1])
+    wire = struct.pack("!6H", 7, 0x8180, 1, 2000, 0, 0) + QUESTION + record * 2000
+    assert len(read(wire, ident=7, name=NAME, qtype=A).answers) == 64
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200))
 def test_noise_is_malformed_or_mismatched_and_nothing_else(noise: bytes) -> None:

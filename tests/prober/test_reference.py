@@ -94,10 +94,40 @@ def test_no_point_vouches_for_itself(tmp_path: Path) -> None:
     assert endpoints(replace(here, resolver=ResolverConfig(listen=(TWO,)))) == ()
 
 
-def test_the_hosts_resolvers_are_read_with_care(tmp_path: Path) -> None:
+def test_the_hosts_resolvers_come_last_and_may_be_missing(tmp_path: Path) -> None:
     conf = tmp_path / "resolv.conf"
-    conf.write_text(
-        "# x\nnameserver 192.0.2.1\nnameserver nonsense\nnameserver fe80::1%eth0\nsearch x\nnameserver\n"
-    )
-    assert _of_the_host(conf) == [ONE, Endpoint("fe80::1", 53)]
-    assert _of_the_host(tmp_path / "missing") == []
+    conf.write_text("nameserver 192.0.2.1\nnameserver 192.0.2.2\n")
+    assert _of_the_host(conf) == (ONE, TWO)
+    assert _of_the_host(tmp_path / "missing") == ()
+
+
+def test_a_site_that_names_nobody_asks_the_hosts_resolvers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("blocker.prober.reference._of_the_host", lambda: (ONE, TWO))
+    point = Point(name="p", kind="embedded", address=ONE, region="ID")
+    assert endpoints(replace(site(tmp_path, point), prober=None)) == (TWO,)
+
+
+def test_after_total_silence_nobody_is_asked_for_a_while() -> None:
+    async def main() -> int:
+        async with serving(lambda _: None) as server:
+            reference = Reference([server.endpoint], timeout=0.1)
+            for at in range(5):
+                assert await reference.ask(key(f"x{at}.example"), A) is None
+            return len(server.asked)
+
+    assert asyncio.run(main()) == 1
+
+
+def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blocker.prober.reference._KEPT", 2)
+
+    async def main() -> int:
+        async with serving(real) as server:
+            reference = Reference([server.endpoint])
+            for name in ("a.example", "b.example", "c.example", "a.example"):
+                await reference.ask(key(name), A)
+            return len(server.asked)
+
+    assert asyncio.run(main()) == 4

@@ -175,9 +175,11 @@ def passing(query: wire.Query, received: Received, *, age: int, cap: int, room: 
     """What upstream said, for this client.
 
     `age`, the seconds it was kept, is taken from each TTL, then `cap` is the most. AD goes only to who
-    asked for it by AD or DO (RFC 6840 §5.8).
+    asked for it by AD or DO (RFC 6840 §5.8). Upstream's explanations go before any record does.
     """
     tail = _opt(query, received.edes, received.rcode, room)
+    if len(received.octets) + len(tail) > room.limit:
+        tail = _opt(query, (), received.rcode, room)
     if len(received.octets) + len(tail) > room.limit:
         return _head(query, received.rcode, (1, 0, 0), tail, wire.TC) + query.question + tail
     ad = wire.AD if received.ad and (query.do or query.flags & wire.AD) else 0

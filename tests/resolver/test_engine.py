@@ -689,3 +689,33 @@ def test_a_withheld_directive_does_not_block() -> None:
     index = policy(GROK)
     index.withheld = {"court/grok/d": "contested"}
     asked(engine(), ask("grok.example"), index)
+
+
+# The clock
+
+
+@pytest.mark.parametrize("step", [-3600, 3600])
+def test_a_stepped_wall_clock_moves_verdicts_and_leaves_the_cache_alone(step: int) -> None:
+    index = policy(block("grok.example", start=T0 - 600, until=T0 + 600))
+    mind, packet, free = engine(), ask("grok.example"), ask("free.example")
+    resolved(mind, free, index, upstream(free, "free.example 300 IN A 192.0.2.9"))
+    assert handled(mind, packet, index).rcode() == dns.rcode.NXDOMAIN
+    now = T0 + 1.0
+    assert isinstance(mind.handle(packet, "127.0.0.1", index, T0 + step, now), Forward)
+    kept = mind.handle(free, "127.0.0.1", index, T0 + step, now)
+    assert isinstance(kept, Answer)
+    assert ttls(read(kept.octets)) == [299]
+    back = mind.handle(packet, "127.0.0.1", index, T0 + 2, now)
+    assert isinstance(back, Answer)
+    assert back.outcome is Outcome.BLOCKED
+
+
+def test_upstreams_explanation_is_passed_on_and_dropped_before_any_record() -> None:
+    for size, expected in ((50, [(3, "y" * 200)]), (1000, [])):
+        packet = ask("free.example", "TXT", use_edns=0)
+        text = " ".join(f'"{"x" * 99}"' for _ in range(size // 100 or 1))
+        message = dns.message.from_wire(upstream(packet, f"free.example 300 IN TXT {text}"))
+        message.use_edns(0, options=[dns.edns.EDEOption(dns.edns.EDECode(3), "y" * 200)])
+        said = resolved(engine(), packet, policy(), message.to_wire())
+        assert edes(said) == expected
+        assert not said.flags & dns.flags.TC

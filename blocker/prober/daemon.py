@@ -123,6 +123,7 @@ class _Timetable:
 
 class _Prober:
     def __init__(self, site: Site) -> None:
+        expect.prepare()
         self._site = site
         self._path = site.state / report.FILE
         self._book = Book(_read(self._path))

@@ -299,6 +299,11 @@ def _suffixes() -> PublicSuffixList:
     return PublicSuffixList(only_icann=True)
 
 
+def prepare() -> None:
+    """Load the public suffixes now: it takes some 80 ms, which the first look after a start can't spare."""
+    _suffixes()
+
+
 @lru_cache(maxsize=10_000)
 def _is_public_suffix(key: Key) -> bool:
     return bool(_suffixes().is_public(names.to_text(key)))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from blocker.orders.model import Kind, NamesFile, Order, Publication
 from blocker.orders.schedule import (
+    Book,
     Event,
     Scheduled,
     boundaries,
@@ -463,6 +464,7 @@ def test_orders_that_name_each_other_or_nothing_end_in_a_schedule_all_the_same()
         lift("x/self", 1, of="x/self"),
     ]
     assert windows([BLOCK, *loop, *lost]) == [(0, 8)]
+    assert Book([*loop, *lost]).lifted_from(["x/self"]) == EPOCH + 1
 
 
 LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -716,6 +716,13 @@ def test_upstreams_explanation_is_passed_on_and_dropped_before_any_record() -> N
         text = " ".join(f'"{"x" * 99}"' for _ in range(size // 100 or 1))
         message = dns.message.from_wire(upstream(packet, f"free.example 300 IN TXT {text}"))
         message.use_edns(0, options=[dns.edns.EDEOption(dns.edns.EDECode(3), "y" * 200)])
-        said = resolved(engine(), packet, policy(), message.to_wire())
+        said = resolved(engine(), packet, policy(), message.to_wire(max_size=65535))
         assert edes(said) == expected
         assert not said.flags & dns.flags.TC
+
+
+def test_a_free_name_outside_the_chain_passes_once_and_shapes_while_its_start_is_to_come() -> None:
+    mind, packet, index = engine(), ask("free.example"), policy(block("grok.example", start=T0 + 50))
+    said = upstream(packet, "free.example 300 IN A 192.0.2.9", "grok.example 300 IN A 192.0.2.66")
+    assert ttls(resolved(mind, packet, index, said)) == [49, 49]
+    asked(mind, packet, index)

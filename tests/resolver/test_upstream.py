@@ -228,3 +228,22 @@ def test_a_host_without_servers_is_told_what_to_write(tmp_path: Path, content: s
 def test_an_upstream_that_is_no_address_is_named(block: memoryview) -> None:
     with pytest.raises(PointError, match=r"dns\.example"):
         asked(block, [], Endpoint("dns.example", 53))
+
+
+def test_a_query_of_our_own_is_known_by_its_port_and_id_while_it_is_under_way(
+    up: Upstream, block: memoryview
+) -> None:
+    async def run() -> tuple[bool, bool, bool]:
+        loop = asyncio.get_running_loop()
+        ask = upstream.Upstreams(loop, (up.endpoint,), block)
+        future: asyncio.Future[Result] = loop.create_future()
+        ask.ask(1, question("silent.example"), lambda *result: future.set_result(result))
+        while not up.sources:
+            await asyncio.sleep(0.001)
+        port, ident = up.sources[0]
+        known = ask.is_ours(port, ident), ask.is_ours(port, ident ^ 1)
+        ask.close()
+        assert (await future)[0] is None
+        return *known, ask.is_ours(port, ident)
+
+    assert asyncio.run(run()) == (True, False, False)

@@ -12,7 +12,7 @@ from blocker.errors import PointError
 from blocker.resolver import answer, chain, upstream, wire
 from blocker.resolver.counters import Count
 from blocker.site import Endpoint
-from tests.resolver.live import LOOPBACK, Upstream
+from tests.resolver.live import LOOPBACK, Upstream, wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -238,8 +238,7 @@ def test_a_query_of_our_own_is_known_by_its_port_and_id_while_it_is_under_way(
         ask = upstream.Upstreams(loop, (up.endpoint,), block)
         future: asyncio.Future[Result] = loop.create_future()
         ask.ask(1, question("silent.example"), lambda *result: future.set_result(result))
-        while not up.sources:
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(wait, lambda: up.sources)
         port, ident = up.sources[0]
         known = ask.is_ours(port, ident), ask.is_ours(port, ident ^ 1)
         ask.close()

@@ -4,7 +4,9 @@ It knows nothing of what the children do. Rules:
 
 - A child beats; when its last beat is older than its limit it is killed and started again.
 - A child that ends is started again: at once if it had lived a while, else after 1, 2, 4 … 30 s.
-- SIGTERM or SIGINT: every child gets SIGTERM, and after a grace SIGKILL. SIGHUP is the caller's.
+- SIGTERM or SIGINT: every child gets SIGTERM, and after a grace SIGKILL.
+- SIGHUP: the caller may give other children. They are started first and the old ones ended then, so that
+  sockets of one port group hand over without a gap; what an old child held open here is let go at once.
 - A child whose parent is gone ends itself at its next beat: no orphan keeps a port or a lock.
 - Beats are monotonic time. A pause of the whole machine (a stopped tree, a migrated guest) is seen by the
   parent's own lateness and held against nobody.
@@ -28,7 +30,7 @@ from typing import TYPE_CHECKING
 from blocker.errors import BlockerError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 GRACE = 1.5
@@ -63,26 +65,32 @@ class _Life:
     """One child's present life."""
 
     child: Child
-    pulse: memoryview[float] = field(repr=False)
+    pulse: memoryview[float] = field(
+        repr=False, default_factory=lambda: memoryview(mmap.mmap(-1, 8)).cast("d")
+    )
     pid: int = 0
+    leaves: float | None = None
     born: float = 0.0
     delay: float = 0.0
     due: float = 0.0
 
 
 def supervise(
-    children: Sequence[Child], *, on_hangup: Callable[[], None] | None = None, grace: float = GRACE
+    children: Sequence[Child],
+    *,
+    on_hangup: Callable[[], Sequence[Child]] | None = None,
+    grace: float = GRACE,
 ) -> int:
     """Run the children until SIGTERM or SIGINT; 0 when all of them have ended.
 
-    Must be called in the main thread of a process without other threads, for it forks. `on_hangup` is
-    called at SIGHUP; its BlockerError is printed and changes nothing.
+    Must be called in the main thread of a process without other threads, for it forks. `on_hangup` gives
+    the children to go on with after SIGHUP; its BlockerError is printed and changes nothing.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    pulses = memoryview(mmap.mmap(-1, max(1, len(children)) * 8)).cast("d")
-    lives = [_Life(child=child, pulse=pulses[number : number + 1]) for number, child in enumerate(children)]
+    lives = [_Life(child=child) for child in children]
+    del children  # What they hold open is to be let go when they are replaced.
     try:
-        _watch(lives, on_hangup, before)
+        _watch(lives, on_hangup, before, grace)
     finally:
         _stop(lives, grace)
         while signal.sigtimedwait(_SIGNALS, 0) is not None:
@@ -91,7 +99,12 @@ def supervise(
     return 0
 
 
-def _watch(lives: list[_Life], on_hangup: Callable[[], None] | None, mask: set[int | signal.Signals]) -> None:
+def _watch(
+    lives: list[_Life],
+    on_hangup: Callable[[], Sequence[Child]] | None,
+    mask: set[int | signal.Signals],
+    grace: float,
+) -> None:
     last = time.monotonic()
     while True:
         now = time.monotonic()
@@ -100,21 +113,56 @@ def _watch(lives: list[_Life], on_hangup: Callable[[], None] | None, mask: set[i
                 life.pulse[0] = now
         last = now
         for life in lives:
-            _tend(life, now, mask)
+            _tend(life, lives, now, mask)
+        lives[:] = [life for life in lives if life.pid or life.leaves is None]
         taken = signal.sigtimedwait(_SIGNALS, _TICK)
         if taken is None:
             continue
         if taken.si_signo in (signal.SIGTERM, signal.SIGINT):
             return
         if taken.si_signo == signal.SIGHUP and on_hangup is not None:
-            try:
-                on_hangup()
-            except BlockerError as error:
-                _say(f"not reloaded: {error}")
+            _replace(lives, on_hangup, mask, grace)
             last = time.monotonic()
 
 
-def _tend(life: _Life, now: float, mask: set[int | signal.Signals]) -> None:
+def _replace(
+    lives: list[_Life],
+    on_hangup: Callable[[], Sequence[Child]],
+    mask: set[int | signal.Signals],
+    grace: float,
+) -> None:
+    try:
+        coming = [_Life(child=child) for child in on_hangup()]
+    except BlockerError as error:
+        _say(f"not reloaded: {error}")
+        return
+    _forget(lives)  # Before the fork, or the new children would hold what the old ones have open.
+    for life in coming:
+        _start(life, coming, mask)
+    for life in lives:
+        life.leaves = life.leaves or time.monotonic() + grace
+        if life.pid:
+            os.kill(life.pid, signal.SIGTERM)
+    lives += coming
+
+
+def _forget(lives: Iterable[_Life]) -> None:
+    """Let go of what these children are to run, and with it of their sockets."""
+    for life in lives:
+        life.child = Child(name=life.child.name, run=_nothing, heartbeat=float("inf"))
+
+
+def _nothing(_beat: Callable[[], None]) -> None:
+    """What a child that was replaced is to do if it had to be started again: nothing."""
+
+
+def _tend(life: _Life, lives: list[_Life], now: float, mask: set[int | signal.Signals]) -> None:
+    if life.leaves is not None:
+        if life.pid and _ended(life.pid):
+            life.pid = 0
+        elif life.pid and now >= life.leaves:
+            os.kill(life.pid, signal.SIGKILL)
+        return
     if life.pid and (ended := _ended(life.pid)):
         lived = now - life.born
         life.delay = 0.0 if lived >= ADULT else min(LAST_DELAY, max(FIRST_DELAY, life.delay * 2))
@@ -124,7 +172,7 @@ def _tend(life: _Life, now: float, mask: set[int | signal.Signals]) -> None:
         _say(f"{life.child.name} ended after {lived:.1f} s ({ended}); starting it {again}")
     if life.pid == 0:
         if now >= life.due:
-            _start(life, mask)
+            _start(life, lives, mask)
     elif now - life.pulse[0] > life.child.heartbeat:
         _say(f"{life.child.name} (process {life.pid}) has not beaten for {life.child.heartbeat:g} s: killed")
         os.kill(life.pid, signal.SIGKILL)
@@ -140,7 +188,7 @@ def _ended(pid: int) -> str:
     return f"exit {code}" if code >= 0 else signal.Signals(-code).name
 
 
-def _start(life: _Life, mask: set[int | signal.Signals]) -> None:
+def _start(life: _Life, lives: list[_Life], mask: set[int | signal.Signals]) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     parent = os.getpid()
@@ -150,6 +198,7 @@ def _start(life: _Life, mask: set[int | signal.Signals]) -> None:
         return
     code = 1
     try:
+        _forget(other for other in lives if other is not life)
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN if number == signal.SIGHUP else signal.SIG_DFL)
         # A terminal's Ctrl-C reaches the whole group; only the parent may turn it into an orderly end.

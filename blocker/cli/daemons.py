@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from blocker.site import Site
 
-HEARTBEAT = 5.0  # seconds; prober and web may be slower than a worker, for no answer waits for them
+HEARTBEAT = 5.0  # seconds; the prober may be slower than a worker, for no answer waits for it
 
 
 def start(path: Path, *, serve: bool = False, watch: bool = False) -> int:
@@ -37,22 +37,32 @@ def start(path: Path, *, serve: bool = False, watch: bool = False) -> int:
         for wanted, name in ((serve, "serve"), (watch, "watch")):
             if wanted:
                 held.enter_context(lock(site.state / f"{name}.lock"))
-        return supervise(_children(site, path, serve=serve, watch=watch))
+
+        def reload() -> list[Child]:
+            nonlocal site
+            new = sitefile.load(path)
+            children = _children(new, path, serve=serve, watch=watch, old=site)
+            site = new
+            return children
+
+        return supervise(_children(site, path, serve=serve, watch=watch), on_hangup=reload)
 
 
-def _children(site: Site, path: Path, *, serve: bool, watch: bool) -> list[Child]:
+def _children(site: Site, path: Path, *, serve: bool, watch: bool, old: Site | None = None) -> list[Child]:
+    """The children for the site; `old` is what they take over from."""
     found: list[Child] = []
     if serve:
         if site.resolver is None or not site.resolver.listen:
             raise _lacks(path, "resolver.listen", "there is no address to answer queries on")
-        found += serve_children(site.resolver, state=site.state, node=site.node)
+        held = old.resolver.listen if old is not None and old.resolver is not None else ()
+        found += serve_children(site.resolver, state=site.state, node=site.node, held=held)
         _say(f"answering on {', '.join(map(str, site.resolver.listen))}, {len(found)} workers")
     if watch:
         if site.points:
             found.append(Child(name="prober", run=partial(daemon.run, site), heartbeat=HEARTBEAT))
             _say(f"probing {', '.join(point.name for point in site.points)}")
         if site.web is not None:
-            found.append(Child(name="web", run=partial(server.run, site), heartbeat=HEARTBEAT))
+            found.append(server.child(site, held=old is not None and old.web == site.web))
             _say(f"metrics on http://{site.web}/metrics")
     if not found:
         raise _lacks(path, "points or web", "there is nothing to watch and nowhere to show it")

@@ -168,8 +168,9 @@ class Datagrams:
     def close(self) -> None:
         """Answer what has come, then take no more."""
         for sock in self._sockets:
-            self._readable(sock)
             self._loop.remove_reader(sock.fileno())
+            self._readable(sock)
+            sock.close()
 
 
 class Connections:

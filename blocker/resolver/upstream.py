@@ -160,7 +160,8 @@ class Upstreams:
         return True
 
     def close(self) -> None:
-        """End every question without an answer."""
+        """End every question without an answer, and take no more."""
+        self._most = 0
         for flight in list(self._flights.values()):
             self._end(flight, None)
 

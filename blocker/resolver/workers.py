@@ -141,12 +141,12 @@ class Worker:
             except TimeoutError:
                 continue
         connections.stop_accepting()
-        datagrams.close()
         deadline = loop.time() + DRAIN
         while len(self._upstreams) and loop.time() < deadline:
             beat()
             await asyncio.sleep(0.01)
         self._upstreams.close()
+        datagrams.close()  # Last and at once: until then the kernel gives us our share of the queries.
         connections.close()
         await asyncio.sleep(0)  # The last answers leave with the closing connections.
 

@@ -24,6 +24,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from blocker import metrics
 from blocker.errors import PointError
+from blocker.supervisor import Child
 from blocker.web.view import Scene
 
 if TYPE_CHECKING:
@@ -35,33 +36,42 @@ if TYPE_CHECKING:
 
 CONNECTIONS = 64
 LIFETIME = 15.0
+HEARTBEAT = 5.0
 _BEAT = 0.25
 
 
-def run(site: Site, beat: Callable[[], None]) -> None:
-    """Serve on the site's web address until SIGTERM or SIGINT; `beat` is called four times a second.
+def child(site: Site, *, held: bool = False) -> Child:
+    """Bind the site's web address now, and give the process that serves on it until SIGTERM or SIGINT.
 
-    Raises PointError if the address can't be had.
+    `held`: this process listens there already, for the child that the new one takes over from. Raises
+    PointError if the address can't be had.
     """
     if site.web is None:
         raise PointError("site.yaml has no web.listen: there is no address to serve the web side on")
+    if not held:
+        bind(site.web, share=False).close()  # Sharing alone would join another instance of us unseen.
     listening = bind(site.web)
 
-    async def main() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await serve(site, listening, beat, stop)
+    def run(beat: Callable[[], None]) -> None:
+        async def main() -> None:
+            stop = asyncio.Event()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            await serve(site, listening, beat, stop)
 
-    asyncio.run(main())
+        asyncio.run(main())
+
+    return Child(name="web", run=run, heartbeat=HEARTBEAT)
 
 
-def bind(endpoint: Endpoint) -> socket.socket:
-    """A listening socket. Raises PointError that names the address."""
+def bind(endpoint: Endpoint, *, share: bool = True) -> socket.socket:
+    """A listening socket, which others of ours may share. Raises PointError that names the address."""
     family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if share:  # At SIGHUP the next process listens before this one ends.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listening.bind((endpoint.host, endpoint.port))

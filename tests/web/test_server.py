@@ -136,7 +136,7 @@ def test_slow_clients_are_ended_and_connections_bounded(live: int, monkeypatch: 
 
 
 def test_a_taken_port_is_named() -> None:
-    with server.bind(Endpoint("127.0.0.1", 0)) as first:
+    with server.bind(Endpoint("127.0.0.1", 0), share=False) as first:
         taken = Endpoint(*first.getsockname())
         with pytest.raises(PointError, match=rf"{taken} \(web\.listen\): it is taken by another process"):
             server.bind(taken)
@@ -149,7 +149,7 @@ def test_an_address_that_is_not_ours_is_named() -> None:
 
 def test_a_site_without_a_web_address_says_so(tmp_path: Path) -> None:
     with pytest.raises(PointError, match=r"web\.listen"):
-        server.run(replace(site(tmp_path), web=None), lambda: None)
+        server.child(replace(site(tmp_path), web=None))
 
 
 def test_run_beats_and_ends_at_sigterm(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_run_beats_and_ends_at_sigterm(tmp_path: Path) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    server.run(site(tmp_path), beat)
+    server.child(site(tmp_path)).run(beat)
     signal.signal(signal.SIGTERM, before[0])
     signal.signal(signal.SIGINT, before[1])
     assert beats["b"] >= 3

@@ -1,6 +1,6 @@
 """Whether what an order is about is there: the checks on `of`.
 
-An order is judged by the orders before it (`issued`, then id) and by what its `of` leads to, never by later
+An order is judged by the orders before it (`issued`, then `from`, then id) and by what its `of` leads to, never by later
 ones: an order that was right when it came stays right. One whose `of` leads to a quarantined order is
 quarantined with it and not complained of. A *family* is a block with everything about it; nothing outside
 a family changes what holds inside. Pure.
@@ -9,6 +9,7 @@ a family changes what holds inside. Pure.
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from blocker.orders.check import problem
@@ -34,6 +35,9 @@ _TARGETS = {
 }
 
 
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
+
+
 def check(filed: Iterable[Filed], *, quarantined: Collection[str] = ()) -> list[Problem]:
     """What is wrong with the `of` of these orders, each right by itself.
 
@@ -47,6 +51,11 @@ def order_of(of: str) -> str:
     return "/".join(of.split("/")[:2])
 
 
+def _came(order: Order) -> tuple[datetime, datetime, str]:
+    """What orders are known in: by `issued`; those of one day as they take effect, then by id."""
+    return (order.issued, order.start or _BEFORE_ALL, order.id)
+
+
 class _Judge:
     def __init__(self, filed: Iterable[Filed], quarantined: Collection[str]) -> None:
         self._filed = {one.order.id: one for one in filed}
@@ -57,7 +66,7 @@ class _Judge:
         self._found: list[Problem] = []
 
     def problems(self) -> list[Problem]:
-        for order in sorted(self._orders.values(), key=lambda one: one.rank):
+        for order in sorted(self._orders.values(), key=_came):
             # What an order is about may be issued later in the same day: it is judged first all the same.
             for one in reversed(self._chain(order)):
                 if one.id not in self._accepted:
@@ -107,7 +116,7 @@ class _Judge:
         family = self._families[chain[-1].id]
         ids = {one.id for one in chain[1:]}
         accepted = self._judge_time(
-            order, _Known(one for one in family if one.rank < order.rank or one.id in ids)
+            order, _Known(one for one in family if _came(one) < _came(order) or one.id in ids)
         )
         if accepted:
             family.append(order)

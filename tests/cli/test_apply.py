@@ -215,3 +215,14 @@ def test_a_missing_orders_folder_is_a_sentence(site: Site) -> None:
     ran = site.apply()
     assert ran.code == 2
     assert "orders-missing" in ran.err
+
+
+def test_acts_issued_on_one_day_are_known_in_the_order_they_take_effect(site: Site) -> None:
+    """`go-on` sorts before `stop`; that must not make it a reinstate of nothing."""
+    site.block("one", "x.example")
+    for slug, kind, start in (("stop", "suspend", "2026-02-01"), ("go-on", "reinstate", "2026-03-01")):
+        site.act(slug, kind, "a/one", start=start)
+        text = site.path(slug).read_text().replace(f"issued: {start}", "issued: 2026-01-15")
+        site.path(slug).write_text(text)
+    ran = site.apply()
+    assert (ran.code, ran.err) == (0, "")

@@ -275,7 +275,7 @@ class Reader:
             raise StoreError(f"{self._path}: no policy has been applied yet; run `blocker apply`") from error
         except lmdb.Error as error:
             raise StoreError(_sentence(self._path, error)) from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(
                 f"{self._path}: a record can't be read ({error!r}); "
                 "move it away and run `blocker apply` to rebuild it from the orders"
@@ -327,7 +327,7 @@ class Reader:
                 try:
                     snapshot = Snapshot(txn, self._databases, self._stamp(txn.id(), self._opened), self._path)
                     self.trouble = ""
-                except (StoreError, ValueError, KeyError, TypeError) as error:
+                except (StoreError, ValueError, KeyError, TypeError, AttributeError) as error:
                     self.trouble = str(error)
                     if snapshot is None:
                         raise

@@ -14,12 +14,16 @@ import lmdb
 import pytest
 
 from blocker.errors import StoreError
+from blocker.orders.model import Kind
+from blocker.orders.schedule import schedule
 from blocker.policy import store
+from blocker.policy.directives import Role
+from blocker.policy.index import Index
 from blocker.policy.plan import policy_digest
 from blocker.policy.store import Reader
 from tests.policy import kill_apply
 from tests.policy.child import Child, in_child
-from tests.policy.strategies import directive, order
+from tests.policy.strategies import directive, key, order, read
 from tests.policy.test_writer import commit, holds
 
 if TYPE_CHECKING:
@@ -346,3 +350,46 @@ def test_slots_of_killed_readers_are_cleared_by_the_next_apply(state: Path) -> N
 
 def test_apply_killed_anywhere_leaves_the_old_or_the_new_generation(state: Path) -> None:
     assert kill_apply.run(state, 10, seed=4) == 10
+
+
+@pytest.mark.parametrize("record", [b"generation", b"orders", b"site", b"withheld", b"format"])
+@pytest.mark.parametrize("octets", [b"", b"{", b"[1]", b"\xff", b"null"], ids=repr)
+def test_a_record_that_cannot_be_read_is_a_store_error(state: Path, record: bytes, octets: bytes) -> None:
+    commit(state, FIRST, base="")
+    with lmdb.open(str(file_of(state)), subdir=False, max_dbs=5) as env:
+        meta = env.open_db(b"meta")
+        with env.begin(write=True) as txn:
+            txn.put(record, octets, db=meta)
+    with pytest.raises(StoreError, match="`blocker apply`"):
+        Reader(state)
+
+
+LONG = [
+    order(
+        "x/long",
+        directives=(
+            directive("d", *(f"n{number}.example" for number in range(3000)), excepts=["a.n7.example"]),
+            directive("e", "n1.example", "b.n2.example", excepts=["c.n1.example"]),
+        ),
+    ),
+    order("x/cut", Kind.AMEND, of="x/long", start=1, remove=["z.n1.example", "*.n3.example"]),
+]
+
+
+def test_a_sample_is_bounded_true_and_spread_by_its_seed(state: Path) -> None:
+    commit(state, LONG, base="")
+    index = Index(schedule(LONG), read)
+    reader = Reader(state)
+    with reader.snapshot() as snapshot:
+        for number, one in snapshot.directives.items():
+            (same,) = [at for at, other in index.directives.items() if other.ref == one.ref]
+            whole = set(index.sample(same, 10_000, seed=0))
+            for limit in (1, 5, 40, 60):
+                sample = snapshot.sample(number, limit, seed=3)
+                assert set(sample) <= whole
+                assert len(sample) == len(set(sample)) == min(limit, len(whole))
+                assert sample == snapshot.sample(number, limit, seed=3)
+        (long,) = [at for at, one in snapshot.directives.items() if one.ref == "x/long/d"]
+        assert snapshot.sample(long, 40, seed=1) != snapshot.sample(long, 40, seed=2)
+        assert (key("a.n7.example"), Role.EXCEPT) in snapshot.sample(long, 40, seed=1)
+    reader.close()

@@ -74,7 +74,7 @@ def upstream() -> Iterator[int]:
 
 
 class Site:
-    """The trial site on ports of its own, with our upstream and without IPv6."""
+    """The trial site on ports of its own, with our upstream."""
 
     def __init__(self, folder: Path, upstream_port: int) -> None:
         shutil.copytree(ROOT / "policies", folder / "policies")
@@ -82,7 +82,7 @@ class Site:
         path = folder / "policies" / "site.yaml"
         text = path.read_text(encoding="utf-8")
         for old, new in (
-            ('["127.0.0.1:5300", "[::1]:5300"]', f'["127.0.0.1:{self.dns}"]'),
+            (', "[::1]:5300"]', "]"),
             ('"127.0.0.1:5300"', f'"127.0.0.1:{self.dns}"'),
             ('"127.0.0.1:9353"', f'"127.0.0.1:{self.web}"'),
             ("upstreams: system", f'upstreams: ["127.0.0.1:{upstream_port}"]'),

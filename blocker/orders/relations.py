@@ -1,7 +1,7 @@
 """Whether what an order is about is there: the checks on `of`.
 
-An order is judged by the orders before it (`issued`, then `from`, then id) and by what its `of` leads to, never by later
-ones: an order that was right when it came stays right. One whose `of` leads to a quarantined order is
+An order is judged by the orders before it (`issued`, `from`, id) and by what its `of` leads to, never by
+later ones: an order that was right when it came stays right. One whose `of` leads to a quarantined order is
 quarantined with it and not complained of. A *family* is a block with everything about it; nothing outside
 a family changes what holds inside. Pure.
 """

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -55,7 +55,7 @@ def start() -> Iterator[Callable[..., int]]:
     begun: list[int] = []
 
     def run(
-        *children: supervisor.Child, on_hangup: Callable[[], None] | None = None, grace: float = 1.5
+        *children: supervisor.Child, on_hangup: Callable[[], Any] | None = None, grace: float = 1.5
     ) -> int:
         pid = os.fork()
         if pid == 0:

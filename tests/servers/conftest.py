@@ -50,6 +50,7 @@ class Lab:
     folder: Path
     dns: int
     web: int
+    upstream: int
 
     @property
     def site(self) -> Path:
@@ -71,10 +72,14 @@ def site(tmp_path: Path) -> Iterator[Lab]:
         listening.bind(("127.0.0.1", 0))
         authority = multiprocessing.get_context("fork").Process(target=upstream.serve, args=(listening,))
         authority.start()
-        found = Lab(tmp_path, dns=lab.free_port(), web=lab.free_port(socket.SOCK_STREAM))
+        found = Lab(
+            tmp_path,
+            dns=lab.free_port(),
+            web=lab.free_port(socket.SOCK_STREAM),
+            upstream=listening.getsockname()[1],
+        )
         (tmp_path / "orders" / "lab").mkdir(parents=True)
-        ports = {"dns": found.dns, "web": found.web, "upstream": listening.getsockname()[1]}
-        found.site.write_text(SITE.format(**ports))
+        found.site.write_text(SITE.format(dns=found.dns, web=found.web, upstream=found.upstream))
         (tmp_path / "protected.yaml").write_text("protected: [isp.example]\n")
         try:
             yield found

@@ -140,11 +140,14 @@ class _Prober:
         self._trouble = "the policy was not read yet"
         self._reopen_at = 0.0
         self._written_at = 0.0
+        self._writing = 0.0
+        self._quiet = 0.0
         self._unwritten = ""
 
     def tick(self, now: float) -> float:
         """Start what is due at `now` (epoch seconds); the seconds until the next tick."""
         if not self._refresh(now):
+            self._quiet = _POLL
             return _POLL
         self._dense(now)
         if now >= self._whole_due or self._whole_due > now + 2 * self._interval:  # Or the clock was stepped.
@@ -154,7 +157,8 @@ class _Prober:
                 self._whole = self._start(self._everything(due.number))
         following = schedule.dense(self._dense_after, self._table.transitions)
         upcoming = min(self._whole_due, following.at if following else self._whole_due)
-        return min(_POLL, max(0.001, upcoming - time.time()))
+        self._quiet = upcoming - time.time()
+        return min(_POLL, max(0.001, self._quiet))
 
     def _refresh(self, now: float) -> bool:
         """Look at the policy; whether there is one."""
@@ -246,17 +250,11 @@ class _Prober:
         now = time.time()
         with self._reader.snapshot() as policy:
             since, stamp = self._table.since, policy.stamp
-            again, gone = [], []
-            for old in self._book.not_ok():
-                new = expect.renew(policy, old, now, since=since)
-                if new is None:
-                    gone.append(old)
-                else:
-                    again.append(new)
+            # The longest unseen come first; the rest have their turn in later rounds.
+            again, gone = expect.renew(policy, self._book.not_ok()[:_AGAIN], now, since=since)
             look = _look(self._site, number=number, since=since)
             asked = expect.expect(policy, self._site.points, now, look)
         self._book.forget(gone)
-        again = again[:_AGAIN]
         known = {(one.point, one.ref, one.name, one.qtype) for one in again}
         asked = again + [one for one in asked if (one.point, one.ref, one.name, one.qtype) not in known]
         await self._rounds.look(asked, Transport.UDP, stamp=stamp)
@@ -269,10 +267,11 @@ class _Prober:
         )
 
     def write(self, *, force: bool = False) -> None:
-        """Replace the report, a few times a second at most."""
-        if not force and time.monotonic() - self._written_at < _WRITE_EVERY:
+        """Replace the report, a few times a second at most; a long one seldom, and never as a look is due."""
+        began = time.monotonic()
+        pause = max(_WRITE_EVERY, 20 * self._writing)
+        if not force and (began - self._written_at < pause or self._quiet < min(self._writing, _POLL)):
             return
-        self._written_at = time.monotonic()
         snapshot = self._book.snapshot(
             time.time(), generation=self._table.generation, round_at=self._round_at, trouble=self._trouble
         )
@@ -289,6 +288,8 @@ class _Prober:
                 self._unwritten = why
             with contextlib.suppress(OSError):
                 scratch.unlink()
+        self._written_at = time.monotonic()
+        self._writing = self._written_at - began
 
     async def close(self) -> None:
         """Stop all rounds and write down what was seen."""

@@ -11,14 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cache, lru_cache
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
-from publicsuffixlist import PublicSuffixList
-
 from blocker import names
+from blocker.orders import suffixes
 from blocker.orders.schedule import boundaries, last_boundary
 from blocker.policy import decide
 from blocker.policy.directives import SUBJECT_ROLES, Role
@@ -122,32 +120,42 @@ def expect(policy: Source, points: Iterable[Point], t: float, look: Look) -> lis
     return found
 
 
-def renew(policy: Source, old: Expectation, t: float, *, since: float = 0.0) -> Expectation | None:
-    """The same question expected anew at `t`; None if the directive that made us ask is no more."""
+def renew(
+    policy: Source, olds: Iterable[Expectation], t: float, *, since: float = 0.0
+) -> tuple[list[Expectation], list[Expectation]]:
+    """The same questions expected anew at `t`, and those old ones whose directive is no more."""
     start, until = stretch(policy, t)
-    verdict = decide.decide(policy, old.name, old.region, t)
-    why, started, ended = old.why, old.started, old.ended
-    if old.ref:
-        found = next((item for item in policy.directives.items() if item[1].ref == old.ref), None)
-        if found is None:
-            return None
-        started, ended = _edges(found[1], t)
-        if old.why in _BY_TIME:
-            standing = _standing(policy, found[1], old.region, t)
-            if standing is None:
-                return None
-            why = standing
-    return replace(
-        old,
-        why=why,
-        form=verdict.form_for(old.qtype),
-        addresses=verdict.action.addresses if verdict.action else (),
-        because=verdict.because,
-        since=max(start, since),
-        until=until,
-        started=started,
-        ended=ended,
-    )
+    directives = {one.ref: one for one in policy.directives.values()}
+    again, gone = [], []
+    for old in olds:
+        why: Why | None = old.why
+        edges = old.started, old.ended
+        if old.ref:
+            one = directives.get(old.ref)
+            if one is None:
+                why = None
+            else:
+                edges = _edges(one, t)
+                if old.why in _BY_TIME:
+                    why = _standing(policy, one, old.region, t)
+        if why is None:
+            gone.append(old)
+            continue
+        verdict = decide.decide(policy, old.name, old.region, t)
+        again.append(
+            replace(
+                old,
+                why=why,
+                form=verdict.form_for(old.qtype),
+                addresses=verdict.action.addresses if verdict.action else (),
+                because=verdict.because,
+                since=max(start, since),
+                until=until,
+                started=edges[0],
+                ended=edges[1],
+            )
+        )
+    return again, gone
 
 
 def stretch(policy: decide.Policy, t: float) -> tuple[float, float | None]:
@@ -271,7 +279,7 @@ class _Asks:
 def controls(subject: Key, role: Role) -> Iterator[tuple[Why, Key]]:
     """The names around a subject that it does not cover, or says how far it reaches."""
     above = names.parent(subject)
-    if above and not _is_public_suffix(above):
+    if above and not _is_public(above):
         yield Why.PARENT, above
         sibling = next(one for label in (b"www", b"mail") if (one := under(above, label)) != subject)
         if sibling is not None:
@@ -294,16 +302,11 @@ def under(key: Key, label: bytes) -> Key | None:
     return names.Key(key + bytes([len(label)]) + label)
 
 
-@cache
-def _suffixes() -> PublicSuffixList:
-    return PublicSuffixList(only_icann=True)
-
-
 def prepare() -> None:
-    """Load the public suffixes now: it takes some 80 ms, which the first look after a start can't spare."""
-    _suffixes()
+    """Load the public suffixes now: it takes a while, which the first look after a start can't spare."""
+    suffixes.rules()
 
 
-@lru_cache(maxsize=10_000)
-def _is_public_suffix(key: Key) -> bool:
-    return bool(_suffixes().is_public(names.to_text(key)))
+def _is_public(key: Key) -> bool:
+    """Whether the name is a public suffix or a bare top-level domain: no neighbour of anything."""
+    return names.parent(key) == names.ROOT or suffixes.rules().cover(key)

@@ -51,7 +51,7 @@ class Rounds:
         self._timeout = timeout
         self._buckets: dict[str, Bucket] = {}
         self._turn = 0
-        self._redirects: frozenset[bytes] = frozenset()
+        self._redirects: tuple[int, frozenset[bytes]] = (-1, frozenset())
 
     async def look(
         self,
@@ -141,7 +141,7 @@ class Rounds:
         reference = None
         if reply is not None and not reply.is_attributed:
             data = reply.data_of(expectation.qtype)
-            if expectation.form is not None or not data or self._forged(data):
+            if expectation.form is not None or not data or not data.isdisjoint(self._redirects[1]):
                 reference = await self._reference.ask(expectation.name, expectation.qtype)
         try:
             with self._reader.snapshot() as policy:
@@ -152,22 +152,19 @@ class Rounds:
                     for target in (reply.targets if reply else ())
                     if decide.decide(policy, target, expectation.region, samples[-1].sent).is_blocked
                 )
-                forged = _redirects(policy)
+                if self._redirects[0] != stamp:
+                    self._redirects = (stamp, _redirects(policy))
         except StoreError:
             return None
-        self._redirects = forged
         evidence = Evidence(
             controls=controls,
             reference=reference,
             was_attributed=self._book.was_attributed(expectation.point, expectation.ref),
             was_resolved=self._book.was_resolved(expectation.point, expectation.name, expectation.qtype),
-            forged=forged,
+            forged=self._redirects[1],
             blocked_aliases=blocked,
         )
         return judge(expectation, samples, evidence)
-
-    def _forged(self, data: frozenset[bytes]) -> bool:
-        return not data.isdisjoint(self._redirects)
 
     async def _control(self, point: Point, transport: Transport, *, urgent: bool) -> Observation | None:
         if not self._canaries:

@@ -176,18 +176,18 @@ def test_what_changes_at_a_transition_includes_what_a_cut_cuts() -> None:
 def test_an_old_expectation_is_renewed_by_what_holds_now() -> None:
     index = policy(block("x.example", start=T - 10, until=T + 10))
     old = next(one for one in expect(index, [POINT], T, Look()) if one.why is Why.SUBJECT)
-    new = renew(index, old, T + 20)
-    assert new is not None
+    ((new,), gone) = renew(index, [old], T + 20)
+    assert gone == []
     assert (new.why, new.form, new.ended) == (Why.ENDED, None, T + 10)
     control = next(one for one in expect(index, [POINT], T, Look()) if one.why is Why.LOOKALIKE)
-    assert renew(index, control, T + 20) is not None
+    assert len(renew(index, [control], T + 20)[0]) == 1
 
 
 def test_an_expectation_of_a_directive_that_is_gone_is_not_renewed() -> None:
     old = next(iter(expect(policy(block("x.example")), [POINT], T, Look())))
-    assert renew(policy(), old, T) is None
+    assert renew(policy(), [old], T) == ([], [old])
     elsewhere = policy(block("x.example", regions=("GB",), until=T - 1))
-    assert renew(elsewhere, old, T) is None
+    assert renew(elsewhere, [old], T) == ([], [old])
 
 
 def test_every_expectation_is_what_decide_says() -> None:
@@ -233,6 +233,5 @@ def test_a_parent_too_long_for_a_sibling_still_is_a_control() -> None:
 def test_a_canarys_expectation_is_renewed_too() -> None:
     index = policy(block("canary.example", start=T + 10))
     old = next(iter(expect(index, [POINT], T, Look(canaries=(key("canary.example"),)))))
-    new = renew(index, old, T + 20)
-    assert new is not None
+    ((new,), _) = renew(index, [old], T + 20)
     assert (new.why, new.form) == (Why.CANARY, Form.NXDOMAIN)

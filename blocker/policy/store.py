@@ -195,7 +195,7 @@ class Snapshot:
     def sample(self, number: int, limit: int, seed: int) -> list[tuple[Key, Role]]:
         """At most `limit` names of one directive with their roles; which ones depends on `seed`.
 
-        A short list comes whole. A long one gives its excepts and then names met on walks from random
+        A short list comes whole. A long one gives some excepts and then names met on walks from random
         places of the store.
         """
         kept = records.unpack_sample(
@@ -204,7 +204,10 @@ class Snapshot:
         if len(kept) <= limit:
             return kept
         chance = random.Random(seed)  # noqa: S311 - no secret: it spreads probes
-        found = {entry for entry in kept if entry[1] not in SUBJECT_ROLES}
+        excepts = [entry for entry in kept if entry[1] not in SUBJECT_ROLES]
+        # Half the room at most: who probes excepts alone never sees a block. A cut has nothing else.
+        is_cut = len(excepts) == len(kept)
+        found = set(chance.sample(excepts, min(limit if is_cut else limit // 2, len(excepts))))
         cursor = self._txn.cursor(db=self._names)
         steps = 0
         while len(found) < limit and steps < _WALK:
@@ -219,7 +222,7 @@ class Snapshot:
                 hits = [
                     (key, role)
                     for owner, role in self.pairs(records.unpack_number(cursor.value()))
-                    if owner == number and role is not Role.ABOVE
+                    if owner == number and role is not Role.ABOVE and (is_cut or role in SUBJECT_ROLES)
                 ]
                 if hits:
                     found.update(hits)

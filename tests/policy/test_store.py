@@ -393,3 +393,16 @@ def test_a_sample_is_bounded_true_and_spread_by_its_seed(state: Path) -> None:
         assert snapshot.sample(long, 40, seed=1) != snapshot.sample(long, 40, seed=2)
         assert (key("a.n7.example"), Role.EXCEPT) in snapshot.sample(long, 40, seed=1)
     reader.close()
+
+
+def test_many_excepts_leave_room_for_names_that_must_be_blocked(state: Path) -> None:
+    excepts = [f"free{number}.n1.example" for number in range(50)]
+    names = [f"n{number}.example" for number in range(3000)]
+    commit(state, [order("x/b", directives=(directive("d", *names, excepts=excepts),))], base="")
+    reader = Reader(state)
+    with reader.snapshot() as snapshot:
+        (number,) = snapshot.directives
+        roles = [role for _, role in snapshot.sample(number, 20, seed=1)]
+        assert roles.count(Role.EXCEPT) == roles.count(Role.SUBTREE) == 10
+        assert [role for _, role in snapshot.sample(number, 1, seed=1)] == [Role.SUBTREE]
+    reader.close()

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from blocker.errors import StoreError
+from blocker.orders import suffixes
 from blocker.orders.schedule import boundaries
 from blocker.policy.store import Reader
 from blocker.prober import expect, report, schedule
@@ -108,6 +109,7 @@ def _look(
         limit=limit,
         budget=budget,
         since=since,
+        is_public=suffixes.rules().cover,
     )
 
 
@@ -123,7 +125,7 @@ class _Timetable:
 
 class _Prober:
     def __init__(self, site: Site) -> None:
-        expect.prepare()
+        suffixes.rules()  # It takes a while to load, which the first look after a start can't spare.
         self._site = site
         self._path = site.state / report.FILE
         self._book = Book(_read(self._path))

@@ -16,20 +16,24 @@ from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
 from blocker import names
-from blocker.orders import suffixes
 from blocker.orders.schedule import boundaries, last_boundary
 from blocker.policy import decide
 from blocker.policy.directives import SUBJECT_ROLES, Role
 from blocker.prober.observe import AAAA, A
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
     from blocker.names import Key
     from blocker.orders.model import Form
     from blocker.orders.schedule import Scheduled
     from blocker.site import Point
+
+
+def is_top(key: Key) -> bool:
+    """Whether the name is a top-level domain, or the root."""
+    return names.parent(key) == names.ROOT
 
 
 class Why(StrEnum):
@@ -88,7 +92,8 @@ class Look:
     `number` is the round's: it rotates samples and directives. `limit` bounds the names of one directive,
     `budget` the questions for one point, `only`, if given, keeps to these refs (and no canaries). `since`
     is the instant before which the policy was another one: nothing observed before it is judged by this.
-    Names under `protected` and canaries are not derived as controls: the site speaks for them.
+    Names under `protected` and canaries are not derived as controls: the site speaks for them. Nor are
+    names that `is_public` says belong to everybody: public suffixes.
     """
 
     canaries: tuple[Key, ...] = ()
@@ -98,6 +103,7 @@ class Look:
     limit: int = 20
     budget: int = 400
     since: float = 0.0
+    is_public: Callable[[Key], bool] = is_top
 
 
 def expect(policy: Source, points: Iterable[Point], t: float, look: Look) -> list[Expectation]:
@@ -237,7 +243,7 @@ class _Asks:
             if target is not None:
                 yield self._ask(target, A, Why.EXCEPT, one)
         for key, role in subjects[:3]:
-            for kind, control in controls(key, role):
+            for kind, control in controls(key, role, self._look.is_public):
                 if not self._is_the_sites(control):
                     yield self._ask(control, A, kind, one)
 
@@ -276,10 +282,12 @@ class _Asks:
         )
 
 
-def controls(subject: Key, role: Role) -> Iterator[tuple[Why, Key]]:
-    """The names around a subject that it does not cover, or says how far it reaches."""
+def controls(
+    subject: Key, role: Role, is_public: Callable[[Key], bool] = is_top
+) -> Iterator[tuple[Why, Key]]:
+    """The names around a subject that it does not cover, or that say how far it reaches."""
     above = names.parent(subject)
-    if above and not _is_public(above):
+    if not is_top(above) and not is_public(above):
         yield Why.PARENT, above
         sibling = next(one for label in (b"www", b"mail") if (one := under(above, label)) != subject)
         if sibling is not None:
@@ -300,13 +308,3 @@ def under(key: Key, label: bytes) -> Key | None:
     if len(label) > 63 or len(key) + 1 + len(label) + 1 > 255:
         return None
     return names.Key(key + bytes([len(label)]) + label)
-
-
-def prepare() -> None:
-    """Load the public suffixes now: it takes a while, which the first look after a start can't spare."""
-    suffixes.rules()
-
-
-def _is_public(key: Key) -> bool:
-    """Whether the name is a public suffix or a bare top-level domain: no neighbour of anything."""
-    return names.parent(key) == names.ROOT or suffixes.rules().cover(key)

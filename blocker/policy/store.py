@@ -228,7 +228,8 @@ class Snapshot:
                     found.update(hits)
                     break
                 there = cursor.next()
-        for entry in chance.sample(kept, limit):
+        spare = chance.sample(kept, len(kept))
+        for entry in sorted(spare, key=lambda entry: entry[1] not in SUBJECT_ROLES):
             if len(found) >= limit:
                 break
             found.add(entry)
@@ -319,7 +320,11 @@ class Reader:
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
-        """The policy of this instant. Raises StoreError if it never could be read."""
+        """The policy of this instant.
+
+        Raises StoreError if what was committed can't be read by this version: the directives known before
+        would be paired with names they never had, and no answer is better than a wrong block.
+        """
         now = time.monotonic()
         if now - self._looked >= _REPLACED_EVERY:
             self._looked = now
@@ -329,11 +334,10 @@ class Reader:
             if snapshot is None or txn.id() != self._txn_id:
                 try:
                     snapshot = Snapshot(txn, self._databases, self._stamp(txn.id(), self._opened), self._path)
-                    self.trouble = ""
                 except (StoreError, ValueError, KeyError, TypeError, AttributeError) as error:
                     self.trouble = str(error)
-                    if snapshot is None:
-                        raise
+                    raise StoreError(f"{self._path}: the policy can't be read: {error}") from error
+                self.trouble = ""
                 self._snapshot, self._txn_id = snapshot, txn.id()
             yield snapshot._within(txn)  # noqa: SLF001 - the snapshot's other half
 

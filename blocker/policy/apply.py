@@ -14,6 +14,7 @@ from blocker.errors import StalePlan, StoreError
 from blocker.orders import check, files, parse, relations
 from blocker.orders.schedule import schedule
 from blocker.policy import archive, plan, writer
+from blocker.policy.protect import protected_names
 from blocker.policy.records import Generation
 from blocker.policy.standing import Standing, stand
 from blocker.policy.store import FILE, Reader
@@ -120,7 +121,25 @@ def examine(
     )
     # What orders are about is judged among the standing forms, not the files alone.
     own = (problem for problem in loaded.problems if problem.id not in relations.IDS)
-    return Examined(live=live, loaded=loaded, standing=standing, problems=(*own, *standing.problems))
+    late = () if whole else _protected_since(site, live, loaded)
+    return Examined(live=live, loaded=loaded, standing=standing, problems=(*own, *standing.problems, *late))
+
+
+def _protected_since(site: Site, live: Live, loaded: Loaded) -> list[Problem]:
+    """What the lists that weren't read again have against the protected names of today."""
+    unread = {
+        order.id
+        for order in loaded.orders
+        if live.orders.get(order.id) == order.digest and any(files.lists_of(order))
+    }
+    if not unread:
+        return []
+    reader = Reader(site.state)
+    try:
+        with reader.snapshot() as policy:
+            return list(protected_names(policy, site.protected, unread))
+    finally:
+        reader.close()
 
 
 def prepare(site: Site, *, now: float, progress: Callable[[str, int, int], None] | None = None) -> Prepared:

@@ -178,6 +178,15 @@ class Snapshot:
             found = self._sets[set_id] = records.unpack_set(octets)[1]
         return found
 
+    def below(self, key: Key, limit: int) -> Iterator[tuple[Key, int]]:
+        """At most `limit` names strictly below the key, in order, each with the id of its set."""
+        cursor = self._txn.cursor(db=self._names)
+        there = cursor.set_range(key + b"\x01")
+        while there and limit > 0 and cursor.key().startswith(key):
+            yield Key(cursor.key()), records.unpack_number(cursor.value())
+            limit -= 1
+            there = cursor.next()
+
     def counts(self) -> dict[int, int]:
         """How many names each directive has as subjects (a cut: as excepts), by its number."""
         found = dict.fromkeys(self.directives, 0)

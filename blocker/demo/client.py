@@ -27,7 +27,8 @@ class Seen:
         return any(code == 16 for code, _ in self.ede)
 
     def __str__(self) -> str:
-        shown = f"{' '.join(self.addresses) or self.rcode}"
+        denied = "NODATA" if self.rcode == "NOERROR" else self.rcode
+        shown = f"{' '.join(self.addresses) or denied}"
         if self.ttl is not None:
             shown += f", TTL {self.ttl}"
         for code, text in self.ede:

@@ -201,7 +201,8 @@ class Story:
                 self._say("client", f"first {verb} answer {delay * 1000:.1f} ms after the instant")
                 if delay < 0:
                     self._fault(f"{verb} {-delay * 1000:.1f} ms too early")
-                if before is not None and before.ttl is not None and before.at + before.ttl > instant:
+                # With TTL 0 nothing is kept, even if the answer was under way at the instant.
+                if before is not None and before.ttl and before.at + before.ttl > instant:
                     self._fault(f"the last answer before it (TTL {before.ttl}) outlives the instant")
                 return delay
             before = seen or before

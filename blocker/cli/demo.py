@@ -22,7 +22,7 @@ def command(as_json: bool) -> int:
 
     def say(offset: float, who: str, what: str) -> None:
         if not as_json:
-            click.echo(f"{offset:+7.2f} s  {who:<8} {what}")
+            show.hanging(f"{offset:+7.2f} s {who:<8}", what)
 
     with tempfile.TemporaryDirectory(prefix="blocker-demo-") as folder:
         result = Story(Path(folder), say).run()

@@ -69,7 +69,7 @@ def duration(seconds: float) -> str:
 def hanging(lead: str, text: str) -> None:
     """One paragraph, wrapped on a terminal with its later lines below the text; whole in a pipe."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
-    indent = " " * min(len(lead), 15)
+    indent = " " * min(len(lead), 18)
     lines = textwrap.wrap(text, max(20, width - len(indent)), break_on_hyphens=False, break_long_words=False)
     if len(lead) > len(indent):
         lines = textwrap.wrap(lead + text, width, subsequent_indent=indent, break_on_hyphens=False)

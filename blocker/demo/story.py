@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 START_IN, LASTS = 10, 20  # seconds
 BLOCKED, ALLOWED, NEIGHBOUR = "service.example", "status.service.example", "notservice.example"
-ORDER = "demo-authority/demo"
+ORDER = "demo/order"
 
 _SITE = """\
 site:
   operator: Demo Net
   contact: "mailto:legal@isp.example"
-  info_url: "https://isp.example/blocked"
+  info_url: "https://isp.example"
   node: demo.isp.example
 state: state
 orders: orders
@@ -54,7 +54,7 @@ points:
 
 _ORDER = """\
 # A demonstration: no authority issued this.
-order: demo-authority/demo
+order: demo/order
 kind: block
 authority: {{name: Demo Authority, jurisdiction: ID, contact: "mailto:contest@authority.example"}}
 legal_basis: ["Demonstration Act, section 1"]
@@ -106,7 +106,7 @@ class Story:
 
     def _site(self, source: int) -> None:
         self._dns, self._web = _free_port(socket.SOCK_DGRAM), _free_port(socket.SOCK_STREAM)
-        orders = self._folder / "orders" / "demo-authority"
+        orders = self._folder / "orders" / "demo"
         orders.mkdir(parents=True)
         site = _SITE.format(dns=self._dns, web=self._web, upstream=source)
         (self._folder / "site.yaml").write_text(site)
@@ -116,7 +116,7 @@ class Story:
         start, until = (datetime.fromtimestamp(at, UTC).isoformat() for at in (self._start, self._end))
         issued = datetime.fromtimestamp(now, UTC).date().isoformat()
         text = _ORDER.format(issued=issued, start=start, until=until)
-        (orders / "demo.yaml").write_text(text)
+        (orders / "order.yaml").write_text(text)
         self._say("order", f"{ORDER} blocks {BLOCKED} (not {ALLOWED})")
         self._say("order", f"from {start} until {until}")
 
@@ -186,8 +186,17 @@ class Story:
             self._say("client", f"{name}: {seen or 'no answer'}")
             if seen is None or seen.is_blocked != blocked or (not blocked and not seen.addresses):
                 self._fault(f"{name} must {'be blocked' if blocked else 'resolve'}")
-        in_force = sum(value for _, value in self._metric("blocker_directives_in_force"))
-        self._say("metrics", f"directives in force: {in_force:g}")
+        shown = [
+            f"{what} {sum(value for _, value in self._metric(name)):g}"
+            for what, name in (
+                ("directives in force", "blocker_directives_in_force"),
+                ("queries blocked", "blocker_blocked_total"),
+                ("forwarded", "blocker_forwarded_total"),
+                ("probes as ordered", "blocker_findings_ok_by_point"),
+                ("not", "blocker_findings"),
+            )
+        ]
+        self._say("metrics", ", ".join(shown))
 
     def _edge(self, client: Client, instant: int, *, blocked: bool) -> float | None:
         """Ask without a pause until the answer changes; how long after the instant it did."""

@@ -195,11 +195,6 @@ class Order:
         if self.until is not None and self.kind not in (Kind.SUSPEND, Kind.AMEND):
             raise ValueError(f"a {self.kind} has no until")
 
-    @property
-    def rank(self) -> tuple[datetime, str]:
-        """Orders at one instant take effect by `issued`, then id."""
-        return (self.issued, self.id)
-
 
 def instant(moment: datetime | date) -> int:
     """Seconds since the epoch; a date is its 00:00 UTC. Raises ValueError for a naive time."""

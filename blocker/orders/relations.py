@@ -51,7 +51,7 @@ def order_of(of: str) -> str:
     return "/".join(of.split("/")[:2])
 
 
-def _came(order: Order) -> tuple[datetime, datetime, str]:
+def came(order: Order) -> tuple[datetime, datetime, str]:
     """What orders are known in: by `issued`; those of one day as they take effect, then by id."""
     return (order.issued, order.start or _BEFORE_ALL, order.id)
 
@@ -66,7 +66,7 @@ class _Judge:
         self._found: list[Problem] = []
 
     def problems(self) -> list[Problem]:
-        for order in sorted(self._orders.values(), key=_came):
+        for order in sorted(self._orders.values(), key=came):
             # What an order is about may be issued later in the same day: it is judged first all the same.
             for one in reversed(self._chain(order)):
                 if one.id not in self._accepted:
@@ -116,7 +116,7 @@ class _Judge:
         family = self._families[chain[-1].id]
         ids = {one.id for one in chain[1:]}
         accepted = self._judge_time(
-            order, _Known(one for one in family if _came(one) < _came(order) or one.id in ids)
+            order, _Known(one for one in family if came(one) < came(order) or one.id in ids)
         )
         if accepted:
             family.append(order)

@@ -41,8 +41,9 @@ def protected_names(
                     path=f"{one.order}.yaml",
                     order=one.order,
                     message=f"the applied directive {one.ref} blocks '{names.to_text(blocked)}', and this "
-                    f"site protects '{names.to_text(key)}' now; it stays in force. `blocker withhold {one.ref}` "
-                    "ends that at once, an amend that removes the name ends it for good.",
+                    f"site protects '{names.to_text(key)}' now; it stays in force. "
+                    f"`blocker withhold {one.ref}` ends that at once, an amend that removes the name for "
+                    "good.",
                 )
 
 

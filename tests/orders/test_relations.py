@@ -212,7 +212,7 @@ def histories(draw: st.DrawFn) -> list[str]:
 def test_an_order_never_becomes_a_problem_because_of_a_later_one(texts: list[str]) -> None:
     everything = filed(*texts)
     whole = {(one.order, one.id) for one in relations.check(everything)}
-    ranked = sorted(everything, key=lambda one: one.order.rank)
+    ranked = sorted(everything, key=lambda one: relations.came(one.order))
     for count in range(1, len(ranked)):
         known = {one.order.id for one in ranked[:count]}
         before = ranked[:count]

@@ -119,6 +119,7 @@ class Story:
         (orders / "order.yaml").write_text(text)
         self._say("order", f"{ORDER} blocks {BLOCKED} (not {ALLOWED})")
         self._say("order", f"from {start} until {until}")
+        self._say("order", f"NODATA, not NXDOMAIN, for that would deny {ALLOWED} too")
 
     def _with_daemon(self) -> None:
         applied = subprocess.run(self._verb("apply", "--yes"), capture_output=True, text=True, check=False)

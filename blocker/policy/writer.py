@@ -112,6 +112,7 @@ class _Commit:
             set_id = records.unpack_number(key)
             self._counts[set_id], self._pairs[set_id] = records.unpack_set(value)
         self._ids = {pairs: set_id for set_id, pairs in self._pairs.items()}
+        self._last_id = max(self._pairs, default=0)
         self._touched: set[int] = set()
 
     def run(self, target: Target) -> None:
@@ -238,7 +239,8 @@ class _Commit:
     def _id_of(self, pairs: tuple[Pair, ...]) -> int:
         set_id = self._ids.get(pairs)
         if set_id is None:
-            set_id = self._ids[pairs] = 1 + max(self._pairs, default=0)
+            self._last_id += 1
+            set_id = self._ids[pairs] = self._last_id
             self._pairs[set_id] = pairs
             self._counts[set_id] = 0
         return set_id

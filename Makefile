@@ -16,8 +16,9 @@ run: install ## apply the orders of policies/, then run resolver, prober and met
 	$(VENV)/blocker --site $(SITE) apply --yes || [ $$? -eq 2 ]
 	$(VENV)/blocker --site $(SITE) run
 
-test: lint types ## lint, types and all tests; needs neither root nor any server installed
-	$(VENV)/pytest
+test: lint types ## lint, types, all tests, coverage of the pure rooms; needs neither root nor a server
+	$(VENV)/coverage run -m pytest
+	$(VENV)/coverage report
 
 lint: install-dev ## ruff: rules and format
 	$(VENV)/ruff check .

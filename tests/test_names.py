@@ -100,3 +100,9 @@ def test_the_root_is_its_own_parent_and_prints_as_a_dot() -> None:
 def test_odd_octets_of_queries_print_escaped() -> None:
     key = names.from_wire(b"\x03a.b\x02\x00\xff\x03com\0")
     assert names.to_text(key) == r"a\046b.\000\255.com"
+
+
+@pytest.mark.parametrize("text", ["é" * 300 + ".example", ".".join(["é" * 40] * 6)])
+def test_a_unicode_name_that_is_too_long_in_any_form_is_refused(text: str) -> None:
+    with pytest.raises(names.NameInvalid):
+        names.canonical(text)

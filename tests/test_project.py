@@ -178,8 +178,13 @@ def test_every_make_target_that_runs_code_sets_itself_up(target: str) -> None:
     assert needs in ("install", "install-dev")
 
 
-def test_make_test_is_lint_and_types_and_tests() -> None:
-    assert re.search(r"^test: lint types ##.*\n\t\$\(VENV\)/pytest$", MAKEFILE, re.MULTILINE)
+def test_make_test_is_lint_and_types_and_tests_and_coverage() -> None:
+    steps = [
+        r"test: lint types ##.*",
+        r"\t\$\(VENV\)/coverage run -m pytest",
+        r"\t\$\(VENV\)/coverage report",
+    ]
+    assert re.search("^" + r"\n".join(steps) + "$", MAKEFILE, re.MULTILINE)
 
 
 def test_make_alone_tells_every_target() -> None:

@@ -229,16 +229,26 @@ def test_acts_issued_on_one_day_are_known_in_the_order_they_take_effect(site: Si
     assert (ran.code, ran.err) == (0, "")
 
 
-def test_a_name_protected_after_its_list_was_applied_is_a_problem(site: Site) -> None:
-    octets = b"late.example\nother.example\n"
+@pytest.mark.parametrize(
+    ("protected", "blocked"),
+    [
+        ("www.late.example", "www.late.example"),
+        ("late.example", "late.example"),
+        ("other.example", "deep.other.example"),
+    ],
+)
+def test_a_name_protected_after_its_list_was_applied_is_a_problem(
+    site: Site, protected: str, blocked: str
+) -> None:
+    octets = b"late.example\ndeep.other.example\nthird.example\n"
     (site.folder / "orders" / "a" / "list.txt").write_bytes(octets)
     site.block("one", "x.example")
     listed = f"names_file: {{file: list.txt, sha256: {hashlib.sha256(octets).hexdigest()}}}"
     site.write("one", site.path("one").read_text().replace("names: [x.example]", listed))
     assert site.apply().code == 0
-    (site.folder / "protected.yaml").write_text("protected: [www.late.example, free.example]\n")
+    (site.folder / "protected.yaml").write_text(f"protected: [{protected}, free.example]\n")
     ran = site.apply()
     assert ran.code == 2
-    assert "protected-name: the applied directive a/one/one blocks 'www.late.example'" in ran.err
+    assert f"protected-name: the applied directive a/one/one blocks '{blocked}'" in ran.err
     assert "`blocker withhold a/one/one`" in ran.err
     assert site.is_blocked("late.example")

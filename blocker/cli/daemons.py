@@ -15,7 +15,7 @@ import click
 
 from blocker import sitefile
 from blocker.errors import OrdersInvalid, Problem
-from blocker.policy.store import Reader
+from blocker.policy.reader import Reader
 from blocker.prober import daemon
 from blocker.resolver.workers import serve_children
 from blocker.supervisor import Child, lock, supervise

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from blocker.orders import files
 from blocker.orders.schedule import Scheduled, schedule
 from blocker.policy.apply import facts, live_policy, recall
-from blocker.policy.store import Reader, Snapshot
+from blocker.policy.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from blocker.orders.files import Loaded
     from blocker.orders.model import Order
+    from blocker.policy.store import Snapshot
     from blocker.site import Site
 
 

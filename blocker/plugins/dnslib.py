@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, Self
 import dnslib
 from dnslib.server import BaseResolver
 
-from blocker.policy.store import Reader
+from blocker.policy.reader import Reader
 from blocker.resolver.cache import Cache
 from blocker.resolver.engine import Answer, Drop, Enforced, Engine, Forward
 from blocker.site import LOOPBACK

@@ -15,9 +15,10 @@ from blocker.orders import check, files, parse, relations
 from blocker.orders.schedule import schedule
 from blocker.policy import archive, plan, writer
 from blocker.policy.protect import protected_names
+from blocker.policy.reader import Reader
 from blocker.policy.records import Generation
 from blocker.policy.standing import Standing, stand
-from blocker.policy.store import FILE, Reader
+from blocker.policy.store import FILE
 from blocker.yamltext import normal
 
 if TYPE_CHECKING:

@@ -3,7 +3,8 @@
 Databases: `meta` (format, generation, applied orders, site values, withheld), `directives` (number →
 directive or cut), `samples` (number → some of its names, for the prober), `names` (key → set id), `sets`
 (set id → count of names and (directive, role) pairs). A change is one write transaction holding only the
-difference: readers never wait, and a crash leaves the old generation whole.
+difference: readers never wait, and a crash leaves the old generation whole. `writer` makes the changes,
+`reader` gives the snapshots.
 
 The map size is fixed from creation, for a map that grows breaks every reader that has it open. Open a
 Reader after fork, never before. The directory is 2750, data 0640, the lock file 0660: readers need to
@@ -15,8 +16,7 @@ from __future__ import annotations
 import grp
 import os
 import random
-import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import lmdb
@@ -39,7 +39,6 @@ FILE = "policy.lmdb"
 MAP_SIZE = 64 << 30
 DATABASES = ("meta", "directives", "samples", "names", "sets")
 
-_REPLACED_EVERY = 0.1  # seconds between looks at whether the file was replaced
 _MAX_READERS = 512
 _WALK = 4096  # names looked at for one random sample
 
@@ -64,16 +63,16 @@ def environment(state: Path, *, write: bool) -> lmdb.Environment:
             mode=0o640,
         )
     except (lmdb.Error, OSError) as error:
-        raise StoreError(_sentence(path, error)) from error
+        raise StoreError(sentence(path, error)) from error
     # LMDB refuses a store that this process still has open: what is refused here must not stay so.
     try:
-        _check_whole(path, opened)
+        check_whole(path, opened)
         if write:
             _permit(path, 0o640)
             _permit(path.with_name(FILE + "-lock"), 0o660)
     except OSError as error:
         opened.close()
-        raise StoreError(_sentence(path, error)) from error
+        raise StoreError(sentence(path, error)) from error
     except StoreError:
         opened.close()
         raise
@@ -94,8 +93,8 @@ def _make(state: Path) -> None:
     state.chmod(0o2750)
 
 
-def _check_whole(path: Path, opened: lmdb.Environment) -> None:
-    """A file shorter than its last page would end the reader by SIGBUS."""
+def check_whole(path: Path, opened: lmdb.Environment) -> None:
+    """Raises StoreError for a file shorter than its last page, which would end its reader by SIGBUS."""
     needed = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
     if opened.info()["last_txnid"] and path.stat().st_size < needed:
         raise StoreError(
@@ -104,7 +103,8 @@ def _check_whole(path: Path, opened: lmdb.Environment) -> None:
         )
 
 
-def _sentence(path: Path, error: Exception) -> str:
+def sentence(path: Path, error: Exception) -> str:
+    """What an error of LMDB or of the system means to the operator."""
     if isinstance(error, (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError)):
         return (
             f"{path}: this is not a policy store ({error}); "
@@ -161,7 +161,8 @@ class Snapshot:
         self._names, self._sets_db, self._samples = (databases[db] for db in ("names", "sets", "samples"))
         self._txn = txn
 
-    def _within(self, txn: Any) -> Snapshot:
+    def within(self, txn: Any) -> Snapshot:
+        """The same policy in a later transaction that sees no change."""
         self._txn = txn
         return self
 
@@ -243,132 +244,3 @@ class Snapshot:
                 break
             found.add(entry)
         return sorted(found)[:limit]
-
-
-class Reader:
-    """The store as enforcers read it: open once per process, one snapshot per batch of work.
-
-    A replaced file is noticed within 0.1 s; while the new one can't be read the old one goes on serving,
-    and `trouble` says why.
-    """
-
-    def __init__(self, state: Path) -> None:
-        self._path = state / FILE
-        self._state = state
-        self._snapshot: Snapshot | None = None
-        self._txn_id = -1
-        self._opened = 0
-        self._looked = 0.0
-        self.trouble = ""
-        self._open()
-
-    def _open(self) -> None:
-        opened = environment(self._state, write=False)
-        try:
-            inode = os.stat(self._path).st_ino  # noqa: PTH116 - on the hot path of every poll
-            databases, snapshot, txn_id = self._read(opened)
-        except OSError as error:
-            opened.close()
-            raise StoreError(_sentence(self._path, error)) from error
-        except StoreError:
-            opened.close()
-            raise
-        self._opened += 1
-        self._env, self._databases, self._inode = opened, databases, inode
-        self._snapshot, self._txn_id = snapshot, txn_id
-
-    def _read(self, opened: lmdb.Environment) -> tuple[dict[str, Any], Snapshot, int]:
-        """The databases, the policy now and its transaction. Raises StoreError."""
-        try:
-            databases = {db: opened.open_db(db.encode(), create=False) for db in DATABASES}
-            with opened.begin() as txn:
-                stamp = self._stamp(txn.id(), self._opened + 1)
-                return databases, Snapshot(txn, databases, stamp, self._path), txn.id()
-        except lmdb.NotFoundError as error:
-            raise StoreError(f"{self._path}: no policy has been applied yet; run `blocker apply`") from error
-        except lmdb.Error as error:
-            raise StoreError(_sentence(self._path, error)) from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreError(
-                f"{self._path}: a record can't be read ({error!r}); "
-                "move it away and run `blocker apply` to rebuild it from the orders"
-            ) from error
-
-    def _try_out(self) -> None:
-        """Read a new file once, beside the open one. Raises StoreError.
-
-        LMDB's locks belong to the process and the lock file: two open stores must not share one, so the old
-        store is closed before the new one opens, and then there is no way back. /dev/fd/N has no lock file.
-        """
-        try:
-            with self._path.open("rb") as file:
-                if not os.fstat(file.fileno()).st_size:
-                    raise StoreError(f"{self._path}: there is no policy store yet; `blocker apply` makes it")
-                trial = lmdb.open(
-                    f"/dev/fd/{file.fileno()}",
-                    subdir=False,
-                    map_size=MAP_SIZE,
-                    max_dbs=len(DATABASES),
-                    readonly=True,
-                    create=False,
-                    lock=False,
-                )
-        except (lmdb.Error, OSError) as error:
-            raise StoreError(_sentence(self._path, error)) from error
-        try:
-            _check_whole(self._path, trial)
-            self._read(trial)
-        except OSError as error:
-            raise StoreError(_sentence(self._path, error)) from error
-        finally:
-            trial.close()
-
-    @staticmethod
-    def _stamp(txn_id: int, opened: int) -> int:
-        return (opened << 48) | txn_id
-
-    @contextmanager
-    def snapshot(self) -> Iterator[Snapshot]:
-        """The policy of this instant.
-
-        Raises StoreError if what was committed can't be read by this version: the directives known before
-        would be paired with names they never had, and no answer is better than a wrong block.
-        """
-        now = time.monotonic()
-        if now - self._looked >= _REPLACED_EVERY:
-            self._looked = now
-            self._look()
-        with self._env.begin() as txn:
-            snapshot = self._snapshot
-            if snapshot is None or txn.id() != self._txn_id:
-                try:
-                    snapshot = Snapshot(txn, self._databases, self._stamp(txn.id(), self._opened), self._path)
-                except (StoreError, ValueError, KeyError, TypeError, AttributeError) as error:
-                    self.trouble = str(error)
-                    raise StoreError(f"{self._path}: the policy can't be read: {error}") from error
-                self.trouble = ""
-                self._snapshot, self._txn_id = snapshot, txn.id()
-            yield snapshot._within(txn)  # noqa: SLF001 - the snapshot's other half
-
-    def _look(self) -> None:
-        try:
-            inode = os.stat(self._path).st_ino  # noqa: PTH116 - on the hot path of every poll
-        except OSError as error:
-            self.trouble = f"{self._path}: {error.strerror}; the last policy read goes on being enforced"
-            return
-        if inode == self._inode:
-            return
-        try:
-            self._try_out()
-        except StoreError as error:
-            self.trouble = str(error)
-            return
-        looked, self._looked = self._looked, float("-inf")  # Should it fail, the next snapshot tries again.
-        self._env.close()
-        self._inode = 0
-        self._open()
-        self._looked = looked
-        self.trouble = ""
-
-    def close(self) -> None:
-        self._env.close()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from blocker.errors import OrdersInvalid, Problem
 from blocker.policy import writer
-from blocker.policy.store import Reader
+from blocker.policy.reader import Reader
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from blocker.errors import StoreError
 from blocker.orders import suffixes
 from blocker.orders.schedule import boundaries
-from blocker.policy.store import Reader
+from blocker.policy.reader import Reader
 from blocker.prober import expect, report, schedule
 from blocker.prober.book import Book
 from blocker.prober.observe import Transport

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from blocker.names import Key
-    from blocker.policy.store import Reader
+    from blocker.policy.reader import Reader
     from blocker.prober.book import Book
     from blocker.prober.expect import Expectation
     from blocker.prober.reference import Reference

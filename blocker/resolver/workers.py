@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blocker.policy.store import Reader
+from blocker.policy.reader import Reader
 from blocker.resolver import upstream, wire
 from blocker.resolver.counters import FILE, Count, Counters
 from blocker.resolver.engine import Answer, Drop, Engine, Forward, Outcome

@@ -17,7 +17,7 @@ import lmdb
 from blocker import metrics
 from blocker.errors import StoreError
 from blocker.orders.schedule import boundaries
-from blocker.policy.store import Reader
+from blocker.policy.reader import Reader
 from blocker.prober import report
 from blocker.resolver import counters
 

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from blocker.policy.plan import policy_digest
-from blocker.policy.store import Reader
+from blocker.policy.reader import Reader
 from tests.policy.strategies import directive, order
 from tests.policy.test_writer import commit, holds
 

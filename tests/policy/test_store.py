@@ -21,7 +21,7 @@ from blocker.policy import store
 from blocker.policy.directives import Role
 from blocker.policy.index import Index
 from blocker.policy.plan import policy_digest
-from blocker.policy.store import Reader
+from blocker.policy.reader import Reader
 from tests.policy import kill_apply
 from tests.policy.child import Child, in_child
 from tests.policy.strategies import directive, key, order, read

@@ -14,7 +14,7 @@ from blocker.policy import records, writer
 from blocker.policy.decide import decide
 from blocker.policy.index import Index
 from blocker.policy.plan import policy_digest
-from blocker.policy.store import Reader
+from blocker.policy.reader import Reader
 from blocker.site import Enforcement
 from tests.policy.strategies import (
     ASKED_NAMES,

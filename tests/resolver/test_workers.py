@@ -15,7 +15,7 @@ import pytest
 
 from blocker.errors import PointError
 from blocker.orders.model import Form
-from blocker.policy.store import Reader
+from blocker.policy.reader import Reader
 from blocker.resolver import sockets, upstream, workers
 from blocker.resolver.engine import Engine
 from blocker.resolver.sockets import bind

@@ -1,0 +1,153 @@
+"""The policy store as enforcers read it: one Reader in a process, one snapshot for each batch of work.
+
+It notices a new generation by LMDB's own transaction number and a replaced file by its inode. What can't be
+read is never enforced in part; a new file that can't be read leaves the old one in force.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import lmdb
+
+from blocker.errors import StoreError
+from blocker.policy import store
+from blocker.policy.store import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_REPLACED_EVERY = 0.1  # seconds between looks at whether the file was replaced
+
+
+class Reader:
+    """The store as enforcers read it: open once per process, one snapshot per batch of work.
+
+    A replaced file is noticed within 0.1 s; while the new one can't be read the old one goes on serving,
+    and `trouble` says why.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self._path = state / store.FILE
+        self._state = state
+        self._snapshot: Snapshot | None = None
+        self._txn_id = -1
+        self._opened = 0
+        self._looked = 0.0
+        self.trouble = ""
+        self._open()
+
+    def _open(self) -> None:
+        opened = store.environment(self._state, write=False)
+        try:
+            inode = os.stat(self._path).st_ino  # noqa: PTH116 - on the hot path of every poll
+            databases, snapshot, txn_id = self._read(opened)
+        except OSError as error:
+            opened.close()
+            raise StoreError(store.sentence(self._path, error)) from error
+        except StoreError:
+            opened.close()
+            raise
+        self._opened += 1
+        self._env, self._databases, self._inode = opened, databases, inode
+        self._snapshot, self._txn_id = snapshot, txn_id
+
+    def _read(self, opened: lmdb.Environment) -> tuple[dict[str, Any], Snapshot, int]:
+        """The databases, the policy now and its transaction. Raises StoreError."""
+        try:
+            databases = {db: opened.open_db(db.encode(), create=False) for db in store.DATABASES}
+            with opened.begin() as txn:
+                stamp = self._stamp(txn.id(), self._opened + 1)
+                return databases, Snapshot(txn, databases, stamp, self._path), txn.id()
+        except lmdb.NotFoundError as error:
+            raise StoreError(f"{self._path}: no policy has been applied yet; run `blocker apply`") from error
+        except lmdb.Error as error:
+            raise StoreError(store.sentence(self._path, error)) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StoreError(
+                f"{self._path}: a record can't be read ({error!r}); "
+                "move it away and run `blocker apply` to rebuild it from the orders"
+            ) from error
+
+    def _try_out(self) -> None:
+        """Read a new file once, beside the open one. Raises StoreError.
+
+        LMDB's locks belong to the process and the lock file: two open stores must not share one, so the old
+        store is closed before the new one opens, and then there is no way back. /dev/fd/N has no lock file.
+        """
+        try:
+            with self._path.open("rb") as file:
+                if not os.fstat(file.fileno()).st_size:
+                    raise StoreError(f"{self._path}: there is no policy store yet; `blocker apply` makes it")
+                trial = lmdb.open(
+                    f"/dev/fd/{file.fileno()}",
+                    subdir=False,
+                    map_size=store.MAP_SIZE,
+                    max_dbs=len(store.DATABASES),
+                    readonly=True,
+                    create=False,
+                    lock=False,
+                )
+        except (lmdb.Error, OSError) as error:
+            raise StoreError(store.sentence(self._path, error)) from error
+        try:
+            store.check_whole(self._path, trial)
+            self._read(trial)
+        except OSError as error:
+            raise StoreError(store.sentence(self._path, error)) from error
+        finally:
+            trial.close()
+
+    @staticmethod
+    def _stamp(txn_id: int, opened: int) -> int:
+        return (opened << 48) | txn_id
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """The policy of this instant.
+
+        Raises StoreError if what was committed can't be read by this version: the directives known before
+        would be paired with names they never had, and no answer is better than a wrong block.
+        """
+        now = time.monotonic()
+        if now - self._looked >= _REPLACED_EVERY:
+            self._looked = now
+            self._look()
+        with self._env.begin() as txn:
+            snapshot = self._snapshot
+            if snapshot is None or txn.id() != self._txn_id:
+                try:
+                    snapshot = Snapshot(txn, self._databases, self._stamp(txn.id(), self._opened), self._path)
+                except (StoreError, ValueError, KeyError, TypeError, AttributeError) as error:
+                    self.trouble = str(error)
+                    raise StoreError(f"{self._path}: the policy can't be read: {error}") from error
+                self.trouble = ""
+                self._snapshot, self._txn_id = snapshot, txn.id()
+            yield snapshot.within(txn)
+
+    def _look(self) -> None:
+        try:
+            inode = os.stat(self._path).st_ino  # noqa: PTH116 - on the hot path of every poll
+        except OSError as error:
+            self.trouble = f"{self._path}: {error.strerror}; the last policy read goes on being enforced"
+            return
+        if inode == self._inode:
+            return
+        try:
+            self._try_out()
+        except StoreError as error:
+            self.trouble = str(error)
+            return
+        looked, self._looked = self._looked, float("-inf")  # Should it fail, the next snapshot tries again.
+        self._env.close()
+        self._inode = 0
+        self._open()
+        self._looked = looked
+        self.trouble = ""
+
+    def close(self) -> None:
+        self._env.close()

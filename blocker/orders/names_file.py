@@ -25,7 +25,7 @@ MAX_LINE = 1024
 
 # A name of two labels or more in ASCII whose last label isn't a number; its lengths are right but for the
 # sum. Case is folded before.
-_PLAIN = re.compile(rb"(?:[a-z0-9_-]{1,63}\.)+(?![0-9]+\Z)[a-z0-9_-]{1,63}\Z")
+_PLAIN = re.compile(rb"(?:[a-z0-9_-]{1,63}\.)+(?!(?:[0-9]+|0x[0-9a-f]*)\Z)[a-z0-9_-]{1,63}\Z")
 
 
 class Listing(NamedTuple):
@@ -50,18 +50,19 @@ def parse(
         end = octets.find(b"\n", at)
         if end < 0:
             end = size
-        line = octets[at : min(end, at + MAX_LINE + 1)].strip().lower()
+        cut = octets[at : min(end, at + MAX_LINE + 1)].lower()
+        line = cut.strip()
         at = end + 1
         if progress is not None and number & 0x3FFFF == 0:
             progress(at, size)
-        if _PLAIN.match(line) and len(line) <= 253:
+        if _PLAIN.match(line) and len(line) <= 253 and len(cut) <= MAX_LINE:
             labels = line.split(b".")
             labels.reverse()
             key = names.Key(b"".join([b"%c%b" % (len(label), label) for label in labels]))
             if key not in exact and (key[: -1 - len(labels[-1])] not in wild or key in free):
                 found.add(key, number)
                 continue
-        found.add_other(line, number)
+        found.add_other(cut, number)
     return found.listing(), found.problems()
 
 
@@ -113,8 +114,8 @@ class _Found:
 
 
 def _text(line: bytes) -> str:
-    """The line less its comment; empty if nothing is left."""
-    if line.startswith(b"#"):
+    """The line less its comment; empty if nothing is left. A line over the bound comes cut, just over it."""
+    if line.lstrip().startswith(b"#"):
         return ""
     if len(line) > MAX_LINE:
         raise Rejected("line-too-long", f"the line has more than {MAX_LINE} octets; a line holds one name.")

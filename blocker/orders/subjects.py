@@ -16,6 +16,7 @@ from blocker.orders import suffixes
 from blocker.orders.model import Match, Subject
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\Z")
 _PORT = re.compile(r"(.*):([0-9]*)\Z", re.DOTALL)
 
 
@@ -44,7 +45,8 @@ def parse_except(text: str) -> Subject:
 def refuse_reach(name: str, text: str) -> None:
     """Raise Rejected for a canonical name that stands for more than one operator's, or for an address."""
     *rest, last = name.split(".")
-    if last.isdigit():
+    # Nothing else ends so: `0x7f.0.0.0x1` and `2130706433` are addresses to inet_aton and to browsers.
+    if _NUMBER.match(last):
         raise Rejected(
             "ip-not-a-name",
             f"{shown(text)} ends in a number, as addresses do and names don't; "

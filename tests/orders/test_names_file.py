@@ -48,6 +48,9 @@ def test_a_name_and_all_below_it_are_two_entries() -> None:
         (b"0.0.0.0 one.example", "whitespace-in-name"),
         (b"\xff.example", "not-utf-8"),
         (b"x" * 2000, "line-too-long"),
+        (b"a.t.example" + b" " * 10_000_000 + b"b.t.example https://x", "line-too-long"),
+        (b" " * 10_000 + b"b.t.example", "line-too-long"),
+        (b"0x7f.0.0.0x1", "ip-not-a-name"),
         (b"a" * 64 + b".example", "name-invalid"),
         (b".".join([b"a" * 60] * 5), "name-invalid"),
         (b"\0.example", "name-invalid"),
@@ -78,6 +81,8 @@ written = st.sampled_from(
         "#",
         "x.1",
         "1.x",
+        "0x7f.0X1",
+        "0x.1x",
         "b\u00fc.example",
     ]
 ) | st.text("abc.*-_ #:/@19\u00e9", max_size=20)

@@ -27,7 +27,9 @@ MAX_NODES = 50_000
 MAX_PROBLEMS = 100
 
 _BOM = b"\xef\xbb\xbf"
-_BINARY = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
+# Control characters, and what ends a line for YAML but not in every editor: a comment could hide keys.
+_LINE_ENDS = "\r\x85\u2028\u2029"
+_BINARY = re.compile(f"[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff{_LINE_ENDS}]")
 _DIRECTIVE = re.compile("^%", re.MULTILINE)
 _LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is missing on some platforms.
 
@@ -118,11 +120,15 @@ def read(octets: bytes, path: str) -> tuple[Node | None, list[Problem]]:
             f"the octet 0x{octets[error.start]:02x} is not UTF-8; save the file as UTF-8 text.",
         )
     if (odd := _BINARY.search(text)) is not None:
+        why = (
+            "ends a line for YAML and not for everyone who reads; end lines with LF or CR LF alone."
+            if odd.group() in _LINE_ENDS
+            else "has no place in a text file; remove it, or write the file anew in a text editor."
+        )
         return refused(
             "binary-file",
             _mark_at(text[: odd.start()]),
-            f"the character U+{ord(odd.group()):04X} has no place in a text file; "
-            "remove it, or write the file anew in a text editor.",
+            f"the character U+{ord(odd.group()):04X} {why}",
         )
     if (directive := _DIRECTIVE.search(text)) is not None:
         return refused(

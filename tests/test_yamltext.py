@@ -70,12 +70,28 @@ def test_a_byte_order_mark_and_cr_lf_change_nothing() -> None:
         (b"%TAG ! tag:x,2000:\n--- a", ["yaml-directive"]),
         (b"\xff\xfea\x00", ["not-utf-8"]),
         (b"a: \x1b[31m", ["binary-file"]),
+        # What YAML takes for the end of a line and an editor may not: the rest of a comment becomes a key.
+        ("a: 1  # so\u2028b: 2".encode(), ["binary-file"]),
+        ("a: 1  # so\u2029b: 2".encode(), ["binary-file"]),
+        ("a: 1  # so\u0085b: 2".encode(), ["binary-file"]),
+        (b"a: 1  # so\rb: 2", ["binary-file"]),
+        (b"a: 1  # so\r\r\nb: 2", ["binary-file"]),
+        (b"a: 1  # so\r\nb: 2\r\n", []),
+        (b'a: "\\u2028"', []),
         (b"a: b: c", ["yaml-syntax"]),
         (b"<<: {a: 1}", []),
     ],
 )
 def test_what_hides_its_meaning_is_refused(octets: bytes, expected: list[str]) -> None:
     assert ids(octets) == expected
+
+
+def test_an_odd_end_of_a_line_is_told_as_one() -> None:
+    (problem,) = read("a: 1\nb: 2  # so\u2028c: 3\n".encode(), "x.yaml")[1]
+    assert str(problem) == (
+        "x.yaml:2:11 binary-file: the character U+2028 ends a line for YAML and not for everyone who reads; "
+        "end lines with LF or CR LF alone."
+    )
 
 
 @pytest.mark.parametrize("text", ["a: [::1]", "listen: [[::1]:53]", "a: {b: [2001:db8::]}", "a: b:: c: d"])

@@ -35,7 +35,7 @@ REGISTRY: dict[str, str] = {
     "file-too-large": "an order file is larger than 1 MiB",
     "file-empty": "a file has no content",
     "not-utf-8": "a file is not UTF-8 text",
-    "binary-file": "a file has control characters",
+    "binary-file": "a file has control characters, or other line ends than LF and CR LF",
     "yaml-syntax": "a file is not YAML",
     "yaml-directive": "a file has a YAML directive",
     "yaml-documents": "a file has more than one YAML document",

@@ -13,7 +13,7 @@ from blocker.orders.model import Form, Kind, Match, Publication
 _TEXT = {"type": "string", "minLength": 1}
 _TIME = {
     "type": "string",
-    "pattern": r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2}))?$",
+    "pattern": r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?(Z|[+-](0\d|1[0-4]):[0-5]\d))?$",
     "description": "a date (00:00 UTC), or a time with its zone: 2026-01-10T12:00:00+07:00",
 }
 _NAME = {"type": "string", "minLength": 1, "maxLength": 254, "not": {"pattern": "/|@|:|\\s"}}

@@ -43,6 +43,8 @@ def test_it_has_the_keys_of_the_format() -> None:
         {"surprise": "1"},
         {"legal_basis": []},
         {"issued": "2026-01-10T12:00:00"},
+        {"issued": "2026-01-10T12:00:00+07:60"},
+        {"issued": "2026-01-10T12:00:00+24:00"},
         {"publication": "secret"},
         {"deadline": "soon"},
     ],

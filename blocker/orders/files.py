@@ -246,7 +246,7 @@ class _Folder:
 
     def _check_ids(self) -> None:
         """Two files with one id: the one that is not in its place is wrong."""
-        at = {one.id: one for one in self._filed}
+        at = {one.id: one for one in self._filed if one.order.id == one.id}
         claimed: dict[str, Filed] = {}
         for one in self._filed:
             if one.order.id == one.id:

@@ -99,6 +99,12 @@ def test_a_careless_copy_does_not_hold_back_the_original(folder: Path) -> None:
     assert [order.id for order in loaded.orders] == ["a/b"]
 
 
+def test_two_files_in_each_others_place_have_two_ids_all_the_same(folder: Path) -> None:
+    other = BLOCK.replace("order: a/b", "order: a/c")
+    lay(folder, {"a/b.yaml": other.encode(), "a/c.yaml": BLOCK.encode()})
+    assert said(load(folder)) == [("id-not-path", "a/b"), ("id-not-path", "a/c")]
+
+
 def test_a_names_file_is_read_checked_and_found_again_by_its_digest(folder: Path) -> None:
     content = b"one.example\n*.two.example\n"
     lay(folder, listed(content))

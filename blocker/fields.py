@@ -49,8 +49,8 @@ class Complaints:
         self._found = list(problems)
         self._hidden = 0
 
-    def __bool__(self) -> bool:
-        return bool(self._found)
+    def __len__(self) -> int:
+        return len(self._found) + self._hidden
 
     def add(self, id_: str, at: Node | Mark, message: str, *, severity: str = "error") -> None:
         """One more Problem, at a Node or its place."""

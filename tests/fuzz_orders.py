@@ -132,14 +132,15 @@ MUTATIONS: list[Callable[[bytes, random.Random], bytes]] = [
 
 def judge(octets: bytes, block: parse.Filed) -> bool:
     """Read the octets every way there is; whether they are a good order."""
-    filed, problems = parse.read(octets, path="x.yaml", id_="a/c")
+    draft, problems = parse.draft(octets, path="x.yaml", id_="a/c")
     _, list_problems = names_file.parse(octets, "x.txt")
-    if filed is not None:
-        problems = check.check(filed, FACTS)
-        if filed.id == filed.order.id:
-            problems = problems + relations.check([block, filed])
-            if not any(problem.severity == "error" for problem in problems):
-                schedule([block.order, filed.order])
+    if draft is not None:
+        problems = problems + check.check(draft, FACTS)
+    filed = draft if isinstance(draft, parse.Filed) else None
+    if filed is not None and filed.id == filed.order.id:
+        problems = problems + relations.check([block, filed])
+        if not any(problem.severity == "error" for problem in problems):
+            schedule([block.order, filed.order])
     for problem in [*problems, *list_problems]:
         if not isinstance(problem, Problem) or problem.id not in check.REGISTRY or len(str(problem)) > 2_000:
             raise AssertionError(f"not a Problem that anyone knows or can read: {problem!r}")

@@ -1,7 +1,7 @@
-"""What is wrong with orders that read well: an ordered list of small named checks.
+"""What is wrong with orders, as far as they could be read: an ordered list of small named checks.
 
-A check is one callable: it takes a Filed order and the site's Facts and yields Problems; it must not look
-at other orders (`relations` does), at files or at the clock. Names listed in a names_file are checked by
+A check is one callable: it takes a Draft and the site's Facts and yields Problems; it must not look at other
+orders (`relations` does), at files or at the clock. Names listed in a names_file are checked by
 `check_list`, once they are read. Warnings don't quarantine. REGISTRY names every id that any part of
 reading orders can complain with.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from blocker.names import Key
     from blocker.orders.model import Directive
-    from blocker.orders.parse import Filed
+    from blocker.orders.parse import Draft
     from blocker.site import Site
     from blocker.yamltext import Mark
 
@@ -134,105 +134,105 @@ class Facts:
         return any(own == region or own.startswith(f"{region}-") for own in self.regions)
 
 
-def check(filed: Filed, facts: Facts) -> list[Problem]:
+def check(draft: Draft, facts: Facts) -> list[Problem]:
     """All Problems of one order by itself, its names_files left out."""
-    return [problem for one in CHECKS for problem in one(filed, facts)]
+    return [problem for one in CHECKS for problem in one(draft, facts)]
 
 
-def id_is_path(filed: Filed, _facts: Facts) -> Iterator[Problem]:
+def id_is_path(draft: Draft, _facts: Facts) -> Iterator[Problem]:
     """An order is found by its id."""
-    if filed.order.id != filed.id:
+    if draft.order_id not in ("", draft.id):
         yield problem(
-            filed,
-            filed.place("order"),
+            draft,
+            draft.place("order"),
             "id-not-path",
-            f"the id is '{filed.order.id}' but the file's path makes it '{filed.id}'; "
+            f"the id is '{draft.order_id}' but the file's path makes it '{draft.id}'; "
             "move the file, or mend the id.",
         )
 
 
-def regions_are_known(filed: Filed, facts: Facts) -> Iterator[Problem]:
+def regions_are_known(draft: Draft, facts: Facts) -> Iterator[Problem]:
     """A region without clients is a typo, or an order for another ISP."""
-    for position, directive in enumerate(filed.order.directives):
+    for position, directive in draft.directives:
         for at, region in enumerate(directive.regions):
             if not facts.knows(region):
                 known = ", ".join(sorted(facts.regions)) or "none"
                 yield problem(
-                    filed,
-                    filed.place(filed.directives_key, position, "regions", at),
+                    draft,
+                    draft.place(draft.directives_key, position, "regions", at),
                     "unknown-region",
                     f"'{region}' is not a region of this site (it has {known}); "
                     "mend the order, or add the region's prefixes to site.yaml.",
                 )
 
 
-def subjects_are_free_of_excepts(filed: Filed, _facts: Facts) -> Iterator[Problem]:
+def subjects_are_free_of_excepts(draft: Draft, _facts: Facts) -> Iterator[Problem]:
     """A directive doesn't contradict itself."""
-    for position, directive in enumerate(filed.order.directives):
+    for position, directive in draft.directives:
         cut = Cover(directive.excepts)
         for at, subject in enumerate(directive.subjects):
             if cut.has(subject):
                 yield problem(
-                    filed,
-                    filed.place(filed.directives_key, position, "names", at),
+                    draft,
+                    draft.place(draft.directives_key, position, "names", at),
                     "under-own-except",
                     _contradicted(subject),
                 )
 
 
-def names_are_not_protected(filed: Filed, facts: Facts) -> Iterator[Problem]:
+def names_are_not_protected(draft: Draft, facts: Facts) -> Iterator[Problem]:
     """The site refuses to block some names, out loud."""
     if not facts.protected:
         return
     protection = Protection(facts.protected)
-    for position, directive in enumerate(filed.order.directives):
+    for position, directive in draft.directives:
         cut = Cover(directive.excepts)
         for at, subject in enumerate(directive.subjects):
             blocked = protection.blocked_by(subject.key, subject.match, cut)
             if blocked is not None:
                 yield problem(
-                    filed,
-                    filed.place(filed.directives_key, position, "names", at),
+                    draft,
+                    draft.place(draft.directives_key, position, "names", at),
                     "protected-name",
                     _protected(subject, blocked),
                 )
 
 
-def excepts_cut_something(filed: Filed, _facts: Facts) -> Iterator[Problem]:
+def excepts_cut_something(draft: Draft, _facts: Facts) -> Iterator[Problem]:
     """An except beside every subject is most likely misspelt, and then too much is blocked."""
-    for position, directive in enumerate(filed.order.directives):
+    for position, directive in draft.directives:
         if directive.names_file is not None:
             continue
         reach = Cover(one for one in directive.subjects if one.match is not Match.EXACT)
         for at, subject in enumerate(directive.excepts):
             if not reach.has(Subject(key=subject.key, match=Match.BELOW)):
                 yield problem(
-                    filed,
-                    filed.place(filed.directives_key, position, "except", at),
+                    draft,
+                    draft.place(draft.directives_key, position, "except", at),
                     "except-unused",
                     f"'{subject}' is not below any name of its directive; check its spelling, or remove it.",
                     severity="warning",
                 )
 
 
-def names_stand_once(filed: Filed, _facts: Facts) -> Iterator[Problem]:
+def names_stand_once(draft: Draft, _facts: Facts) -> Iterator[Problem]:
     """Harmless, but the list may not be the one that was meant."""
-    for position, directive in enumerate(filed.order.directives):
+    for position, directive in draft.directives:
         times = Counter(directive.subjects)
         twice = [subject for subject, count in times.items() if count > 1]
         if twice:
             last = max(at for at, subject in enumerate(directive.subjects) if subject == twice[0])
             others = f" and {len(twice) - 1} more" if len(twice) > 1 else ""
             yield problem(
-                filed,
-                filed.place(filed.directives_key, position, "names", last),
+                draft,
+                draft.place(draft.directives_key, position, "names", last),
                 "duplicate-name",
                 f"'{twice[0]}'{others} stands more than once in its directive; once is enough.",
                 severity="warning",
             )
 
 
-CHECKS: tuple[Callable[[Filed, Facts], Iterator[Problem]], ...] = (
+CHECKS: tuple[Callable[[Draft, Facts], Iterator[Problem]], ...] = (
     id_is_path,
     regions_are_known,
     subjects_are_free_of_excepts,
@@ -339,14 +339,14 @@ def _protected(subject: Subject, blocked: Key) -> str:
     )
 
 
-def problem(filed: Filed, at: Mark, id_: str, message: str, *, severity: str = "error") -> Problem:
+def problem(draft: Draft, at: Mark, id_: str, message: str, *, severity: str = "error") -> Problem:
     """A Problem of an order at a place in its file; it quarantines the order unless it is a warning."""
     return Problem(
         id=id_,
-        path=filed.path,
+        path=draft.path,
         line=at.line,
         column=at.column,
         message=message,
-        order=filed.id,
+        order=draft.id,
         severity=severity,
     )

@@ -237,10 +237,11 @@ class _Folder:
         except Refused as refused:
             self._complain(path, refused.id, str(refused), order=id_)
             return
-        filed, problems = parse.read(octets, path=printable(path), id_=id_)
-        if filed is not None:
-            problems = check.check(filed, self._facts)
-            self._filed.append(filed)
+        draft, problems = parse.draft(octets, path=printable(path), id_=id_)
+        if draft is not None:
+            problems += check.check(draft, self._facts)
+        if isinstance(draft, parse.Filed):
+            self._filed.append(draft)
             self._sources[id_] = octets
         self._problems += [replace(problem, order=id_) for problem in problems]
 

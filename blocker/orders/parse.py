@@ -1,8 +1,8 @@
-"""The Node tree of an order file to an Order, or all that is wrong with it.
+"""The octets of an order file to an Order, or all that is wrong with it.
 
-The format itself stands in `tables`. What concerns the
-file alone is decided here; what needs other orders or the site is left to `check` and `relations`. There is
-no Order while there is a Problem. Pure: the digest and the path are given.
+The format itself stands in `tables`. What concerns the file alone is decided here; what needs other orders
+or the site is left to `check` and `relations`. There is no Order while there is a Problem here, but there
+is a Draft, so that the checks can say at once what else is wrong. Pure.
 """
 
 from __future__ import annotations
@@ -14,11 +14,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from blocker import yamltext
-from blocker.fields import (
-    Complaints,
-    Field,
-    read_mapping,
-)
+from blocker.fields import Complaints, Field, read_mapping
 from blocker.orders import subjects
 from blocker.orders.model import (
     PLAIN,
@@ -31,32 +27,41 @@ from blocker.orders.model import (
     Order,
     Publication,
 )
-from blocker.orders.tables import CHANGES, COMMON, OWN, check_window, is_absent
+from blocker.orders.tables import CHANGES, COMMON, OWN, Written, check_window, is_absent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from blocker.errors import Problem
     from blocker.yamltext import Mark, Node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filed:
-    """An order with the file it came from: `path` as shown to people, `id` as its place demands."""
+class Draft:
+    """What could be read of an order's file: `path` as shown to people, `id` as its place demands.
 
-    order: Order
+    `order_id` is the id that the file says, empty if it says none. `directives` are those with nothing wrong
+    in them, each with its position under `directives_key`.
+    """
+
     path: str
     id: str
     root: Node
+    order_id: str
+    directives_key: str
+    directives: tuple[tuple[int, Directive], ...]
 
     def place(self, *steps: str | int) -> Mark:
         """Line and column of the value that these keys and list positions lead to."""
         return yamltext.place(self.root, *steps)
 
-    @property
-    def directives_key(self) -> str:
-        """The key of the file under which the directives stand."""
-        return "add" if self.order.kind is Kind.AMEND else "directives"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filed(Draft):
+    """An order with the file it came from."""
+
+    order: Order
 
 
 def digest(octets: bytes) -> str:
@@ -66,19 +71,37 @@ def digest(octets: bytes) -> str:
 
 def read(octets: bytes, *, path: str, id_: str) -> tuple[Filed | None, list[Problem]]:
     """The order in these octets. `id_` is what its place below the orders folder makes its id."""
+    found, problems = draft(octets, path=path, id_=id_)
+    return (found if isinstance(found, Filed) else None), problems
+
+
+def draft(octets: bytes, *, path: str, id_: str) -> tuple[Draft | None, list[Problem]]:
+    """What can be read of these octets: a Filed if nothing is wrong, None if they are no tree at all."""
     root, problems = yamltext.read(octets, path)
     if root is None:
         return None, problems
     complaints = Complaints(path, problems)
-    order = parse(root, complaints, digest(octets))
-    if order is None:
-        return None, complaints.all()
-    return Filed(order=order, path=path, id=id_, root=root), []
-
-
-def parse(root: Node, complaints: Complaints, digest: str) -> Order | None:
-    """The Order of a tree; None if there are complaints, old or new."""
     kind = _kind(root)
+    values = _values(root, kind, complaints)
+    key = "add" if kind is Kind.AMEND else "directives"
+    written: Sequence[Written] = values.get(key, ())
+    directives = tuple((at, _directive(one.values)) for at, one in enumerate(written) if one.is_right)
+    parts: dict[str, Any] = {
+        "path": path,
+        "id": id_,
+        "root": root,
+        "order_id": values.get("order", ""),
+        "directives_key": key,
+        "directives": directives,
+    }
+    if complaints or kind is None:
+        return Draft(**parts), complaints.all()
+    order = _order(kind, values, [one for _, one in directives], digest(octets))
+    return Filed(order=order, **parts), []
+
+
+def _values(root: Node, kind: Kind | None, complaints: Complaints) -> dict[str, Any]:
+    """What the file says, by key, as far as it could be read."""
     fields = _fields_of(kind)
     root = _without_foreign(root, fields, kind, complaints)
     values = read_mapping(root, complaints, fields, _what(kind))
@@ -93,14 +116,13 @@ def parse(root: Node, complaints: Complaints, digest: str) -> Order | None:
     if kind in (Kind.SUSPEND, Kind.AMEND):
         check_window(values, root, complaints, "until")
     for key in ("directives", "add"):
-        _check_directives(root, key, values, complaints)
-    if complaints or kind is None:
-        return None
-    return _order(kind, values, digest)
+        _check_ids(root, key, values, complaints)
+    if kind is Kind.AMEND:
+        _check_added(root, values, complaints)
+    return values
 
 
-def _order(kind: Kind, values: dict[str, Any], digest: str) -> Order:
-    written = values.get("directives") or values.get("add") or ()
+def _order(kind: Kind, values: Mapping[str, Any], directives: Sequence[Directive], digest: str) -> Order:
     deadline = values.get("deadline")
     return Order(
         id=values["order"],
@@ -113,7 +135,7 @@ def _order(kind: Kind, values: dict[str, Any], digest: str) -> Order:
         deadline=None if deadline is None else timedelta(seconds=deadline),
         publication=Publication(values["publication"]),
         document=Document(**values["document"]) if "document" in values else None,
-        directives=tuple(_directive(one) for one in written),
+        directives=tuple(directives),
         of=values.get("of", ""),
         start=values.get("from"),
         until=values.get("until"),
@@ -124,7 +146,7 @@ def _order(kind: Kind, values: dict[str, Any], digest: str) -> Order:
     )
 
 
-def _directive(values: dict[str, Any]) -> Directive:
+def _directive(values: Mapping[str, Any]) -> Directive:
     match = Match(values.get("match", Match.SUBTREE))
     return Directive(
         id=values["id"],
@@ -184,12 +206,29 @@ def _without_foreign(root: Node, fields: dict[str, Field], kind: Kind | None, co
     return yamltext.Mapping(entries=tuple(kept), mark=root.mark)
 
 
-def _check_directives(root: Node, key: str, values: Mapping[str, Any], complaints: Complaints) -> None:
-    ids = Counter(one["id"] for one in values.get(key, ()) if "id" in one)
-    for position, one in enumerate(values.get(key, ())):
-        if ids[one.get("id")] > 1:
+def _check_ids(root: Node, key: str, values: Mapping[str, Any], complaints: Complaints) -> None:
+    written: Sequence[Written] = values.get(key, ())
+    ids = Counter(one.values["id"] for one in written if "id" in one.values)
+    for position, one in enumerate(written):
+        id_ = one.values.get("id")
+        if ids[id_] > 1:
             complaints.add(
                 "duplicate-directive-id",
                 yamltext.place(root, key, position, "id"),
-                f"{one['id']!r} is the id of {ids[one['id']]} directives; lifts need one id for each.",
+                f"{id_!r} is the id of {ids[id_]} directives; lifts need one id for each.",
+            )
+
+
+def _check_added(root: Node, values: Mapping[str, Any], complaints: Complaints) -> None:
+    """An added directive holds from the later of its own `from` and the amend's."""
+    since: datetime | None = values.get("from")
+    written: Sequence[Written] = values.get("add", ())
+    for position, one in enumerate(written):
+        until: datetime | None = one.values.get("until")
+        if one.is_right and since is not None and until is not None and until <= since:
+            complaints.add(
+                "empty-window",
+                yamltext.place(root, "add", position, "until"),
+                f"'until' ({until.isoformat()}) is not after the amend's own 'from' ({since.isoformat()}), "
+                "before which nothing is added.",
             )

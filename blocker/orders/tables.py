@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blocker import yamltext
 from blocker.fields import (
@@ -49,6 +49,13 @@ _DIRECTIVE_ID = re.compile(r"[a-z0-9-]{1,64}\Z")
 _OF = re.compile(rf"{_SEGMENT}/{_SEGMENT}(?:/[a-z0-9-]{{1,64}})?\Z")
 
 
+class Written(NamedTuple):
+    """A directive as it was read: its values by key, and whether nothing in it was complained of."""
+
+    values: dict[str, Any]
+    is_right: bool
+
+
 def is_absent(root: Node, key: str) -> bool:
     """Whether the file says nothing of the key, right or wrong."""
     return not isinstance(root, yamltext.Mapping) or root.get(key) is None
@@ -67,10 +74,15 @@ def check_window(values: Mapping[str, Any], node: Node, complaints: Complaints, 
         )
 
 
-def _directive_values(node: Node, complaints: Complaints) -> dict[str, Any]:
-    values = read_mapping(node, complaints, _DIRECTIVE, "a directive")
-    if not isinstance(node, yamltext.Mapping):
-        return values
+def _directive(node: Node, complaints: Complaints) -> Written:
+    before = len(complaints)
+    values = read_mapping(node, complaints, _DIRECTIVE_KEYS, "a directive")
+    if isinstance(node, yamltext.Mapping):
+        _check_directive(values, node, complaints)
+    return Written(values, is_right=len(complaints) == before)
+
+
+def _check_directive(values: Mapping[str, Any], node: Node, complaints: Complaints) -> None:
     if is_absent(node, "names") and is_absent(node, "names_file"):
         complaints.add(
             "missing-names", node, "the directive names nothing; list its names in 'names' or a 'names_file'."
@@ -82,7 +94,6 @@ def _directive_values(node: Node, complaints: Complaints) -> dict[str, Any]:
             "the directive has neither 'until' nor 'review_by'; write when it ends, or when it is reviewed.",
         )
     check_window(values, node, complaints, "until")
-    return values
 
 
 def _order_id(value: str) -> str:
@@ -163,7 +174,7 @@ _LIST_FILE = mapping(
     "a names_file",
 )
 
-_DIRECTIVE = {
+_DIRECTIVE_KEYS = {
     "id": Field(read=text(_directive_id), required="give it one, so that it can be lifted by itself."),
     "names": Field(read=several(text(_subject_text))),
     "names_file": Field(read=_LIST_FILE),
@@ -224,9 +235,7 @@ COMMON = {
     ),
 }
 
-_DIRECTIVES = Field(
-    read=several(_directive_values), required="write what is blocked.", missing="missing-directives"
-)
+_DIRECTIVES = Field(read=several(_directive), required="write what is blocked.", missing="missing-directives")
 _OF_WHAT = {
     "of": Field(read=text(_of), required="name the order or directive it is about.", missing="missing-of"),
     "from": Field(read=text(moment), required="write from when it is in force."),
@@ -241,7 +250,7 @@ OWN: dict[Kind, dict[str, Field]] = {
     Kind.LIFT: _OF_WHAT,
     Kind.AMEND: {
         **_OF_WHAT,
-        "add": Field(read=several(_directive_values)),
+        "add": Field(read=several(_directive)),
         "remove": Field(read=several(text(subjects.parse_except))),
         "remove_file": Field(read=_LIST_FILE),
         **_UNTIL,

@@ -85,6 +85,42 @@ def test_a_problem_quarantines_its_order_and_those_about_it_and_nothing_else(fol
     assert [order.id for order in loaded.orders] == ["other/x"]
 
 
+def test_all_that_is_wrong_with_a_file_is_said_at_once(folder: Path) -> None:
+    text = BLOCK.replace("order: a/b", "order: a/c").replace(', contact: "mailto:court@court.example"', "")
+    text = text.replace("[blocked.example]", "[blocked.example, isp.example, x.free.example]")
+    text = text.replace("regions: [ID]", "regions: [ID, NO]\n    except: [free.example]")
+    text += "  - {id: two, names: [com, isp.example], regions: [ID], from: 2026-02-01, until: 2026-03-01}\n"
+    text += "  - {id: three, names: [isp.example], regions: [ID], from: 2026-02-01, until: 2026-03-01}\n"
+    lay(folder, {"a/b.yaml": text.encode()})
+    loaded = load(folder)
+    assert [(one.id, one.line, one.column) for one in loaded.problems] == [
+        ("id-not-path", 1, 8),
+        ("missing-contact", 3, 12),
+        ("protected-name", 12, 30),
+        ("under-own-except", 12, 43),
+        ("unknown-region", 13, 19),
+        ("except-unused", 14, 14),
+        # Nothing is said of the rest of a directive that can't be read whole: its excepts may be missing.
+        ("bare-tld", 17, 23),
+        ("protected-name", 18, 25),
+    ]
+    assert {one.order for one in loaded.problems} == {"a/b"}
+    assert loaded.broken == loaded.quarantined == {"a/b"}
+    assert loaded.orders == ()
+
+
+def test_what_an_amend_of_no_known_contact_adds_is_checked(folder: Path) -> None:
+    add = "  - {id: two, names: [isp.example], regions: [ID], from: 2026-02-01, until: 2026-03-01}"
+    amend = act("a/c", "amend", "a/b", "add:", add).replace("publication: public\n", "")
+    lay(folder, {"a/b.yaml": BLOCK.encode(), "a/c.yaml": amend.encode()})
+    assert said(load(folder)) == [("missing-publication", "a/c"), ("protected-name", "a/c")]
+
+
+def test_an_order_without_a_readable_id_is_not_said_to_be_in_the_wrong_place(folder: Path) -> None:
+    lay(folder, {"a/b.yaml": BLOCK.replace("order: a/b\n", "").encode()})
+    assert said(load(folder)) == [("missing-key", "a/b")]
+
+
 def test_a_typo_in_a_suspend_does_not_hold_back_the_block(folder: Path) -> None:
     lay(folder, GOOD | {"a/s.yaml": b"order: [a/s\n"})
     loaded = load(folder)

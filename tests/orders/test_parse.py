@@ -197,6 +197,31 @@ def test_a_value_of_the_wrong_sort_is_a_problem(old: str, new: str, id_: str) ->
     assert id_ in problems(BLOCK.replace(old, new))
 
 
+@pytest.mark.parametrize(
+    ("start", "until", "expected"),
+    [
+        ("2026-01-20", "2026-02-01", ["empty-window"]),
+        ("2026-01-20", "2026-02-02", []),
+        ("2026-02-10", "2026-02-11", []),
+        ("2026-01-20", "2026-01-19", ["empty-window"]),
+    ],
+)
+def test_what_an_amend_adds_outlives_its_own_start(start: str, until: str, expected: list[str]) -> None:
+    add = f"  - {{id: two, names: [two.example], regions: [ID], from: {start}, until: {until}}}"
+    text = act("a/c", "amend", "a/b", "add:", add, start="2026-02-01")
+    assert [one.id for one in parse.read(text.encode(), path="x.yaml", id_="a/c")[1]] == expected
+
+
+def test_what_an_amend_adds_and_ends_before_it_is_told_why() -> None:
+    add = "  - {id: two, names: [two.example], regions: [ID], from: 2026-01-20, until: 2026-01-31}"
+    text = act("a/c", "amend", "a/b", "add:", add, start="2026-02-01")
+    (problem,) = parse.read(text.encode(), path="x.yaml", id_="a/c")[1]
+    assert str(problem) == (
+        "x.yaml:10:77 empty-window: 'until' (2026-01-31T00:00:00+00:00) is not after the amend's own 'from' "
+        "(2026-02-01T00:00:00+00:00), before which nothing is added."
+    )
+
+
 @pytest.mark.parametrize("text", ["", "a", "[]", "{}", "- - -", "order:", "kind: {}\norder: []"])
 def test_a_file_that_is_no_order_at_all_is_problems(text: str) -> None:
     assert problems(text)

@@ -175,7 +175,8 @@ def passing(query: wire.Query, received: Received, *, age: int, cap: int, room: 
     """What upstream said, for this client.
 
     `age`, the seconds it was kept, is taken from each TTL, then `cap` is the most. AD goes only to who
-    asked for it by AD or DO (RFC 6840 §5.8). Upstream's explanations go before any record does.
+    asked for it by AD or DO (RFC 6840 §5.8). Upstream's explanations go before any record does. What came
+    cut off says so here too (RFC 2181 §9), or the client would not ask again over TCP.
     """
     tail = _opt(query, received.edes, received.rcode, room)
     if len(received.octets) + len(tail) > room.limit:
@@ -184,7 +185,8 @@ def passing(query: wire.Query, received: Received, *, age: int, cap: int, room: 
         return _head(query, received.rcode, (1, 0, 0), tail, wire.TC) + query.question + tail
     ad = wire.AD if received.ad and (query.do or query.flags & wire.AD) else 0
     made = bytearray(received.octets)
-    made[:12] = _head(query, received.rcode, (1, *received.counts), tail, ad)
+    tc = wire.TC if received.tc else 0
+    made[:12] = _head(query, received.rcode, (1, *received.counts), tail, ad | tc)
     made[12 : 12 + len(query.question)] = query.question
     for at, ttl in received.ttls:
         _U32.pack_into(made, at, max(0, min(ttl - age, cap)))

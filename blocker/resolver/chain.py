@@ -44,8 +44,8 @@ class Received:
 
     `octets` end with the authority section; `counts` are of answer and authority; `ttls` the offsets and
     values of their TTLs (seconds). `owners` is the chain, the qname first, in wire form; `links[n]` are the
-    records that lead from `owners[n]` to `owners[n + 1]`. `edes` are upstream's own. `lifetime` is for how
-    many seconds it may be kept, 0 not at all.
+    records that lead from `owners[n]` to `owners[n + 1]`. `tc`: it is cut off. `edes` are upstream's own.
+    `lifetime` is for how many seconds it may be kept, 0 not at all.
     """
 
     rcode: int
@@ -57,6 +57,7 @@ class Received:
     links: tuple[tuple[Link, ...], ...]
     strays: tuple[names.Key, ...]
     ad: bool
+    tc: bool
     edes: tuple[tuple[int, bytes], ...]
     lifetime: int
 
@@ -106,6 +107,7 @@ def receive(message: bytes, question: bytes) -> Received:
         links=tuple(links),
         strays=tuple(sorted(names.from_wire(owner) for owner in strays)),
         ad=bool(head.flags & wire.AD),
+        tc=bool(head.flags & wire.TC),
         edes=_edes(edns),
         lifetime=min((LONGEST, *(ttl for _, ttl in ttls))) if is_kept else 0,
     )

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import dns.edns
+import dns.flags
 import dns.message
 import dns.query
 import dns.rcode
@@ -31,7 +32,7 @@ GROK = block("grok.example", ident="court/grok")
 
 
 class Zone(BaseResolver):  # type: ignore[misc]  # dnslib has no types
-    """A fallback that knows three names."""
+    """A fallback that knows four names."""
 
     def resolve(self, request: dnslib.DNSRecord, handler: Any) -> dnslib.DNSRecord:
         reply = request.reply()
@@ -41,6 +42,8 @@ class Zone(BaseResolver):  # type: ignore[misc]  # dnslib has no types
         if name == "alias.example.":
             reply.add_answer(*dnslib.RR.fromZone("alias.example. 300 IN CNAME www.grok.example."))
             reply.add_answer(*dnslib.RR.fromZone("www.grok.example. 300 IN A 192.0.2.66"))
+        elif name == "big.example." and handler.protocol == "udp":
+            reply.header.tc = 1
         else:
             reply.add_answer(*dnslib.RR.fromZone(f"{name} 7200 IN A 192.0.2.9"))
         return reply
@@ -101,6 +104,18 @@ def test_a_failing_fallback_or_none_is_servfail(serve: Callable[..., tuple[int, 
     assert asked(ports, "crash.example", tcp=False).rcode() == dns.rcode.SERVFAIL
     ports = serve(plugin.Resolver(policy(GROK), clock=lambda: T0))
     assert asked(ports, "free.example", tcp=False).rcode() == dns.rcode.SERVFAIL
+
+
+def test_a_truncated_answer_of_the_fallback_stays_so_and_the_client_comes_back_over_tcp(
+    serve: Callable[..., tuple[int, int]],
+) -> None:
+    ports = serve(plugin.Resolver(policy(GROK), fallback=Zone(), clock=lambda: T0))
+    said = asked(ports, "big.example", tcp=False)
+    assert said.flags & dns.flags.TC
+    assert said.answer == []
+    said = asked(ports, "big.example", tcp=True)
+    assert not said.flags & dns.flags.TC
+    assert len(said.answer) == 1
 
 
 def test_a_failing_policy_is_servfail(serve: Callable[..., tuple[int, int]]) -> None:

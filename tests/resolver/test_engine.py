@@ -365,6 +365,16 @@ def test_without_a_usable_answer_the_client_gets_servfail_with_a_reason(said: by
 NEGATIVE = "example 900 IN SOA ns.example. host.example. 1 2 3 4 60"
 
 
+@pytest.mark.parametrize("records", [(), ("big.example 300 IN A 192.0.2.9",)])
+def test_what_upstream_cut_off_is_told_to_be_cut_off_and_never_kept(records: tuple[str, ...]) -> None:
+    mind, index = engine(), policy(GROK)
+    packet = ask("big.example")
+    said = resolved(mind, packet, index, upstream(packet, *records, tc=True))
+    assert said.flags & dns.flags.TC
+    assert (said.rcode(), len(said.answer)) == (0, len(records))
+    assert len(mind.cache) == 0
+
+
 def test_a_negative_answer_is_kept_as_long_as_its_soa_says() -> None:
     for rcode in (0, 3):
         mind, packet, index = engine(), ask("free.example"), policy()

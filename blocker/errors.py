@@ -5,6 +5,7 @@
     ├── PlanRefused       the change is unsafe                       exit 3
     │   └── TooMuchChange · StalePlan
     ├── StoreError        the disk did not keep its word             exit 4
+    │   └── NothingApplied
     └── PointError        a resolver, socket or port misbehaved      exit 5
 
 A Problem is a complaint about input, with its place and an id; a finding of the prober is a value too,
@@ -75,6 +76,10 @@ class StoreError(BlockerError):
     """The store or the disk below it did not keep its word."""
 
     exit_code = 4
+
+
+class NothingApplied(StoreError):
+    """There is no policy yet: no store, or one in which no apply was finished."""
 
 
 class PointError(BlockerError):

@@ -271,8 +271,9 @@ def lock(path: Path) -> Iterator[None]:
             raise StoreError(
                 f"{path} is held by process {holder}: it is running already; stop that process first"
             ) from error
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # On a full disk: the lock is what counts, not who is named in it.
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(handle)

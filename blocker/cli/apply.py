@@ -24,7 +24,7 @@ def command(site: Path, yes: bool, accept: str, reason: str) -> int:
     """
     from blocker import sitefile
     from blocker.cli import inputs, plan, show
-    from blocker.errors import OrdersInvalid
+    from blocker.errors import OrdersInvalid, PlanRefused
     from blocker.policy import apply
     from blocker.policy.plan import guard
 
@@ -37,8 +37,9 @@ def command(site: Path, yes: bool, accept: str, reason: str) -> int:
     if not prepared.is_idle:
         if not accept:
             guard(prepared.plan, loaded.limits)
-        if not (yes or accept):
-            click.confirm("apply this plan?", abort=True)
+        if not (yes or accept) and not click.confirm("apply this plan?"):
+            click.echo("not applied")
+            return PlanRefused.exit_code
         with show.progress() as progress:
             generation = apply.apply(
                 prepared,

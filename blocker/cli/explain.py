@@ -38,6 +38,7 @@ def command(
 
     from blocker import names, sitefile
     from blocker.cli import inputs, show
+    from blocker.orders.schedule import schedule
     from blocker.policy.explain import explain
     from blocker.policy.index import Index
 
@@ -64,10 +65,9 @@ def command(
         with inputs.live(loaded) as policy:
             found = explain(policy, orders, key, **asked, enforcement=policy.enforcement)
     else:
-        folder = inputs.read_orders(loaded)
-        orders = folder.orders
-        show.problems(folder.loaded.problems)
-        index = Index(folder.scheduled, folder.loaded.read, only=frozenset(names.ancestry(key)))
+        examined = inputs.read_orders(loaded)
+        orders = examined.standing.orders
+        index = Index(schedule(orders.values()), examined.read, only=frozenset(names.ancestry(key)))
         found = explain(index, orders, key, **asked, enforcement=loaded.enforcement)
     shown = names.to_text(key)
     if as_json:
@@ -135,7 +135,8 @@ def _sentence(one: Standing) -> str:
     since = "" if one.since is None else f" since {show.moment(one.since)}"
     match one.state:
         case "in-force":
-            return f"in force{since}, until {show.moment(one.until)}"
+            renewed = "" if one.by == one.directive.order else f", renewed by {one.by}"
+            return f"in force{since}, until {show.moment(one.until)}{renewed}"
         case "excepted":
             return "its own except leaves this name free"
         case "removed":
@@ -152,7 +153,8 @@ def _sentence(one: Standing) -> str:
         case "lifted":
             return f"lifted{since} by {one.by}"
         case "ended":
-            return f"ended{since.replace('since', 'at')}"
+            renewed = "" if one.by == one.directive.order else f", as {one.by} says"
+            return f"ended{since.replace('since', 'at')}{renewed}"
     return (
         "never in force" if one.since is None else f"not yet in force; it starts at {show.moment(one.since)}"
     )

@@ -3,41 +3,32 @@
 from __future__ import annotations
 
 import getpass
+import os
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from blocker.orders import files
-from blocker.orders.schedule import Scheduled, schedule
-from blocker.policy.apply import facts, live_policy, recall
+from blocker.cli import show
+from blocker.policy.apply import Examined, examine, live_policy, recall
 from blocker.policy.reader import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from blocker.orders.files import Loaded
     from blocker.orders.model import Order
+    from blocker.orders.schedule import Scheduled
     from blocker.policy.store import Snapshot
     from blocker.site import Site
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Orders:
-    """The orders that may be applied, by id, with their directives; `loaded` has the Problems and lists."""
+def read_orders(site: Site) -> Examined:
+    """The orders folder as it is, and which form of each order stands; Problems go to standard error.
 
-    orders: Mapping[str, Order]
-    scheduled: tuple[Scheduled, ...]
-    loaded: Loaded
-
-
-def read_orders(site: Site) -> Orders:
-    """The orders folder as it is; lists are parsed when they are asked for. Raises OrdersInvalid."""
-    loaded = files.load(site.orders, facts(site))
-    return Orders(
-        orders={order.id: order for order in loaded.orders},
-        scheduled=tuple(schedule(loaded.orders)),
-        loaded=loaded,
-    )
+    Lists are parsed when they are asked for. Raises OrdersInvalid, StoreError.
+    """
+    examined = examine(site, now=time.time())
+    show.problems(examined.problems)
+    return examined
 
 
 def live_directives(site: Site) -> list[Scheduled]:
@@ -65,4 +56,8 @@ def live(site: Site) -> Iterator[Snapshot]:
 
 def whoami(site: Site) -> str:
     """The person at the keyboard, for the record."""
-    return f"{getpass.getuser()}@{site.node}"
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # A container may run as a user that has no name.
+        user = f"uid {os.getuid()}"
+    return f"{user}@{site.node}"

@@ -5,6 +5,7 @@ A verb's module is imported when the verb is called, so that `blocker version` d
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -13,7 +14,7 @@ from typing import NoReturn
 
 import click
 
-from blocker.errors import BlockerError
+from blocker.errors import BlockerError, StoreError
 
 VERBS = (
     "check",
@@ -40,6 +41,7 @@ Exit codes:
   3  the plan was refused
   4  the store or disk failed
   5  a server failed
+  130  stopped by Ctrl-C
 """
 
 
@@ -78,8 +80,13 @@ def cli(context: click.Context, site: Path) -> None:
 def main() -> NoReturn:
     """Run the command line and exit."""
     try:
-        code = cli.main(prog_name="blocker", standalone_mode=False)
-    except click.exceptions.Abort:
+        # Not cli.main(): it takes a closed pipe for an error, and 1 has another meaning here.
+        with cli.make_context("blocker", sys.argv[1:]) as context:
+            code = cli.invoke(context)
+        sys.stdout.flush()
+    except click.exceptions.Exit as leaving:
+        code = leaving.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt, EOFError):
         click.echo("\nstopped", err=True)
         sys.exit(130)
     except click.ClickException as error:
@@ -92,4 +99,14 @@ def main() -> NoReturn:
         # Whoever read our output has seen enough (`blocker timeline | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        _unsaid(f"blocker: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        sys.exit(StoreError.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _unsaid(sentence: str) -> None:
+    """Say it where it can be said; standard output may be what failed."""
+    with contextlib.suppress(OSError):
+        click.echo(sentence, err=True)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

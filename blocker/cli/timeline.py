@@ -20,10 +20,14 @@ def command(site: Path, live: bool, everything: bool, as_json: bool) -> None:
     """Show when each directive starts, is suspended, resumes and ends."""
     from blocker import sitefile
     from blocker.cli import inputs, show
-    from blocker.orders.schedule import timeline
+    from blocker.orders.schedule import schedule, timeline
 
     loaded = sitefile.load(site)
-    scheduled = inputs.live_directives(loaded) if live else inputs.read_orders(loaded).scheduled
+    scheduled = (
+        inputs.live_directives(loaded)
+        if live
+        else schedule(inputs.read_orders(loaded).standing.orders.values())
+    )
     now = time.time()
     events = [event for event in timeline(scheduled) if everything or as_json or event.at > now]
     if as_json:

@@ -26,14 +26,16 @@ if TYPE_CHECKING:
 def command(site: Path, names: bool, everything: bool, as_json: bool) -> int:
     """Probe every point once and judge what comes back.
 
-    Exit code 1 if anything is not as ordered, or a point can't be reached. What can't be told from outside
-    is shown as insufficient, never as fine.
+    Exit code 1 if anything is not as ordered, a point can't be reached, or something can't be told from
+    outside (shown as insufficient): what can't be told counts as not fine. A long policy is asked about in
+    part; how much was left out is said.
     """
     from blocker import sitefile
     from blocker.cli import show
     from blocker.errors import OrdersInvalid, Problem
+    from blocker.prober.book import FINE
     from blocker.prober.daemon import verify
-    from blocker.prober.judge import BAD, Kind
+    from blocker.prober.judge import Kind
 
     loaded = sitefile.load(site)
     if not loaded.points:
@@ -41,18 +43,30 @@ def command(site: Path, names: bool, everything: bool, as_json: bool) -> int:
             id="site-incomplete", path=str(site), message="there are no points to verify; add some"
         )
         raise OrdersInvalid([problem])
-    found = verify(loaded)
-    bad = [one for one in found if one.kind in BAD]
+    verified = verify(loaded)
+    found = verified.findings
+    is_fine = not verified.unjudged and all(one.kind in FINE for one in found)
+    if verified.unasked:
+        click.echo(
+            f"{verified.unasked:,} expectations were not asked about, the policy is too long for one round; "
+            f"`blocker watch` takes them in turn",
+            err=True,
+        )
+    if verified.unjudged:
+        click.echo(
+            f"{verified.unjudged:,} probes were not judged, for the policy changed under way; verify again",
+            err=True,
+        )
     if as_json:
         show.as_json([_record(one, names=names) for one in found])
-        return 1 if bad else 0
-    shown = [one for one in found if everything or one.kind not in (Kind.OK, Kind.MOOT)]
+        return 0 if is_fine else 1
+    shown = [one for one in found if everything or one.kind not in FINE]
     if shown:
         headings = ("finding", "point", "order", "over", "rule", "what was seen")
         show.table(headings, [_row(one, names=names) for one in shown])
     counts = Counter(one.kind for one in found)
     click.echo(", ".join(f"{counts[kind]:,} {kind}" for kind in Kind if counts[kind]) or "nothing to probe")
-    return 1 if bad else 0
+    return 0 if is_fine else 1
 
 
 def _record(one: Finding, *, names: bool) -> dict[str, Any]:

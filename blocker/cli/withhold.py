@@ -26,6 +26,8 @@ def command(site: Path, ref: str, reason: str) -> None:
     from blocker.policy.records import Withheld
     from blocker.policy.withholding import withhold
 
+    if not reason.strip():
+        raise click.UsageError("--reason TEXT: say why; it is kept and shown with the directive")
     loaded = sitefile.load(site)
     withhold(loaded.state, ref, Withheld(reason=reason, at=time.time(), by=whoami(loaded)))
     click.echo(f"withheld: {ref} is no longer enforced here. `blocker release {ref}` ends that.")

@@ -60,7 +60,8 @@ class Scheduled:
     `ref` is `<order-id>/<directive-id>`, for a cut `<amend-id>:remove`. `order` is the id of the order that
     wrote it, `issued` its date. `ends` is when it is over for good, by its `until`, a renewal or a lift; an
     open suspension ends a window and not the directive. `cuts` holds the refs of the directives a cut is
-    an except of, and is empty for directives. `lineage` holds every ref and id by which orders and
+    an except of, and is empty for directives. `hidden` are the instants of sealed acts on it: nobody outside
+    may learn of them before they come. `lineage` holds every ref and id by which orders and
     operators can name it.
     """
 
@@ -74,6 +75,7 @@ class Scheduled:
     publication: Publication
     review_by: int | None = None
     cuts: tuple[str, ...] = ()
+    hidden: tuple[int, ...] = ()
     lineage: frozenset[str]
     names: Names = field(default_factory=Names, compare=False)
 
@@ -124,6 +126,19 @@ def last_boundary(scheduled: Iterable[Scheduled], t: float) -> float:
     """The latest instant at or before `t` at which one of them starts or ends, else minus infinity."""
     edges = (edge for one in scheduled for window in one.windows for edge in window if edge is not None)
     return max((edge for edge in edges if edge <= t), default=float("-inf"))
+
+
+def shown_boundaries(scheduled: Iterable[Scheduled], t: float) -> list[int]:
+    """Those of the boundaries after `t` that people outside may know of."""
+    return sorted(
+        {
+            edge
+            for one in scheduled
+            if not one.is_sealed(t)
+            for edge in boundaries([one], after=t)
+            if edge not in one.hidden
+        }
+    )
 
 
 def timeline(scheduled: Iterable[Scheduled]) -> list[Event]:
@@ -218,6 +233,25 @@ class Book:
                 found.append((stands[0], end, suspend))
         return found
 
+    def renewed_by(self, ref: str, t: float) -> Order | None:
+        """The amend whose `until` governs the directive at `t`; None if its own does."""
+        order = self.writer[ref]
+        standing = [
+            act
+            for act in self.acts(Kind.AMEND, self.lineage(ref))
+            if act.until is not None
+            and self.is_before(order, act)
+            and (window := self.active(act)) is not None
+            and window[0] <= t
+            and (window[1] is None or t < window[1])
+        ]
+        return standing[-1] if standing else None
+
+    def starts(self, ref: str) -> int:
+        """When the directive starts by its own words."""
+        order = self.writer[ref]
+        return next(instant(one.start) for one in order.directives if f"{order.id}/{one.id}" == ref)
+
     def scheduled(self) -> Iterator[Scheduled]:
         for order in self.orders.values():
             for directive in order.directives:
@@ -252,6 +286,7 @@ class Book:
             issued=instant(order.issued),
             publication=order.publication,
             review_by=None if review_by is None else instant(review_by),
+            hidden=self._hidden(lineage),
             lineage=lineage,
             names=Names(
                 subjects=directive.subjects,
@@ -280,6 +315,20 @@ class Book:
                 return max(until, step)
         return None
 
+    def _hidden(self, lineage: Iterable[str]) -> tuple[int, ...]:
+        """The instants that sealed acts on the lineage, and acts on those, set."""
+        todo, seen = list(lineage), set(lineage)
+        found: set[int] = set()
+        while todo:
+            of = todo.pop()
+            for act in (act for kind in Kind for act in self._acts.get((kind, of), ())):
+                if act.publication is not Publication.PUBLIC:
+                    found.update(instant(at) for at in (act.start, act.until) if at is not None)
+                if act.id not in seen:
+                    seen.add(act.id)
+                    todo.append(act.id)
+        return tuple(sorted(found))
+
     def _cut(self, amend: Order) -> Scheduled | None:
         window = self.active(amend)
         cuts = tuple(
@@ -299,6 +348,7 @@ class Book:
             issued=instant(amend.issued),
             publication=amend.publication,
             cuts=cuts,
+            hidden=self._hidden([amend.id]),
             lineage=self.lineage(amend.id),
             names=Names(subjects=amend.remove, file=amend.remove_file),
         )

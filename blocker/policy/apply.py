@@ -10,15 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from blocker.errors import StalePlan, StoreError
-from blocker.orders import check, files, parse, relations
+from blocker.errors import NothingApplied, StalePlan, StoreError
+from blocker.orders import check, files, names_file, parse, relations
 from blocker.orders.schedule import schedule
 from blocker.policy import archive, plan, writer
 from blocker.policy.protect import protected_names
 from blocker.policy.reader import Reader
 from blocker.policy.records import Generation
 from blocker.policy.standing import Standing, stand
-from blocker.policy.store import FILE
 from blocker.yamltext import normal
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from blocker.errors import Problem
     from blocker.orders.files import Loaded
-    from blocker.orders.model import Order
+    from blocker.orders.model import NameList, NamesFile, Order
     from blocker.orders.parse import Filed
     from blocker.orders.schedule import Scheduled
     from blocker.policy.plan import Live, Plan
@@ -60,9 +59,10 @@ def facts(site: Site) -> check.Facts:
 
 def live_policy(state: Path) -> Live:
     """What is applied now; plan.NOTHING if there is no store yet. Raises StoreError."""
-    if not (state / FILE).exists():
+    try:
+        reader = Reader(state)
+    except NothingApplied:
         return plan.NOTHING
-    reader = Reader(state)
     try:
         with reader.snapshot() as policy:
             counts = policy.counts()
@@ -93,10 +93,18 @@ def recall(state: Path, order: str, digest: str) -> Filed:
 class Examined:
     """The orders folder beside what is applied."""
 
+    state: Path
     live: Live
     loaded: Loaded
     standing: Standing
     problems: tuple[Problem, ...]
+
+    def read(self, names: NamesFile) -> NameList:
+        """The content of a names_file, beside its order or as it was applied."""
+        if names.sha256 in self.loaded.list_files:
+            return self.loaded.read(names)
+        listing, _ = names_file.parse(archive.fetch(self.state, names.sha256), names.file)
+        return listing.names
 
 
 def examine(
@@ -119,11 +127,13 @@ def examine(
         live.orders,
         lambda order, digest: recall(site.state, order, digest),
         now=now,
+        folder=str(site.orders),
     )
     # What orders are about is judged among the standing forms, not the files alone.
     own = (problem for problem in loaded.problems if problem.id not in relations.IDS)
     late = () if whole else _protected_since(site, live, loaded)
-    return Examined(live=live, loaded=loaded, standing=standing, problems=(*own, *standing.problems, *late))
+    problems = (*own, *standing.problems, *late)
+    return Examined(state=site.state, live=live, loaded=loaded, standing=standing, problems=problems)
 
 
 def _protected_since(site: Site, live: Live, loaded: Loaded) -> list[Problem]:

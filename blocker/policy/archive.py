@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from blocker.errors import StoreError
+from blocker.policy import store
 
 
 def keep(state: Path, digest: str, octets: bytes) -> None:
@@ -22,7 +23,8 @@ def keep(state: Path, digest: str, octets: bytes) -> None:
     try:
         if path.exists() and path.stat().st_size == len(octets):
             return
-        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+        store.make(state)
+        folder.mkdir(exist_ok=True, mode=0o750)
         handle, aside = tempfile.mkstemp(dir=folder, prefix=".new-")
         try:
             with os.fdopen(handle, "wb") as file:

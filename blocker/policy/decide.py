@@ -178,9 +178,14 @@ def _decide_path(
     secret = structure.secret(t)
     for moment in structure.boundaries(after=t, hidden=secret):
         then = structure.verdict(moment, hidden=secret)
-        if (then.action, then.because, then.has_holes) != (now.action, now.because, now.has_holes):
+        if _shown(then) != _shown(now):
             return replace(now, until=moment)
     return now
+
+
+def _shown(verdict: Verdict) -> tuple[object, ...]:
+    """What of a verdict an answer, or the answer to an alias chain from here, hangs on."""
+    return (verdict.action, verdict.because, verdict.has_holes, verdict.exempt)
 
 
 @dataclass(slots=True)
@@ -250,7 +255,15 @@ class _Structure:
         )
 
     def boundaries(self, *, after: float, hidden: frozenset[str]) -> list[int]:
-        return boundaries((one for one in self._directives.values() if one.ref not in hidden), after=after)
+        """When the verdict may visibly change. A sealed act that starts force is not shaped, one that ends it
+        is: a block must not linger.
+        """
+        found: set[int] = set()
+        for one in self._directives.values():
+            if one.ref not in hidden:
+                begins = {end if one.is_cut else start for start, end in one.windows}
+                found.update(set(boundaries([one], after=after)) - (begins & set(one.hidden)))
+        return sorted(found)
 
     def verdict(self, t: float, *, hidden: frozenset[str] = frozenset()) -> Verdict:
         excepted: set[str] = set()

@@ -28,7 +28,8 @@ class Standing:
     """How one directive stands towards the name.
 
     `state` is one of in-force, excepted, removed, other-region, withheld, pending, suspended, lifted,
-    ended. `by` is the id of the order (or, for withheld, the ref) that is the reason, `since` from when.
+    ended. `by` is the id of the order (or, for withheld, the ref) that is the reason, `since` from when; for
+    in-force and ended it is the amend that renewed the directive, if one did.
     """
 
     directive: Scheduled
@@ -102,8 +103,9 @@ def _standing(
         return Standing(directive=one, state="other-region")
     if one.is_ended(t):
         lifts = [act for act in book.acts(Kind.LIFT, one.lineage) if moment(act)[0] == one.ends]
-        state, by = ("lifted", lifts[0].id) if lifts else ("ended", one.order)
-        return Standing(directive=one, state=state, by=by, since=one.ends)
+        if lifts:
+            return Standing(directive=one, state="lifted", by=lifts[0].id, since=one.ends)
+        return Standing(directive=one, state="ended", by=_until_by(book, one, one.ends or 0), since=one.ends)
     if held := one.lineage & policy.withheld.keys():
         return Standing(directive=one, state="withheld", by=min(held))
     if (cut := cuts.get(one.ref)) is not None:
@@ -114,9 +116,17 @@ def _standing(
 def _by_time(book: Book, one: Scheduled, t: float) -> Standing:
     for start, end in one.windows:
         if start <= t and (end is None or t < end):
-            return Standing(directive=one, state="in-force", since=start, until=end)
+            return Standing(
+                directive=one, state="in-force", by=_until_by(book, one, t), since=start, until=end
+            )
     for begun, till, suspend in book.suspensions(one.lineage):
-        if begun <= t and (till is None or t < till) and any(start <= t for start, _ in one.windows):
+        if begun <= t and (till is None or t < till) and book.starts(one.ref) <= t:
             return Standing(directive=one, state="suspended", by=suspend.id, since=begun, until=till)
     coming = (start for start, _ in one.windows if start > t)
     return Standing(directive=one, state="pending", by=one.order, since=min(coming, default=None))
+
+
+def _until_by(book: Book, one: Scheduled, t: float) -> str:
+    """The order whose `until` governs the directive: its own, or the amend that renewed it."""
+    renewal = book.renewed_by(one.ref, t)
+    return one.order if renewal is None else renewal.id

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import lmdb
 
-from blocker.errors import StoreError
+from blocker.errors import NothingApplied, StoreError
 from blocker.policy import store
 from blocker.policy.store import Snapshot
 
@@ -64,7 +64,9 @@ class Reader:
                 stamp = self._stamp(txn.id(), self._opened + 1)
                 return databases, Snapshot(txn, databases, stamp, self._path), txn.id()
         except lmdb.NotFoundError as error:
-            raise StoreError(f"{self._path}: no policy has been applied yet; run `blocker apply`") from error
+            raise NothingApplied(
+                f"{self._path}: no policy has been applied yet; run `blocker apply`"
+            ) from error
         except lmdb.Error as error:
             raise StoreError(store.sentence(self._path, error)) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -82,7 +84,9 @@ class Reader:
         try:
             with self._path.open("rb") as file:
                 if not os.fstat(file.fileno()).st_size:
-                    raise StoreError(f"{self._path}: there is no policy store yet; `blocker apply` makes it")
+                    raise NothingApplied(
+                        f"{self._path}: there is no policy store yet; `blocker apply` makes it"
+                    )
                 trial = lmdb.open(
                     f"/dev/fd/{file.fileno()}",
                     subdir=False,
@@ -121,7 +125,8 @@ class Reader:
             snapshot = self._snapshot
             if snapshot is None or txn.id() != self._txn_id:
                 try:
-                    snapshot = Snapshot(txn, self._databases, self._stamp(txn.id(), self._opened), self._path)
+                    stamp = self._stamp(txn.id(), self._opened)
+                    snapshot = Snapshot(txn, self._databases, stamp, self._path, snapshot)
                 except (StoreError, ValueError, KeyError, TypeError, AttributeError) as error:
                     self.trouble = str(error)
                     raise StoreError(f"{self._path}: the policy can't be read: {error}") from error

@@ -101,6 +101,7 @@ def pack_directive(one: Scheduled) -> bytes:
             "publication": one.publication,
             "review_by": one.review_by,
             "cuts": one.cuts,
+            "hidden": one.hidden,
             "lineage": sorted(one.lineage),
         }
     )
@@ -119,6 +120,7 @@ def unpack_directive(octets: bytes) -> Scheduled:
         publication=Publication(record["publication"]),
         review_by=record["review_by"],
         cuts=tuple(record["cuts"]),
+        hidden=tuple(record["hidden"]),
         lineage=frozenset(record["lineage"]),
     )
 

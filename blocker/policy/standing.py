@@ -38,11 +38,13 @@ def stand(
     recall: Callable[[str, str], Filed],
     *,
     now: float,
+    folder: str = "",
 ) -> Standing:
     """The standing orders.
 
     `filed` are those whose files are right by themselves, `broken` the ids of those that aren't. `applied`
-    are the live ones (id → digest); `recall(id, digest)` gives the applied form of one.
+    are the live ones (id → digest); `recall(id, digest)` gives the applied form of one. `folder` is where
+    people find the orders.
     """
     forms = dict(filed)
     problems: list[Problem] = []
@@ -52,14 +54,15 @@ def stand(
         if id_ not in filed or filed[id_].order.digest != digest
     }
     gone = recalled.keys() - filed.keys() - set(broken)
-    leaving = _leaving({id_: recalled.get(id_) or filed[id_] for id_ in applied}, gone, now)
+    families = _Families({id_: recalled.get(id_) or filed[id_] for id_ in applied}, now) if recalled else None
     for id_, form in recalled.items():
-        if id_ in filed:
+        if families is not None and families.are_over(id_):
+            if families.is_gone(id_, gone):
+                continue
+        elif id_ in filed:
             problems.append(_changed(filed[id_]))
-        elif id_ in leaving:
-            continue
         elif id_ in gone:
-            problems.append(_missing(id_))
+            problems.append(_missing(id_, folder))
         forms[id_] = form
     rejected = {problem.order for problem in problems} | set(broken)
     out = {id_ for id_ in rejected if id_ not in applied}
@@ -79,22 +82,28 @@ def stand(
     )
 
 
-def _leaving(applied: Mapping[str, Filed], gone: Collection[str], now: float) -> frozenset[str]:
-    """The orders whose whole family is over at `now` and whose files are all gone.
-
-    A part of a family never leaves: without its lift, a block would hold again.
+class _Families:
+    """The applied orders by family: a block with everything about it. A family is over when all of its
+    directives are, and leaves whole: without its lift, a block would hold again.
     """
-    if not gone:
-        return frozenset()
-    orders = {id_: form.order for id_, form in applied.items()}
-    roots = {id_: _root(id_, orders) for id_ in orders}
-    staying = {root for id_, root in roots.items() if id_ not in gone}
-    staying |= {
-        roots.get(one.order, one.order)
-        for one in schedule(orders.values())
-        if not one.is_cut and not one.is_ended(now)
-    }
-    return frozenset(id_ for id_, root in roots.items() if root not in staying)
+
+    def __init__(self, applied: Mapping[str, Filed], now: float) -> None:
+        orders = {id_: form.order for id_, form in applied.items()}
+        self._roots = {id_: _root(id_, orders) for id_ in orders}
+        self._standing = {
+            self._roots[one.order]
+            for one in schedule(orders.values())
+            if not one.is_cut and not one.is_ended(now)
+        }
+
+    def are_over(self, id_: str) -> bool:
+        """Whether the family of this order is over."""
+        return self._roots[id_] not in self._standing
+
+    def is_gone(self, id_: str, gone: Collection[str]) -> bool:
+        """Whether all of its family is gone."""
+        root = self._roots[id_]
+        return all(other in gone for other, its in self._roots.items() if its == root)
 
 
 def _root(id_: str, orders: Mapping[str, Order]) -> str:
@@ -117,10 +126,10 @@ def _changed(filed: Filed) -> Problem:
     )
 
 
-def _missing(id_: str) -> Problem:
+def _missing(id_: str, folder: str) -> Problem:
     return Problem(
         id="applied-order-missing",
-        path=f"{id_}.yaml",
+        path=f"{folder}/{id_}.yaml",
         order=id_,
         message="this order is applied and its file is gone; the applied form stays in force, for deleting "
         "a file is not a lift. Restore the file, or write a lift.",

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import lmdb
 
-from blocker.errors import StoreError
+from blocker.errors import NothingApplied, StoreError
 from blocker.names import Key
 from blocker.policy import records
 from blocker.policy.directives import SUBJECT_ROLES, Role
@@ -48,10 +48,9 @@ def environment(state: Path, *, write: bool) -> lmdb.Environment:
     path = state / FILE
     try:
         if write:
-            if not state.exists():
-                _make(state)
+            make(state)
         elif not path.exists() or path.stat().st_size == 0:
-            raise StoreError(f"{path}: there is no policy store yet; `blocker apply` makes it")
+            raise NothingApplied(f"{path}: there is no policy store yet; `blocker apply` makes it")
         opened = lmdb.open(
             str(path),
             subdir=False,
@@ -85,8 +84,13 @@ def _permit(path: Path, mode: int) -> None:
         path.chmod(mode)
 
 
-def _make(state: Path) -> None:
-    """The state directory; its group is `blocker` where there is such a group and we may give it."""
+def make(state: Path) -> None:
+    """The state directory, if it is not there; its group is `blocker` where we may give it that group.
+
+    Raises OSError.
+    """
+    if state.exists():
+        return
     state.mkdir(parents=True, mode=0o750)
     with suppress(KeyError, PermissionError):
         os.chown(state, -1, grp.getgrnam("blocker").gr_gid)
@@ -118,11 +122,14 @@ def sentence(path: Path, error: Exception) -> str:
 class Snapshot:
     """The policy as one read transaction sees it; satisfies decide.Policy.
 
-    Good inside the `with` of Reader.snapshot() only. `orders` are the applied ones: id → digest.
+    Good inside the `with` of Reader.snapshot() only. `orders` are the applied ones: id → digest. Of `before`,
+    the snapshot of an earlier transaction, what did not change is taken over: an apply costs its readers the
+    difference, too.
     """
 
     __slots__ = (
         "_names",
+        "_records",
         "_samples",
         "_sets",
         "_sets_db",
@@ -136,11 +143,13 @@ class Snapshot:
     )
 
     # Any: without buffers=True every value is bytes, which lmdb's types don't say.
-    def __init__(self, txn: Any, databases: dict[str, Any], stamp: int, path: Path) -> None:
+    def __init__(
+        self, txn: Any, databases: dict[str, Any], stamp: int, path: Path, before: Snapshot | None = None
+    ) -> None:
         meta = databases["meta"]
         form = txn.get(b"format", db=meta)
         if form is None:
-            raise StoreError(f"{path}: no policy has been applied yet; run `blocker apply`")
+            raise NothingApplied(f"{path}: no policy has been applied yet; run `blocker apply`")
         if int(form) != records.FORMAT:
             raise StoreError(
                 f"{path}: the store has format {int(form)}, this version reads {records.FORMAT}; "
@@ -153,9 +162,15 @@ class Snapshot:
         self.withheld: Mapping[str, Withheld] = records.unpack_withheld(
             txn.get(b"withheld", db=meta, default=b"{}")
         )
+        self._records: dict[bytes, tuple[bytes, Scheduled]] = {}
+        known = {} if before is None else before._records
+        for key, value in txn.cursor(db=databases["directives"]):
+            kept = known.get(key)
+            if kept is None or kept[0] != value:
+                kept = (value, records.unpack_directive(value))
+            self._records[key] = kept
         self.directives: dict[int, Scheduled] = {
-            records.unpack_number(key): records.unpack_directive(value)
-            for key, value in txn.cursor(db=databases["directives"])
+            records.unpack_number(key): one for key, (_, one) in self._records.items()
         }
         self._sets: dict[int, tuple[Pair, ...]] = {}
         self._names, self._sets_db, self._samples = (databases[db] for db in ("names", "sets", "samples"))

@@ -52,12 +52,14 @@ def commit(
     `progress(what, done, total)` is called now and then. Raises StalePlan and StoreError.
     """
     with _transaction(state) as (txn, databases):
-        live = txn.get(b"generation", db=databases["meta"])
-        digest = records.unpack_generation(live).digest if live else ""
-        if digest != base:
+        octets = txn.get(b"generation", db=databases["meta"])
+        live = records.unpack_generation(octets) if octets else None
+        digest, number = (live.digest, live.number) if live else ("", 0)
+        if digest != base or number >= target.generation.number:
             raise StalePlan(
-                f"the live policy changed since the plan was made: it is {digest[:12] or 'empty'}, the plan "
-                f"starts from {base[:12] or 'empty'}; run `blocker plan` again"
+                f"the live policy changed since the plan was made: it is generation {number} "
+                f"({digest[:12] or 'empty'}), the plan is for generation {target.generation.number} from "
+                f"{base[:12] or 'empty'}; run `blocker plan` again"
             )
         _Commit(txn, databases, progress or (lambda _what, _done, _total: None)).run(target)
 

@@ -16,7 +16,7 @@ import lmdb
 
 from blocker import metrics
 from blocker.errors import StoreError
-from blocker.orders.schedule import boundaries
+from blocker.orders.schedule import shown_boundaries
 from blocker.policy.reader import Reader
 from blocker.prober import report
 from blocker.resolver import counters
@@ -88,8 +88,6 @@ class Scene:
     ) -> metrics.View:
         every = list(policy.directives.values())
         withheld = policy.withheld.keys()
-        # The instant of a sealed start is itself a secret.
-        shown = [one for one in every if not one.is_sealed(now)]
         return metrics.View(
             orders=metrics.order_states(
                 every, withheld=withheld, quarantined=policy.generation.quarantined, t=now
@@ -98,7 +96,7 @@ class Scene:
                 one.in_force(now) and not one.is_cut and not metrics.is_withheld(one, withheld)
                 for one in every
             ),
-            next_transition=next(iter(boundaries(shown, after=now)), None),
+            next_transition=next(iter(shown_boundaries(every, now)), None),
             generation=policy.generation.number,
             applied_at=policy.generation.applied_at,
             digest=policy.generation.digest,

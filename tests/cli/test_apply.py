@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
+import time
 from typing import TYPE_CHECKING
 
 import lmdb
 import pytest
+
+from blocker import sitefile
+from blocker.errors import StalePlan
+from blocker.policy import apply
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,14 +93,51 @@ def test_changing_an_applied_file_changes_nothing(site: Site) -> None:
 
 
 def test_deleting_the_lift_of_a_standing_order_does_not_revive_it(site: Site) -> None:
-    site.block("one", "x.example")
-    site.act("lift", "lift", "a/one")
+    site.block("one", "x.example", "y.example")
+    site.act("lift", "lift", "a/one/one", start="2098-02-01")
     site.apply()
     site.path("lift").unlink()
     ran = site.apply()
     assert ran.code == 2
     assert "applied-order-missing" in ran.err
+    assert str(site.path("lift")) in ran.err
+
+
+def test_deleting_the_lift_of_a_block_that_is_over_does_not_revive_it(site: Site) -> None:
+    site.block("one", "x.example")
+    site.act("lift", "lift", "a/one")
+    site.apply()
+    site.path("lift").unlink()
+    ran = site.apply()
+    assert (ran.code, ran.err) == (0, "")
     assert not site.is_blocked("x.example")
+
+
+def test_an_order_that_is_over_may_be_edited_without_a_word_and_without_effect(site: Site) -> None:
+    site.block("one", "x.example", until="2026-02-01")
+    site.apply()
+    site.block("one", "x.example", until="2099-02-01")
+    ran = site.apply()
+    assert (ran.code, ran.err) == (0, "")
+    assert not site.is_blocked("x.example")
+
+
+def test_an_apply_that_was_stopped_before_its_first_commit_is_made_good_by_the_next(site: Site) -> None:
+    site.block("one", "x.example")
+    (site.folder / "state").mkdir()
+    with lmdb.open(str(site.folder / "state" / "policy.lmdb"), subdir=False, max_dbs=5, map_size=1 << 24):
+        pass
+    assert site.run("check").code == 0
+    assert site.apply().code == 0
+    assert site.is_blocked("x.example")
+
+
+def test_state_belongs_to_its_group_and_its_files_are_not_the_worlds(site: Site) -> None:
+    site.block("one", "x.example")
+    site.apply()
+    modes = {path.name: path.stat().st_mode & 0o7777 for path in (site.folder / "state").iterdir()}
+    assert (site.folder / "state").stat().st_mode & 0o7777 == 0o2750
+    assert modes == {"policy.lmdb": 0o640, "policy.lmdb-lock": 0o660, "archive": 0o2750}
 
 
 def test_a_family_that_is_over_may_be_moved_away(site: Site) -> None:
@@ -252,3 +295,40 @@ def test_a_name_protected_after_its_list_was_applied_is_a_problem(
     assert f"protected-name: the applied directive a/one/one blocks '{blocked}'" in ran.err
     assert "`blocker withhold a/one/one`" in ran.err
     assert site.is_blocked("late.example")
+
+
+def test_a_plan_made_before_another_apply_is_stale_even_if_the_orders_are_the_same(site: Site) -> None:
+    site.block("one", "x.example")
+    site.apply()
+    path = site.folder / "site.yaml"
+    before = sitefile.load(path)
+    path.write_text(path.read_text() + "answers: {ttl: 60s, max_ttl: 1h}\n")
+    plans = [apply.prepare(one, now=time.time()) for one in (before, sitefile.load(path))]
+    apply.apply(plans[1], by="b", now=time.time())
+    with pytest.raises(StalePlan, match="it is generation 2"):
+        apply.apply(plans[0], by="a", now=time.time())
+
+
+def test_declining_the_plan_applies_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.block("one", "x.example")
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    ran = site.run("apply")
+    assert ran.code == 3
+    assert ran.out.endswith("not applied\n")
+    assert not (site.folder / "state" / "policy.lmdb").exists()
+
+
+def test_withholding_needs_a_reason(site: Site) -> None:
+    site.block("one", "x.example")
+    site.apply()
+    assert site.run("withhold", "a/one", "--reason", " ").code == 2
+    assert site.is_blocked("x.example")
+
+
+def test_a_user_without_a_name_may_apply(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    site.block("one", "x.example")
+    assert site.apply().code == 0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING
 
@@ -96,3 +97,46 @@ def test_the_timeline_lists_every_change_of_force(story: Site) -> None:
         ("2026-03-10", "removes"),
         ("2026-04-01", "ends"),
     ]
+
+
+def test_a_renewal_is_named_as_the_reason_with_its_basis(site: Site) -> None:
+    site.block("one", "x.example", until="2026-06-01")
+    site.act("renewal", "amend", "a/one", "until: 2026-09-01", start="2026-05-01")
+    out = site.run("explain", "x.example", "--at", "2026-07-01").out
+    assert "until 2026-09-01T00:00:00Z, renewed by a/renewal" in out
+    assert "the amend    a/renewal" in out
+    assert "renewed" not in site.run("explain", "x.example", "--at", "2026-04-01").out
+    assert "ended at 2026-09-01T00:00:00Z, as a/renewal says" in (
+        site.run("explain", "x.example", "--at", "2026-10-01").out
+    )
+
+
+def test_a_suspension_from_before_the_start_is_named(site: Site) -> None:
+    site.block("one", "x.example", start="2026-03-01")
+    site.act("stop", "suspend", "a/one", start="2026-02-01")
+    assert "suspended since 2026-02-01T00:00:00Z by a/stop" in (
+        site.run("explain", "x.example", "--at", "2026-04-01").out
+    )
+    assert "not yet in force" not in site.run("explain", "x.example", "--at", "2026-04-01").out
+
+
+def test_the_folder_speaks_of_the_applied_form_of_a_file_that_is_gone(site: Site) -> None:
+    site.block("one", "x.example")
+    site.apply()
+    site.path("one").unlink()
+    ran = site.run("explain", "x.example", "--at", "2026-04-01")
+    assert "x.example is BLOCKED in ID" in ran.out
+    assert "applied-order-missing" in ran.err
+
+
+def test_a_list_whose_file_is_gone_is_read_from_the_archive(site: Site) -> None:
+    octets = b"listed.example\n"
+    listed = site.folder / "orders" / "a" / "list.txt"
+    listed.write_bytes(octets)
+    site.block("one", "x.example")
+    text = site.path("one").read_text()
+    digest = hashlib.sha256(octets).hexdigest()
+    site.write("one", text.replace("names: [x.example]", f"names_file: {{file: list.txt, sha256: {digest}}}"))
+    assert site.apply().code == 0
+    listed.unlink()
+    assert "listed.example is BLOCKED" in site.run("explain", "listed.example", "--at", "2026-04-01").out

@@ -3,11 +3,12 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from blocker.orders.model import Kind, Order, Publication
-from blocker.orders.schedule import schedule
+from blocker.orders.schedule import schedule, shown_boundaries
 from blocker.policy.decide import DNSKEY, DS, Decider, Verdict, decide
 from blocker.policy.index import Index
 from tests.policy import naive
@@ -18,6 +19,7 @@ from tests.policy.strategies import (
     LISTS,
     REGIONS,
     at,
+    directive,
     key,
     order,
     orders,
@@ -102,7 +104,7 @@ def test_until_is_the_next_instant_at_which_the_verdict_differs(
 
 
 def _visible(verdict: Verdict) -> tuple[object, ...]:
-    return (verdict.action, verdict.because, verdict.has_holes)
+    return (verdict.action, verdict.because, verdict.has_holes, verdict.exempt)
 
 
 @LAW
@@ -189,3 +191,16 @@ def test_exempt_directives_do_not_count_and_are_those_excepted_at_the_name(
         assert verdict.exempt.isdisjoint(verdict.because)
         kept = decide(index, key(name), region, EPOCH + second, exempt=frozenset(refs[:1]))
         assert set(kept.because) == set(verdict.because) - set(refs[:1])
+
+
+@pytest.mark.parametrize("publication", [Publication.SEALED, Publication.SEALED_UNTIL_EFFECTIVE])
+def test_a_sealed_reinstate_is_not_told_and_a_sealed_lift_is_obeyed_in_time(publication: Publication) -> None:
+    """Who hides when a block comes back must not be betrayed by TTLs; a block must never linger for it."""
+    block = order("x/b", directives=(directive("d", "a.example", until=None),))
+    stop = order("x/stop", Kind.SUSPEND, of="x/b", start=2)
+    go_on = order("x/go-on", Kind.REINSTATE, of="x/b", start=6, publication=publication)
+    lift = order("x/lift", Kind.LIFT, of="x/b", start=8, publication=publication)
+    index = index_of([block, stop, go_on, lift])
+    until = {second: decide(index, key("a.example"), "ID", EPOCH + second).until for second in (1, 3, 7)}
+    assert until == {1: EPOCH + 2, 3: None, 7: EPOCH + 8}
+    assert shown_boundaries(index.directives.values(), EPOCH + 1) == [EPOCH + 2]

@@ -84,7 +84,7 @@ def test_an_empty_file_has_no_policy_yet_and_apply_fills_it(state: Path) -> None
     state.mkdir()
     file_of(state).touch()
     said = in_child(lambda: held(state))
-    assert said.startswith(f"StoreError: {file_of(state)}: "), said
+    assert said.startswith(f"NothingApplied: {file_of(state)}: "), said
     assert "`blocker apply`" in said
     commit(state, FIRST, base="")
     assert held(state) == "x/1"
@@ -210,7 +210,7 @@ def test_the_group_may_read_the_data_and_write_its_reader_slot(state: Path, umas
 
 def test_a_reader_neither_waits_for_a_writer_nor_sees_half_of_its_work(state: Path) -> None:
     base = commit(state, FIRST, base="")
-    later = Child(lambda: commit(state, SECOND, base=base, number=2))
+    later = Child(lambda: commit(state, SECOND, base=base, number=10**6))
     reader = Reader(state)
     with reader.snapshot() as snapshot:
         stamp = snapshot.stamp
@@ -219,7 +219,7 @@ def test_a_reader_neither_waits_for_a_writer_nor_sees_half_of_its_work(state: Pa
     with reader.snapshot() as snapshot:
         holds(snapshot, SECOND)
         assert snapshot.stamp != stamp
-        assert snapshot.generation.number == 2
+        assert snapshot.generation.number == 10**6
     with reader.snapshot() as snapshot:
         assert snapshot.stamp == reader._snapshot.stamp  # type: ignore[union-attr]  # it has been read
     assert reader.trouble == ""
@@ -237,13 +237,13 @@ def look(reader: Reader) -> str:
 @pytest.mark.parametrize("before", [1, 2])
 def test_a_replaced_store_is_noticed_and_read_whole(state: Path, commits: int, before: int) -> None:
     base = ""
-    for number in range(before):
+    for number in range(1, 1 + before):
         base = commit(state, FIRST, base=base, number=number)
 
     def replace_it() -> None:
         base = ""
-        for number in range(commits):
-            given: list[Order] = SECOND if number == commits - 1 else MANY
+        for number in range(1, 1 + commits):
+            given: list[Order] = SECOND if number == commits else MANY
             base = commit(state.parent / "new", given, base=base, number=number)
         file_of(state.parent / "new").replace(file_of(state))
 
@@ -411,4 +411,17 @@ def test_many_excepts_leave_room_for_names_that_must_be_blocked(state: Path) -> 
         roles = [role for _, role in snapshot.sample(number, 20, seed=1)]
         assert roles.count(Role.EXCEPT) == roles.count(Role.SUBTREE) == 10
         assert [role for _, role in snapshot.sample(number, 1, seed=1)] == [Role.SUBTREE]
+    reader.close()
+
+
+def test_a_reader_takes_over_what_an_apply_did_not_change(state: Path) -> None:
+    base = commit(state, FIRST, base="")
+    both = Child(lambda: commit(state, [*FIRST, *SECOND], base=base, number=10**6))
+    reader = Reader(state)
+    with reader.snapshot() as snapshot:
+        before = dict(snapshot.directives)
+    assert "Error" not in both.go()
+    with reader.snapshot() as snapshot:
+        holds(snapshot, [*FIRST, *SECOND])
+        assert all(snapshot.directives[number] is one for number, one in before.items())
     reader.close()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,12 +41,17 @@ SITE = Enforcement(ttl=7, info_url="https://isp.example/blocked")
 STORE_LAW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def commit(state: Path, given: Sequence[Order], *, base: str, number: int = 1) -> str:
-    """Apply the orders; the new digest."""
+_NUMBERS = itertools.count(1000)
+
+
+def commit(state: Path, given: Sequence[Order], *, base: str, number: int | None = None) -> str:
+    """Apply the orders, as the next generation if no number is given; the new digest."""
     digests = {one.id: one.digest for one in given}
     digest = policy_digest(digests)
     target = writer.Target(
-        generation=records.Generation(number=number, digest=digest, applied_at=EPOCH, by="a test"),
+        generation=records.Generation(
+            number=next(_NUMBERS) if number is None else number, digest=digest, applied_at=EPOCH, by="a test"
+        ),
         orders=digests,
         directives=schedule(given),
         enforcement=SITE,
@@ -92,7 +98,7 @@ def test_after_any_sequence_of_commits_the_store_is_as_if_built_afresh(data: st.
     with tempfile.TemporaryDirectory() as folder:
         state, base = Path(folder) / "state", ""
         steps = data.draw(st.lists(st.sets(st.sampled_from(range(len(pool)))), min_size=1, max_size=4))
-        for number, step in enumerate([set(range(len(pool))), *steps]):
+        for number, step in enumerate([set(range(len(pool))), *steps], start=1):
             # Any subset: an act whose order is not there names nothing, and the store must not mind.
             applied = [pool[at] for at in sorted(step)]
             base = commit(state, applied, base=base, number=number)
@@ -165,7 +171,7 @@ def test_a_commit_from_another_base_is_refused_and_changes_nothing(tmp_path: Pat
     second = [order("x/2", directives=(directive("d", "b.example"),))]
     base = commit(tmp_path, first, base="")
     for wrong in ("", "0" * 64):
-        with pytest.raises(StalePlan, match=f"it is {base[:12]}, the plan starts .*`blocker plan` again"):
+        with pytest.raises(StalePlan, match=rf"\({base[:12]}\), the plan is .*`blocker plan` again"):
             commit(tmp_path, second, base=wrong)
     fresh = tmp_path / "fresh"
     with pytest.raises(StalePlan, match="it is empty"):
@@ -184,7 +190,7 @@ def test_an_error_while_names_are_read_leaves_the_old_generation_whole(tmp_path:
         raise KeyboardInterrupt
 
     target = writer.Target(
-        generation=records.Generation(number=2, digest="f" * 64, applied_at=EPOCH, by="a test"),
+        generation=records.Generation(number=10**6, digest="f" * 64, applied_at=EPOCH, by="a test"),
         orders={},
         directives=schedule([order("x/2", directives=(directive("d", "b.example"),))]),
         enforcement=SITE,

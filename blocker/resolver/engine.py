@@ -200,6 +200,13 @@ class Engine:
             self.cache.put(forward.key, entry)
         return self._from(case, entry, Outcome.FORWARDED)
 
+    def allows(self, client: str) -> bool:
+        """Whether the client (an IP literal) may ask."""
+        address = ip_address(client.partition("%")[0])
+        if address.version == 6 and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        return any(address in network for network in self._allow)
+
     def broken(self, packet: bytes) -> Answer | Drop:
         """SERVFAIL for a packet that we failed to handle by a fault of our own."""
         if len(packet) < 12 or packet[2] & 0x80:
@@ -222,11 +229,7 @@ class Engine:
             self._memo.clear()
         found = self._clients.get(client)
         if found is None:
-            address = ip_address(client.partition("%")[0])
-            if address.version == 6 and address.ipv4_mapped is not None:
-                address = address.ipv4_mapped
-            allowed = any(address in network for network in self._allow)
-            found = (allowed, policy.enforcement.region_of(client))
+            found = (self.allows(client), policy.enforcement.region_of(client))
             if len(self._clients) >= _MOST_CLIENTS:
                 self._clients.clear()
             self._clients[client] = found

@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING
 
 from blocker.policy.reader import Reader
 from blocker.resolver import upstream, wire
+from blocker.resolver.connections import Connections
 from blocker.resolver.counters import FILE, Count, Counters
 from blocker.resolver.engine import Answer, Drop, Engine, Forward, Outcome
-from blocker.resolver.sockets import Asked, Connections, Datagrams, Listening, bind
+from blocker.resolver.sockets import Asked, Datagrams, Listening, bind
 from blocker.supervisor import Child
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class Worker:
         gc.collect()
         gc.freeze()  # What is loaded stays: no collection walks through it, no page of it is copied.
         datagrams = Datagrams(loop, listening.udp, self.serve, self._block)
-        connections = Connections(loop, self.serve, self._block)
+        connections = Connections(loop, self.serve, self._block, allows=self._engine.allows)
         await connections.listen(listening.tcp)
         while not stopping.is_set():
             self._tell(beat)

@@ -182,8 +182,8 @@ class Resolver:
         query = dns.message.make_query(qname, qtype)
         return dns.query.tcp(query, self.endpoint.host, port=self.endpoint.port, timeout=8)
 
-    def connect(self) -> socket.socket:
-        return socket.create_connection(self.endpoint, timeout=15)
+    def connect(self, source: str = LOOPBACK) -> socket.socket:
+        return socket.create_connection(self.endpoint, timeout=15, source_address=(source, 0))
 
     def counts(self) -> counters.WorkerCounts:
         """The sum over all workers, in the form of one."""

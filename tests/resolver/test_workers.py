@@ -16,7 +16,7 @@ import pytest
 from blocker.errors import PointError
 from blocker.orders.model import Form
 from blocker.policy.reader import Reader
-from blocker.resolver import sockets, upstream, workers
+from blocker.resolver import upstream, workers
 from blocker.resolver.engine import Engine
 from blocker.resolver.sockets import bind
 from blocker.site import Endpoint, ResolverConfig
@@ -90,86 +90,6 @@ def test_a_client_outside_the_allowed_prefixes_is_refused(tmp_path: Path, up: Up
         assert rcode(one.udp(ask("grok.example"))) == REFUSED
         assert rcode(one.udp(ask("free.example"))) == REFUSED
         assert one.counts().refused == 2
-
-
-def test_pipelined_queries_of_one_connection_are_answered_each_in_its_own_time(running: Resolver) -> None:
-    packets = [ask("silent9.example"), *(ask(f"p{n}.grok.example") for n in range(200))]
-    with running.connect() as sock:
-        over(sock, *packets)
-        fast = answers(sock, 200)
-    assert {octets[:2] for octets in fast} == {packet[:2] for packet in packets[1:]}
-    assert {rcode(octets) for octets in fast} == {NXDOMAIN}
-
-
-def test_a_tcp_message_may_come_octet_by_octet(running: Resolver) -> None:
-    packet = ask("grok.example")
-    with running.connect() as sock:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for octet in len(packet).to_bytes(2, "big") + packet:
-            sock.send(bytes((octet,)))
-        assert rcode(answers(sock, 1)[0]) == NXDOMAIN
-
-
-def test_a_client_that_half_closes_still_gets_its_answers(running: Resolver) -> None:
-    with running.connect() as sock:
-        over(sock, ask("halfclosed.example"))
-        sock.shutdown(socket.SHUT_WR)
-        assert rcode(answers(sock, 1)[0]) == 0
-        assert sock.recv(1) == b""
-
-
-@pytest.mark.parametrize("octets", [b"\0\0", b"\0\x0b" + b"x" * 11, b"\xff\xff" + b"x" * 100])
-def test_a_tcp_message_of_impossible_length_ends_the_connection(running: Resolver, octets: bytes) -> None:
-    with running.connect() as sock:
-        sock.sendall(octets)
-        assert sock.recv(1) == b""
-
-
-def test_one_client_gets_so_many_connections_and_no_more(tmp_path: Path, up: Upstream) -> None:
-    store(tmp_path, GROK)
-    with resolver(tmp_path, up.endpoint) as one:
-        held = [one.connect() for _ in range(sockets.MOST_PER_CLIENT)]
-        wait(lambda: one.counts().tcp_connections == sockets.MOST_PER_CLIENT)
-        with one.connect() as extra:
-            assert extra.recv(1) == b""
-        over(held[0], ask("grok.example"))
-        assert rcode(answers(held[0], 1)[0]) == NXDOMAIN
-        held.pop().close()
-        wait(lambda: one.counts().tcp_rejected >= 1)
-        for sock in held:
-            sock.close()
-        wait(lambda: one.ask_tcp("grok.example").rcode() == NXDOMAIN)
-
-
-def test_who_does_not_read_is_cut_and_others_are_served(tmp_path: Path, up: Upstream) -> None:
-    store(tmp_path, GROK)
-    with resolver(tmp_path, up.endpoint) as one, one.connect() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.settimeout(0.3)
-        chunk = ask("grok.example")
-        chunk = (len(chunk).to_bytes(2, "big") + chunk) * 200
-        with pytest.raises((TimeoutError, ConnectionError)):
-            sock.sendall(chunk * 3000)
-        assert one.ask("grok.example").rcode() == NXDOMAIN
-
-
-def test_an_idle_connection_is_closed_and_an_octet_now_and_then_does_not_keep_it(
-    tmp_path: Path, up: Upstream, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sockets, "IDLE", 0.5)
-    store(tmp_path, GROK)
-    with resolver(tmp_path, up.endpoint) as one, one.connect() as sock:
-        sock.settimeout(0.2)
-        for octet in b"\0\x20\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b":
-            try:
-                sock.send(bytes((octet,)))
-                if sock.recv(1) == b"":
-                    return
-            except TimeoutError:
-                continue
-            except ConnectionError:
-                return
-        pytest.fail("the connection is still open")
 
 
 def test_an_apply_is_obeyed_by_the_next_query(tmp_path: Path, up: Upstream) -> None:

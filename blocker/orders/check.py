@@ -113,6 +113,7 @@ REGISTRY: dict[str, str] = {
     "of-kind": "of names an order of a kind that this kind can't be about",
     "of-loop": "orders are about each other in a circle",
     "of-ended": "of names what had already ended",
+    "already-lifted": "warning: a lift names what another lift had ended before",
     "nothing-to-reinstate": "a reinstate finds no suspension open",
 }
 

@@ -140,7 +140,7 @@ class _Folder:
         wrong = self._with_problems()
         right = [one for one in self._filed if one.id not in wrong]
         broken = frozenset(self._seen - {one.id for one in right})
-        self._problems += relations.check(right, quarantined=broken)
+        self._problems += relations.judge(right, quarantined=broken)
         quarantined = _spread(self._with_problems(), (one.order for one in self._filed))
         good = sorted((one.order for one in right if one.id not in quarantined), key=lambda one: one.id)
         lists = {sha256: listing.names for sha256, (listing, _) in self._listings.items()}

@@ -1,9 +1,11 @@
 """Whether what an order is about is there: the checks on `of`.
 
 An order is judged by the orders before it (`issued`, `from`, id) and by what its `of` leads to, never by
-later ones: an order that was right when it came stays right. One whose `of` leads to a quarantined order is
-quarantined with it and not complained of. A *family* is a block with everything about it; nothing outside
-a family changes what holds inside. Pure.
+later ones: an order that was right when it came stays right. Orders may be found in the post, though: a
+lift that was right and then turns out to lift what an older lift had ended is warned of and stands, so that
+the same orders mean the same wherever and whenever they arrive. One whose `of` leads to a quarantined
+order is quarantined with it and not complained of. A *family* is a block with everything about it; nothing
+outside a family changes what holds inside. Pure.
 """
 
 from __future__ import annotations
@@ -43,6 +45,11 @@ def check(filed: Iterable[Filed], *, quarantined: Collection[str] = ()) -> list[
 
     `quarantined` are the ids of orders that are there and have Problems, so that they aren't among `filed`.
     """
+    return [one for one in judge(filed, quarantined=quarantined) if one.severity == "error"]
+
+
+def judge(filed: Iterable[Filed], *, quarantined: Collection[str] = ()) -> list[Problem]:
+    """What `check` says, and the warnings, which reject nothing."""
     return _Judge(filed, quarantined).problems()
 
 
@@ -115,17 +122,34 @@ class _Judge:
             return False
         family = self._families[chain[-1].id]
         ids = {one.id for one in chain[1:]}
-        accepted = self._judge_time(
-            order, _Known(one for one in family if came(one) < came(order) or one.id in ids)
-        )
+        known = [one for one in family if came(one) < came(order) or one.id in ids]
+        if order.kind is Kind.LIFT:
+            own = [one for one in known if one.kind is not Kind.LIFT or one.id in ids]
+            accepted = self._judge_lift(order, _Known(known), _Known(own))
+        else:
+            accepted = self._judge_act(order, _Known(known))
         if accepted:
             family.append(order)
         return accepted
 
-    def _judge_time(self, order: Order, known: _Known) -> bool:
+    def _judge_lift(self, lift: Order, known: _Known, own: _Known) -> bool:
+        """`own` is what was known less the other lifts."""
+        at = moment(lift)[0]
+        if own.is_ended(lift.of, at):
+            self._complain_ended(lift)
+            return False
+        if known.is_ended(lift.of, at):
+            self._complain(
+                lift,
+                "already-lifted",
+                f"another lift had ended '{lift.of}' before; this one stands and changes nothing.",
+                severity="warning",
+            )
+        return True
+
+    def _judge_act(self, order: Order, known: _Known) -> bool:
         at = moment(order)[0]
-        when = "" if order.start is None else order.start.isoformat()
-        if order.kind is not Kind.LIFT and not any(known.directives(order.of)):
+        if not any(known.directives(order.of)):
             self._complain(
                 order,
                 "of-kind",
@@ -133,21 +157,25 @@ class _Judge:
                 "name the order it amends.",
             )
         elif known.is_ended(order.of, at):
-            self._complain(
-                order,
-                "of-ended",
-                f"'{order.of}' had already ended at {when}; "
-                "check 'of' and 'from', or write a new block if it is to hold again.",
-            )
+            self._complain_ended(order)
         elif order.kind is Kind.REINSTATE and not known.is_suspended(order):
             self._complain(
                 order,
                 "nothing-to-reinstate",
-                f"'{order.of}' is not suspended at {when}; check 'of' and 'from', or remove the file.",
+                f"'{order.of}' is not suspended at {_when(order)}; "
+                "check 'of' and 'from', or remove the file.",
             )
         else:
             return True
         return False
+
+    def _complain_ended(self, order: Order) -> None:
+        self._complain(
+            order,
+            "of-ended",
+            f"'{order.of}' had already ended at {_when(order)}; "
+            "check 'of' and 'from', or write a new block if it is to hold again.",
+        )
 
     def _unknown(self, order: Order) -> str:
         target = self._orders.get(order_of(order.of))
@@ -156,9 +184,13 @@ class _Judge:
         ids = ", ".join(one.id for one in target.directives) or "none"
         return f"'{target.id}' has no directive '{order.of.rpartition('/')[2]}' (it has {ids}); check 'of'."
 
-    def _complain(self, order: Order, id_: str, message: str) -> None:
+    def _complain(self, order: Order, id_: str, message: str, *, severity: str = "error") -> None:
         filed = self._filed[order.id]
-        self._found.append(problem(filed, filed.place("of"), id_, message))
+        self._found.append(problem(filed, filed.place("of"), id_, message, severity=severity))
+
+
+def _when(order: Order) -> str:
+    return "" if order.start is None else order.start.isoformat()
 
 
 class _Known:

@@ -777,6 +777,15 @@ TABLE: list[Bad] = [
         ),
     ),
     Bad(
+        id="already-lifted",
+        files=with_act(act("a/c", "lift", "a/b", issued="2026-01-25", start="2026-03-01"))
+        | {"a/late.yaml": act("a/late", "lift", "a/b").encode()},
+        said=(
+            "orders/a/c.yaml:7:5 already-lifted: another lift had ended 'a/b' before; this one stands "
+            "and changes nothing."
+        ),
+    ),
+    Bad(
         id="nothing-to-reinstate",
         files=with_act(act("a/c", "reinstate", "a/b")),
         said=(
@@ -835,14 +844,16 @@ def test_no_id_is_complained_with_that_the_registry_does_not_list(tmp_path: Path
         assert {problem.id for problem in problems} <= set(check.REGISTRY)
 
 
-def test_a_warning_quarantines_nothing(folder: Path) -> None:
-    for bad in TABLE:
+def test_a_warning_quarantines_nothing(tmp_path: Path) -> None:
+    for number, bad in enumerate(TABLE):
         if not check.REGISTRY[bad.id].startswith("warning: "):
             continue
-        lay(folder, bad.files)
-        loaded = load(folder)
+        below = tmp_path / str(number)
+        lay(below, bad.files)
+        loaded = load(below)
         assert {problem.severity for problem in loaded.problems} == {"warning"}
-        assert [order.id for order in loaded.orders] == ["a/b"]
+        orders = sorted(name.removesuffix(".yaml") for name in bad.files if name.endswith(".yaml"))
+        assert [order.id for order in loaded.orders] == orders
 
 
 def test_every_error_quarantines_its_order(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ AMEND = act("a/a", "amend", "a/b", *ADD, issued="2026-01-15", start="2026-01-15"
                 act("a/l", "lift", "a/a", issued="2026-02-01"),
                 act("a/m", "lift", "a/a", issued="2026-02-02"),
             ),
-            {"a/m": "of-ended"},
+            {},
         ),
         # An amend that renews stands while what it renews does.
         (
@@ -162,6 +162,39 @@ def test_what_an_order_is_about_is_there_and_of_the_right_kind(
     texts: tuple[str, ...], expected: dict[str, str]
 ) -> None:
     assert wrong(*texts) == expected
+
+
+EARLY = act("a/e", "lift", "a/b", issued="2026-01-22", start="2026-02-20")
+CANCEL = act("a/x", "lift", "a/l", issued="2026-01-26", start="2026-02-25")
+
+
+@pytest.mark.parametrize(
+    ("texts", "idle"),
+    [
+        ((BLOCK, LIFT), []),
+        # It was right when it came; then one issued before it was found in the post.
+        ((BLOCK, EARLY, LIFT), ["a/l"]),
+        ((BLOCK, act("a/e", "lift", "a/b/one", issued="2026-01-22", start="2026-02-20"), LIFT), ["a/l"]),
+        ((BLOCK, act("a/e", "lift", "a/b", issued="2026-01-22", start="2026-03-01"), LIFT), ["a/l"]),
+        ((BLOCK, act("a/e", "lift", "a/b", issued="2026-01-22", start="2026-03-02"), LIFT), []),
+        # Cancelling a pending lift, which another one cancelled before, or which has nothing left to end.
+        ((BLOCK, LIFT, CANCEL), []),
+        ((BLOCK, LIFT, act("a/e", "lift", "a/l", issued="2026-01-25", start="2026-02-20"), CANCEL), ["a/x"]),
+        ((BLOCK, EARLY, LIFT, CANCEL), ["a/l", "a/x"]),
+    ],
+)
+def test_a_lift_of_what_another_lift_had_ended_is_warned_of_and_stands(
+    texts: tuple[str, ...], idle: list[str]
+) -> None:
+    found = relations.judge(filed(*texts))
+    assert [(one.order, one.id, one.severity) for one in found] == [
+        (id_, "already-lifted", "warning") for id_ in idle
+    ]
+    assert relations.check(filed(*texts)) == []
+
+
+def test_a_lift_about_a_lift_that_is_warned_of_is_judged_like_any_other() -> None:
+    assert wrong(BLOCK, EARLY, LIFT, CANCEL, act("a/z", "lift", "a/gone")) == {"a/z": "of-unknown"}
 
 
 def test_an_order_about_a_quarantined_one_is_not_complained_of() -> None:
@@ -221,6 +254,34 @@ def test_an_order_never_becomes_a_problem_because_of_a_later_one(texts: list[str
             continue
         now = {(one.order, one.id) for one in relations.check(before)}
         assert now == {found for found in whole if found[0] in known}
+
+
+@given(st.lists(st.tuples(st.integers(11, 20), st.integers(1, 28), st.integers(0, 5)), max_size=6), st.data())
+def test_no_lift_becomes_a_problem_because_another_lift_arrives(
+    lifts: list[tuple[int, int, int]], data: st.DataObject
+) -> None:
+    texts, about = [BLOCK], ["a/b"]
+    for number, (issued, start, of) in enumerate(lifts):
+        about.append(f"x/{number}")
+        texts.append(
+            act(
+                f"x/{number}",
+                "lift",
+                about[of % (number + 1)],
+                issued=f"2026-01-{issued}",
+                start=f"2026-02-{start:02d}",
+            )
+        )
+    everything = filed(*texts)
+    late = data.draw(st.sampled_from([*about[1:], ""]))
+    # Those about the late one could not be judged without it.
+    waiting = {late}
+    for one in everything:
+        if one.order.of in waiting:
+            waiting.add(one.order.id)
+    then = {one.order for one in relations.check(one for one in everything if one.order.id not in waiting)}
+    now = {one.order for one in relations.check(everything)}
+    assert now - waiting == then
 
 
 @given(histories())

@@ -42,6 +42,7 @@ SITE_CHECKS: dict[str, str] = {
     "site-region-unknown": "a default region or a point's region is not configured",
     "point-kind-unknown": "a point is of a kind that this toolkit doesn't know",
     "duplicate-point": "two points have one name",
+    "allow-everyone": "resolver.allow has a prefix so wide that this would be an open resolver",
     "wildcard-listen": "the resolver would listen on every address",
     "upstream-is-ourselves": "an upstream or reference is our own listen address",
     "ttl-over-max": "answers.ttl is larger than answers.max_ttl",

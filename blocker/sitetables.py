@@ -104,9 +104,21 @@ def _word_or(word: str, read: Callable[[Node, Complaints], Any]) -> Callable[[No
     )
 
 
+_WIDEST = {4: 8, 6: 7}  # 10.0.0.0/8 and fc00::/7 are the widest that one operator can have
+
+
 def _allow(node: Node, complaints: Complaints) -> Any:
     def one(value: str) -> Iterable[Network]:
-        return LOOPBACK if value == "loopback" else (network(value),)
+        if value == "loopback":
+            return LOOPBACK
+        prefix = network(value)
+        if prefix.prefixlen < _WIDEST[prefix.version]:
+            raise Rejected(
+                "allow-everyone",
+                f"{shown(value)} is more of the Internet than one operator has; an open resolver helps "
+                "attackers. List your clients' prefixes.",
+            )
+        return (prefix,)
 
     found = several(text(one))(node, complaints)
     return found if found is MISSING else tuple(prefix for prefixes in found for prefix in prefixes)

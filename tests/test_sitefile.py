@@ -228,6 +228,15 @@ TABLE = [
         ),
     ),
     (
+        "allow-everyone",
+        "allow: [loopback]",
+        "allow: [0.0.0.0/0]",
+        (
+            "site.yaml:9:96 allow-everyone: '0.0.0.0/0' is more of the Internet than one operator has; an open "
+            "resolver helps attackers. List your clients' prefixes."
+        ),
+    ),
+    (
         "wildcard-listen",
         '"127.0.0.1:5300", "[::1]:5300"',
         '"[::]:5300"',

@@ -15,6 +15,7 @@ lists are. The rules are those of "Semantics" in the design:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -66,6 +67,11 @@ class Verdict:
 
 
 PASS = Verdict()
+
+
+def cap(until: int | None, most: int, t: float) -> int:
+    """The most that a TTL may be, in seconds: caches below serve a TTL n for up to n + 1 seconds."""
+    return most if until is None else max(0, min(most, math.floor(until - t) - 1))
 
 
 class Policy(Protocol):

@@ -6,13 +6,12 @@ and for which reason, naming the order that is that reason.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blocker.orders.model import Kind, Order
 from blocker.orders.schedule import Book, moment
-from blocker.policy.decide import Policy, Verdict, coverage, decide, path_of
+from blocker.policy.decide import Policy, Verdict, cap, coverage, decide, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,8 +65,7 @@ def explain(
     """The explanation for a name, region, instant (epoch seconds) and query type (a number)."""
     verdict = decide(policy, key, region, t)
     answer = verdict.form_for(qtype)
-    left = math.inf if verdict.until is None else math.floor(verdict.until - t)
-    cap = min(enforcement.max_ttl, max(0, left - 1)) if answer is None else min(enforcement.ttl, max(0, left))
+    ttl_cap = cap(verdict.until, enforcement.max_ttl if answer is None else enforcement.ttl, t)
     path, has_own = path_of(policy, key)
     reach = coverage(policy, path, has_own=has_own)
     book = Book(orders.values())
@@ -84,7 +82,7 @@ def explain(
     ]
     order = {ref: rank for rank, ref in enumerate(verdict.because)}
     standings.sort(key=lambda one: (order.get(one.directive.ref, len(order)), one.directive.ref))
-    return Explanation(verdict=verdict, answer=answer, ttl_cap=int(cap), standings=tuple(standings))
+    return Explanation(verdict=verdict, answer=answer, ttl_cap=ttl_cap, standings=tuple(standings))
 
 
 def _standing(

@@ -163,7 +163,7 @@ class Snapshot:
             txn.get(b"withheld", db=meta, default=b"{}")
         )
         self._records: dict[bytes, tuple[bytes, Scheduled]] = {}
-        known = {} if before is None else before._records
+        known = {} if before is None else before._records  # noqa: SLF001 - of its own kind
         for key, value in txn.cursor(db=databases["directives"]):
             kept = known.get(key)
             if kept is None or kept[0] != value:

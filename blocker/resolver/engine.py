@@ -24,10 +24,10 @@ from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from blocker.orders.model import Form
-from blocker.policy.decide import Decider, Policy, Verdict
+from blocker.policy.decide import Decider, Policy, Verdict, cap
 from blocker.resolver import answer, chain, wire
 from blocker.resolver.cache import Cache, CacheKey, Entry
-from blocker.resolver.judge import Judged, cap, judge
+from blocker.resolver.judge import Judged, judge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

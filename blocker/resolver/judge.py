@@ -7,7 +7,6 @@ the answer's. A chain that starts at a directive's except is not blocked by that
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import floor
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -50,11 +49,6 @@ def judge(received: Received, qtype: int, first: Verdict, decide: Decide) -> Jud
         if found.is_blocked:
             return Judged(is_unusable=True)
     return Judged(until=until)
-
-
-def cap(until: int | None, most: int, t: float) -> int:
-    """The most that a TTL may be, in seconds: caches below serve a TTL n for up to n + 1 seconds."""
-    return most if until is None else max(0, min(most, floor(until - t) - 1))
 
 
 def sooner(one: int | None, other: int | None) -> int | None:

@@ -109,6 +109,7 @@ REGISTRY: dict[str, str] = {
     "missing-of": "an order does not say which order it is about",
     "of-invalid": "of is neither an order id nor a directive's ref",
     "amend-empty": "an amend changes nothing",
+    "remove-unused": "warning: a removed name is beside every name of the directives it is removed from",
     "of-unknown": "of names no order or directive there is",
     "of-kind": "of names an order of a kind that this kind can't be about",
     "of-loop": "orders are about each other in a circle",

@@ -24,7 +24,7 @@ from blocker.bounded import digest as digest_of
 from blocker.bounded import octets as octets_of
 from blocker.errors import OrdersInvalid, Problem
 from blocker.fields import more
-from blocker.orders import check, names_file, parse, relations
+from blocker.orders import check, names_file, parse, relations, removals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -142,11 +142,12 @@ class _Folder:
         broken = frozenset(self._seen - {one.id for one in right})
         self._problems += relations.judge(right, quarantined=broken)
         quarantined = _spread(self._with_problems(), (one.order for one in self._filed))
-        good = sorted((one.order for one in right if one.id not in quarantined), key=lambda one: one.id)
+        good = sorted((one for one in right if one.id not in quarantined), key=lambda one: one.id)
         lists = {sha256: listing.names for sha256, (listing, _) in self._listings.items()}
+        self._problems += removals.check(good, lists)
         used = {list_.sha256 for one in right for _, list_ in lists_of(one.order)}
         return Loaded(
-            orders=tuple(good),
+            orders=tuple(one.order for one in good),
             problems=tuple(sorted(self._problems, key=_by_place)),
             quarantined=quarantined,
             filed=MappingProxyType({one.id: one for one in right}),

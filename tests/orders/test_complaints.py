@@ -748,6 +748,14 @@ TABLE: list[Bad] = [
         ),
     ),
     Bad(
+        id="remove-unused",
+        files=with_act(act("a/c", "amend", "a/b", "remove: [free.blocked.example, free.bloked.example]")),
+        said=(
+            "orders/a/c.yaml:9:32 remove-unused: 'free.bloked.example' removes nothing: 'a/b' has no name "
+            "at, above or below it; check its spelling, or remove it."
+        ),
+    ),
+    Bad(
         id="of-unknown",
         files=with_act(act("a/c", "lift", "a/b/two")),
         said="orders/a/c.yaml:7:5 of-unknown: 'a/b' has no directive 'two' (it has one); check 'of'.",

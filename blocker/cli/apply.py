@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 @click.option("--yes", is_flag=True, help="Don't ask; the site's limits still hold.")
 @click.option("--accept", metavar="DIGEST", default="", help="Let the plan with this digest past the limits.")
 @click.option("--reason", default="", help="Why it is accepted; required with --accept.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="The plan as plan --json has it, and generation (a number)."
+)
 @click.pass_obj
-def command(site: Path, yes: bool, accept: str, reason: str) -> int:
+def command(site: Path, yes: bool, accept: str, reason: str, as_json: bool) -> int:
     """Show the plan, ask, and make it the live policy.
 
     Orders with problems are left out, or stay in their last applied form; the rest is applied and the exit
@@ -30,10 +33,14 @@ def command(site: Path, yes: bool, accept: str, reason: str) -> int:
 
     if bool(accept) != bool(reason.strip()):
         raise click.UsageError("--accept DIGEST and --reason TEXT go together")
+    if as_json and not (yes or accept):
+        raise click.UsageError("--json doesn't ask; give --yes, or --accept DIGEST --reason TEXT")
     loaded = sitefile.load(site)
     with show.progress() as progress:
         prepared = apply.prepare(loaded, now=time.time(), progress=progress)
-    plan.display(prepared)
+    if not as_json:
+        plan.display(prepared)
+    number = prepared.live.number
     if not prepared.is_idle:
         if not accept:
             guard(prepared.plan, loaded.limits)
@@ -49,6 +56,10 @@ def command(site: Path, yes: bool, accept: str, reason: str) -> int:
                 reason=reason,
                 progress=progress,
             )
-        click.echo(f"applied: generation {generation.number}, policy {generation.digest[:16]}")
+        number = generation.number
+        if not as_json:
+            click.echo(f"applied: generation {number}, policy {generation.digest[:16]}")
+    if as_json:
+        show.as_json({**plan.record(prepared, ""), "generation": number})
     errors = [one for one in prepared.problems if one.severity == "error"]
     return OrdersInvalid.exit_code if errors else 0

@@ -8,9 +8,14 @@ from pathlib import Path
 
 import click
 
+SHAPE = (
+    "An object: block_delay, lift_delay, confirmed_block_delay, confirmed_lift_delay (seconds after the "
+    "instants), faults."
+)
+
 
 @click.command("demo")
-@click.option("--json", "as_json", is_flag=True, help="Only the measurements, as one object.")
+@click.option("--json", "as_json", is_flag=True, help=SHAPE)
 def command(as_json: bool) -> int:
     """Watch an order take effect in 10 seconds and be lifted 20 seconds later.
 

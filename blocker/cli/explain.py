@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     "--json",
     "as_json",
     is_flag=True,
-    help="An object: name, region, at, blocked, action (as ordered), answer (as sent), because, ttl_cap, …",
+    help="An object: name, region, at, blocked, action (as ordered), answer (as sent), because, ttl_cap, "
+    "until, directives (a list of {ref, state, by, since, authority, legal_basis, windows}).",
 )
 @click.pass_obj
 def command(

@@ -13,8 +13,14 @@ if TYPE_CHECKING:
     from blocker.policy.apply import Prepared
 
 
+SHAPE = (
+    "An object: digest, base, next, added, removed, live_names, refusal, orders_added, orders_dropped, "
+    "site_changes, changes (a list of {ref, what, names, windows}), quarantined, problems (as check)."
+)
+
+
 @click.command("plan")
-@click.option("--json", "as_json", is_flag=True, help="The plan as one object.")
+@click.option("--json", "as_json", is_flag=True, help=SHAPE)
 @click.pass_obj
 def command(site: Path, as_json: bool) -> int:
     """Show the difference between the live policy and the orders folder; change nothing.

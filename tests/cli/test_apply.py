@@ -332,3 +332,11 @@ def test_a_user_without_a_name_may_apply(site: Site, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("getpass.getuser", nobody)
     site.block("one", "x.example")
     assert site.apply().code == 0
+
+
+def test_apply_as_json_says_what_it_did(site: Site) -> None:
+    site.block("one", "x.example")
+    found = json.loads(site.run("apply", "--yes", "--json").out)
+    assert (found["generation"], found["added"], found["changes"][0]["ref"]) == (1, 1, "a/one/one")
+    assert json.loads(site.run("apply", "--yes", "--json").out)["changes"] == []
+    assert site.run("apply", "--json").code == 2

@@ -65,7 +65,8 @@ RULES: dict[str, str] = {
     "redirected-as-ordered": "The answer carries exactly the ordered addresses.",
     "passes": "The name resolves, as it must.",
     "denied-like-reference": "The name has no such records here nor at the reference.",
-    "attribution-gone": "The point said that it blocks this directive's names, and no longer does.",
+    "attribution-gone": "The point said that it blocks this directive's names, and no longer does; "
+    "nothing says that the name exists.",
     "alias-of-blocked": "The name passes, and its alias leads to a name that is blocked.",
     "resolves-though-blocked": "A name that must be blocked resolves.",
     "attributed-wrong-form": "The block is attributed, but its form is not the ordered one.",
@@ -269,9 +270,14 @@ def _free_but_denied(
     expectation: Expectation, bad: Kind, reply: Reply, evidence: Evidence
 ) -> tuple[Kind, str]:
     """NXDOMAIN or NODATA, without attribution, for a name that must pass."""
-    if expectation.why is Why.ENDED and evidence.was_attributed:
-        return Kind.OK, "attribution-gone"
     exists = _exists(expectation.qtype, evidence.reference)
+    if expectation.why is Why.ENDED:
+        # A denial without attribution is what a cache keeps of a block: it is no lift of a name that exists,
+        # be it with other records only.
+        if exists is False and evidence.reference is not None and reply.rcode == NXDOMAIN:
+            exists = evidence.reference.rcode == NOERROR
+        if evidence.was_attributed and not exists:
+            return Kind.OK, "attribution-gone"
     if exists is None:
         return Kind.INSUFFICIENT, "no-reference"
     if exists:

@@ -42,6 +42,7 @@ _WRITE_EVERY = 0.25
 _REOPEN_EVERY = 0.5
 _MOST_TASKS = 64
 _KEEP_ROUNDS = 10
+_VERIFY_BUDGET = 3000
 
 
 def run(site: Site, beat: Callable[[], None]) -> None:
@@ -56,23 +57,44 @@ def run(site: Site, beat: Callable[[], None]) -> None:
     asyncio.run(main())
 
 
-def verify(site: Site, *, timeout: float = 1.5, limit: int = 20) -> list[Finding]:
-    """One round: every expectation over every transport, judged. Raises StoreError."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """One round, judged.
 
-    async def main() -> list[Finding]:
+    `unjudged` probes were under way as the policy changed; `unasked` expectations were beyond the budget.
+    """
+
+    findings: tuple[Finding, ...]
+    unjudged: int
+    unasked: int
+
+
+def verify(site: Site, *, timeout: float = 1.5, limit: int = 20, budget: int = _VERIFY_BUDGET) -> Verified:
+    """One round: every expectation over every transport, judged. Raises StoreError.
+
+    `budget` bounds the questions for one point; at the usual rate those of the default take three minutes.
+    """
+
+    async def main() -> Verified:
         reader = Reader(site.state)
         book = Book(_read(site.state / report.FILE))
         rounds = Rounds(site, reader, book, Reference(endpoints(site)), timeout=timeout)
         now = time.time()
         with reader.snapshot() as policy:
             stamp = policy.stamp
-            look = _look(site, number=int(now), limit=limit)
+            look = _look(site, number=int(now), limit=limit, budget=budget)
             asked = expect.expect(policy, site.points, now, look)
+            wanted = expect.count(policy, site.points, now, look)
         found = await asyncio.gather(
             *(rounds.look(asked, transport, stamp=stamp, urgent=True) for transport in Transport)
         )
         reader.close()
-        return [finding for findings in found for finding in findings]
+        findings = tuple(finding for several in found for finding in several)
+        return Verified(
+            findings=findings,
+            unjudged=len(asked) * len(Transport) - len(findings),
+            unasked=wanted - len(asked),
+        )
 
     return asyncio.run(main())
 
@@ -137,6 +159,7 @@ class _Prober:
         self._tasks: set[asyncio.Task[None]] = set()
         self._whole: asyncio.Task[None] | None = None
         self._whole_due = 0.0
+        self._number: int | None = None
         self._dense_after = time.time()
         self._round_at = 0.0
         self._trouble = "the policy was not read yet"
@@ -156,7 +179,10 @@ class _Prober:
             due = schedule.sparse(now, self._interval, self._site.node)
             self._whole_due = due.at
             if self._whole is None or self._whole.done() or self._whole.cancelling():
-                self._whole = self._start(self._everything(due.number))
+                # Rounds that are due while a long one goes on are left out, but no number is: the numbers
+                # say whose turn it is.
+                self._number = due.number if self._number is None else self._number + 1
+                self._whole = self._start(self._everything(self._number))
         following = schedule.dense(self._dense_after, self._table.transitions)
         upcoming = min(self._whole_due, following.at if following else self._whole_due)
         self._quiet = upcoming - time.time()

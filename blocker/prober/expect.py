@@ -5,13 +5,17 @@ order covers is expected to be blocked. Controls come from the orders (excepted 
 `notNAME`, what lies below an exact subject) and from the site (canaries). None is random: made-up labels
 would fill caches below us and prove little. Bounded per directive and per round; long lists are sampled,
 another part each round.
+
+A round never spends its budget on subjects alone: a point that blocks too much would then look obedient. It
+looks at no more directives than it can ask a subject, an except and a control of, and the others have their
+turn in the next rounds.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
@@ -66,7 +70,8 @@ class Expectation:
     `form` None: it must pass. `ref` and `order` are those of the directive that made us ask, empty for
     canaries; `because` are the directives that block the name. It holds for observations within
     `[since, until)`, epoch seconds, the stretch between two transitions of the policy. `started` is the
-    latest start of the directive's force at or before now, `ended` the latest end.
+    latest start of the directive's force at or before now, `ended` the latest end. `is_secret`: we ask
+    because of a sealed directive that has not begun, so nobody but the point may learn the name.
     """
 
     point: str
@@ -83,6 +88,7 @@ class Expectation:
     until: float | None = None
     started: int | None = None
     ended: int | None = None
+    is_secret: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,22 +114,32 @@ class Look:
 
 def expect(policy: Source, points: Iterable[Point], t: float, look: Look) -> list[Expectation]:
     """What each point must answer at `t`, where the round looks."""
-    start, until = stretch(policy, t)
     found: list[Expectation] = []
-    chosen = _rotated(policy, look)[: look.budget]
-    for point in points:
-        asks = _Asks(policy, point, t, look=look, within=(max(start, look.since), until))
-        queues = [asks.of(one) for one in chosen]
-        if look.only is None:
-            queues.insert(0, asks.canaries())
-        taken: dict[tuple[Key, int, str], Expectation] = {}
+    for asks in _of_points(policy, points, t, look):
+        concerned = asks.concerned()
+        queues = [
+            asks.of(number, concerned[number], place)
+            for place, number in enumerate(_rotated(concerned, look))
+        ]
+        queues.insert(0, asks.canaries())
+        taken: dict[_Question, Expectation] = {}
         # One from each in turn: a long list doesn't push a short one out of the budget.
-        for rank in zip_longest(*queues):
-            for one in rank:
-                if one is not None and len(taken) < look.budget:
-                    taken.setdefault((one.name, one.qtype, one.ref), one)
+        for one in _in_turn(*queues):
+            if len(taken) == look.budget:
+                break
+            taken.setdefault(_question(one), one)
         found += taken.values()
     return found
+
+
+def count(policy: Source, points: Iterable[Point], t: float, look: Look) -> int:
+    """How many expectations `expect` would find if the budget had no bound."""
+    total = 0
+    for asks in _of_points(policy, points, t, look):
+        queues = (asks.of(number, why) for number, why in asks.concerned().items())
+        total += sum(len({_question(one) for one in queue}) for queue in queues)
+        total += len(list(asks.canaries()))
+    return total
 
 
 def renew(
@@ -136,12 +152,14 @@ def renew(
     for old in olds:
         why: Why | None = old.why
         edges = old.started, old.ended
+        is_secret = False
         if old.ref:
             one = directives.get(old.ref)
             if one is None:
                 why = None
             else:
                 edges = _edges(one, t)
+                is_secret = _is_secret(one, t)
                 if old.why in _BY_TIME:
                     why = _standing(policy, one, old.region, t)
         if why is None:
@@ -159,6 +177,7 @@ def renew(
                 until=until,
                 started=edges[0],
                 ended=edges[1],
+                is_secret=is_secret,
             )
         )
     return again, gone
@@ -202,10 +221,42 @@ def _edges(one: Scheduled, t: float) -> tuple[int | None, int | None]:
     )
 
 
-def _rotated(policy: Source, look: Look) -> list[int]:
-    """The directives in an order that the round decides, so that each comes first some time."""
-    chosen = [at for at, one in policy.directives.items() if look.only is None or one.ref in look.only]
-    return sorted(chosen, key=lambda at: crc32(f"{look.number}:{at}".encode()))
+def _is_secret(one: Scheduled, t: float) -> bool:
+    return one.is_sealed(t) and not any(start <= t for start, _ in one.windows)
+
+
+def _of_points(policy: Source, points: Iterable[Point], t: float, look: Look) -> Iterator[_Asks]:
+    start, until = stretch(policy, t)
+    for point in points:
+        yield _Asks(policy, point, t, look=look, within=(max(start, look.since), until))
+
+
+def _rotated(numbers: Iterable[int], look: Look) -> list[int]:
+    """The directives that this round asks about; as many rounds in a row as are needed ask about all.
+
+    A round of everything has room for the first questions of each. A round of some is about an instant:
+    there the subjects of many come before the controls of few.
+    """
+    room = look.budget if look.only is not None else max(1, look.budget // _FIRST)
+    # In an order of its own, so that a round has directives of many orders.
+    every = sorted(numbers, key=lambda number: (crc32(b"%d" % number), number))
+    at = look.number * room % len(every) if len(every) > room else 0
+    return (every[at:] + every[:at])[:room]
+
+
+_FIRST = 4  # questions about one directive that come before all others: subject, except, control, subject
+
+
+def _in_turn(*queues: Iterable[Expectation]) -> Iterator[Expectation]:
+    """The first of each, then the second of each, and so on."""
+    return (one for rank in zip_longest(*queues) for one in rank if one is not None)
+
+
+_Question = tuple["Key", int, str]
+
+
+def _question(one: Expectation) -> _Question:
+    return one.name, one.qtype, one.ref
 
 
 class _Asks:
@@ -219,29 +270,51 @@ class _Asks:
         self._canaries, self._protected = frozenset(look.canaries), frozenset(look.protected)
 
     def canaries(self) -> Iterator[Expectation]:
-        for key in sorted(self._canaries):
+        for key in sorted(self._canaries if self._look.only is None else ()):
             yield self._ask(key, A, Why.CANARY, None)
 
-    def of(self, number: int) -> Iterator[Expectation]:
-        """The questions about one directive or cut, the most telling first."""
+    def concerned(self) -> dict[int, Why]:
+        """The directives and cuts where the round looks that there is something to ask about, and why."""
+        only = self._look.only
+        return {
+            number: why
+            for number, one in self._policy.directives.items()
+            if (only is None or one.ref in only) and (why := self._why(one)) is not None
+        }
+
+    def of(self, number: int, why: Why, place: int = 0) -> Iterator[Expectation]:
+        """The questions about one directive or cut.
+
+        First one of each sort: a subject, an except, a control; then the others in turn. Which except and
+        control come first depends on the round and the directive's `place` in it, so each round has all.
+        """
         one = self._policy.directives[number]
-        if one.is_cut:
-            why: Why | None = Why.EXCEPT if one.in_force(self._t) else None
-        else:
-            why = _standing(self._policy, one, self._point.region, self._t)
-        if why is None:
-            return
         # Names of directives not in force here are controls themselves: a few are enough.
         limit = self._look.limit if why in (Why.SUBJECT, Why.EXCEPT) else min(self._look.limit, 5)
         sample = self._policy.sample(number, limit, self._look.number)
         subjects = [(key, role) for key, role in sample if role in SUBJECT_ROLES]
-        yield from self._subjects(subjects, why, one)
+        asked = self._subjects(subjects, why, one)
         if why not in (Why.SUBJECT, Why.EXCEPT):
+            yield from asked
             return
+        turn = crc32(b"%d" % self._look.number) + place
+        excepts = _from(turn, self._excepts(sample, one))
+        around = _from(turn, self._controls(subjects, one))
+        yield from chain(_take(asked), excepts[:1], around[:1], _take(asked))
+        yield from _in_turn(asked, chain(excepts[1:], around[1:]))
+
+    def _why(self, one: Scheduled) -> Why | None:
+        if one.is_cut:
+            return Why.EXCEPT if one.in_force(self._t) else None
+        return _standing(self._policy, one, self._point.region, self._t)
+
+    def _excepts(self, sample: Iterable[tuple[Key, Role]], one: Scheduled) -> Iterator[Expectation]:
         for key, role in sample:
             target = {Role.EXCEPT: key, Role.EXCEPT_BELOW: under(key, b"www")}.get(role)
             if target is not None:
                 yield self._ask(target, A, Why.EXCEPT, one)
+
+    def _controls(self, subjects: Sequence[tuple[Key, Role]], one: Scheduled) -> Iterator[Expectation]:
         for key, role in subjects[:3]:
             for kind, control in controls(key, role, self._look.is_public):
                 if not self._is_the_sites(control):
@@ -279,7 +352,19 @@ class _Asks:
             until=self._until,
             started=started,
             ended=ended,
+            is_secret=one is not None and _is_secret(one, self._t),
         )
+
+
+def _take(queue: Iterator[Expectation]) -> list[Expectation]:
+    return [one for one in [next(queue, None)] if one is not None]
+
+
+def _from(turn: int, queue: Iterable[Expectation]) -> list[Expectation]:
+    """All of them, beginning at another one each turn."""
+    every = list(queue)
+    at = turn % len(every) if every else 0
+    return every[at:] + every[:at]
 
 
 def controls(

@@ -2,7 +2,8 @@
 
 Shell. It takes expectations and returns findings; what they mean is the judge's business. Controls go out
 with the probes and after them, a second sample after a pause. Every query takes a token of its point's
-bucket; those around a transition may use the share that rounds of everything leave.
+bucket; those around a transition may use the share that rounds of everything leave. A name that is a secret
+until its order begins is not asked of the reference, which is somebody else's.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ class Rounds:
     ) -> Finding | None:
         reply = samples[-1].reply
         reference = None
-        if reply is not None and not reply.is_attributed:
+        if reply is not None and not reply.is_attributed and not expectation.is_secret:
             data = reply.data_of(expectation.qtype)
             if expectation.form is not None or not data or not data.isdisjoint(self._redirects[1]):
                 reference = await self._reference.ask(expectation.name, expectation.qtype)

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,13 @@ from blocker.orders.model import Form, Publication
 from blocker.policy import writer
 from blocker.policy.records import Withheld
 from blocker.prober import daemon, report
+from blocker.prober.expect import Why
 from blocker.prober.judge import Kind
 from blocker.site import Endpoint, ProberConfig
 from tests.prober.world import Server, answer, apart, block, commit, obedient, policy, real, serving, site
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from blocker.orders.model import Order
@@ -36,9 +37,9 @@ if TYPE_CHECKING:
 CANARY = ("canary.example",)
 
 
-def verify(state: Path, script: Any, reference: Any = real, *orders: Order) -> list[Finding]:
-    """One round of `blocker verify` against the script, over UDP and TCP, from another thread's sockets."""
-    commit(state, *orders)
+@contextmanager
+def served(script: Any, reference: Any = real) -> Iterator[tuple[Server, Server]]:
+    """A point and a reference in another thread."""
     ready, done = threading.Event(), threading.Event()
     servers: list[Server] = []
 
@@ -52,11 +53,20 @@ def verify(state: Path, script: Any, reference: Any = real, *orders: Order) -> l
     thread.start()
     try:
         assert ready.wait(10)
-        here = site(state, servers[0].point(), reference=(servers[1].endpoint,), canaries=CANARY)
-        return daemon.verify(here, timeout=0.4, limit=2)
+        yield servers[0], servers[1]
     finally:
         done.set()
         thread.join()
+
+
+def verify(state: Path, script: Any, reference: Any = real, *orders: Order) -> list[Finding]:
+    """One round of `blocker verify` against the script, over UDP and TCP."""
+    commit(state, *orders)
+    with served(script, reference) as (point, unfiltered):
+        here = site(state, point.point(), reference=(unfiltered.endpoint,), canaries=CANARY)
+        verified = daemon.verify(here, timeout=0.4, limit=2)
+    assert (verified.unjudged, verified.unasked) == (0, 0)
+    return list(verified.findings)
 
 
 def kinds(findings: list[Finding]) -> set[str]:
@@ -235,6 +245,52 @@ def test_a_bulk_directive_is_sampled(tmp_path: Path) -> None:
     findings = verify(tmp_path, obedient(policy(order)), real, order)
     assert kinds(findings) == {Kind.OK}
     assert len([one for one in findings if one.why == "subject"]) == 2 * 2 * 2
+
+
+def test_a_point_that_blocks_all_around_is_found_however_long_the_policy_is(tmp_path: Path) -> None:
+    now = time.time()
+    orders = [
+        block(
+            *(f"n{at}.s{number}.example" for at in range(9)),
+            ident=f"court/o{number}",
+            start=now - 60,
+            until=now + 600,
+        )
+        for number in range(6)
+    ]
+    commit(tmp_path, *orders)
+
+    def all_of_it(query: Any) -> Any:
+        is_canary = query.question[0].name.to_text() == "canary.example."
+        return real(query) if is_canary else answer(query, rcode=3, ede=(16,))
+
+    with served(all_of_it) as (point, unfiltered):
+        here = site(tmp_path, point.point(), reference=(unfiltered.endpoint,), canaries=CANARY)
+        assert here.prober is not None
+        here = replace(here, prober=replace(here.prober, rate=1000))
+        verified = daemon.verify(here, timeout=0.4, limit=9, budget=24)
+    assert verified.unasked > 0
+    found = {one.why for one in verified.findings if one.kind is Kind.OVERBLOCK}
+    assert found == {Why.PARENT, Why.SIBLING, Why.LOOKALIKE}
+
+
+def test_the_name_of_a_sealed_order_that_has_not_begun_is_asked_of_the_point_alone(tmp_path: Path) -> None:
+    now = time.time()
+    options: dict[str, Any] = {"start": now + 600, "until": now + 900}
+    orders = (
+        block("hush.example", ident="court/o1", publication=Publication.SEALED, **options),
+        block("open.example", ident="court/o2", **options),
+    )
+    commit(tmp_path, *orders)
+    with served(lambda query: answer(query, rcode=3)) as (point, unfiltered):
+        here = site(tmp_path, point.point(), reference=(unfiltered.endpoint,))
+        verified = daemon.verify(here, timeout=0.4)
+    assert {name for name, *_ in point.asked} == {"hush.example", "open.example"}
+    assert {name for name, *_ in unfiltered.asked} == {"open.example"}
+    assert {(one.order, one.kind) for one in verified.findings} == {
+        ("court/o1", Kind.INSUFFICIENT),
+        ("court/o2", Kind.EARLY),
+    }
 
 
 def test_verify_without_a_store_says_so(tmp_path: Path) -> None:

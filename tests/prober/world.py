@@ -93,14 +93,22 @@ def block(
     )
 
 
-def act(kind: Kind, of: str, ident: str, *, start: float, **more: Any) -> Order:
+def act(
+    kind: Kind,
+    of: str,
+    ident: str,
+    *,
+    start: float,
+    publication: Publication = Publication.PUBLIC,
+    **more: Any,
+) -> Order:
     return Order(
         id=ident,
         kind=kind,
         authority=Authority(name="Court", jurisdiction="ID", contact="mailto:court@example"),
         legal_basis=("Act 1",),
         issued=when(T - 4000),
-        publication=Publication.PUBLIC,
+        publication=publication,
         of=of,
         start=when(start),
         digest="0" * 64,
@@ -116,7 +124,10 @@ POINT = Point(name="p1", kind="embedded", address=Endpoint("127.0.0.1", 53), reg
 
 
 def commit(state: Path, *orders: Order, number: int = 1, base: str = "") -> None:
-    """Apply the orders as generation `number`, whose digest is `g<number>`."""
+    """Apply the orders as generation `number`, whose digest is `g<number>`; on nothing, after empty ones."""
+    if not base and number > 1:
+        commit(state, number=number - 1)
+        base = f"g{number - 1}"
     writer.commit(
         state,
         writer.Target(

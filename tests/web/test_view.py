@@ -3,23 +3,22 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING
 
+import pytest
 from prometheus_client import generate_latest
 
 from blocker import metrics
 from blocker.metrics import FindingCount, OrderState
-from blocker.orders.model import Publication
+from blocker.orders.model import Kind, Publication
 from blocker.policy import writer
 from blocker.policy.records import Withheld
 from blocker.prober import report
 from blocker.prober.report import Confirmed, NotOk, PointView, Snapshot
 from blocker.resolver import counters
 from blocker.web.view import Scene, prober_view, secret_of
-from tests.prober.world import T, block, commit, policy
+from tests.prober.world import T, act, block, commit, policy, when
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 FAR = 4_000_000_000
 
@@ -121,6 +120,23 @@ def test_a_sealed_order_leaves_no_trace_of_name_id_or_instant(tmp_path: Path) ->
     for leak in ("hush", "case-1", str(FAR - 1000), f"{FAR - 1000:e}", str(FAR), "example"):
         assert leak not in shown
     assert "blocker_next_transition" not in shown
+
+
+@pytest.mark.parametrize("publication", [Publication.SEALED, Publication.SEALED_UNTIL_EFFECTIVE])
+def test_the_instants_of_a_sealed_act_on_a_public_order_are_not_shown(
+    tmp_path: Path, publication: Publication
+) -> None:
+    order = block("x.example", start=T - 10**9, until=FAR)
+    pause = act(
+        Kind.SUSPEND,
+        "court/o1",
+        "court/s1",
+        start=FAR - 2000,
+        until=when(FAR - 1000),
+        publication=publication,
+    )
+    commit(tmp_path, order, pause)
+    assert Scene(tmp_path).view().next_transition == FAR
 
 
 def test_an_order_is_opaque_until_it_takes_effect_and_plain_after() -> None:

@@ -92,7 +92,7 @@ def test_the_table_of_verbs_has_every_verb_once_in_the_command_lines_order() -> 
 
 
 def test_the_table_of_exit_codes_is_that_of_the_command_line() -> None:
-    rows = re.findall(r"^\| (\d) \| (.*) \|$", README, re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", README, re.MULTILINE)
     assert [f"  {code}  {meaning}" for code, meaning in rows] == [
         line for line in (cli.epilog or "").splitlines() if line.startswith("  ")
     ]

@@ -1,8 +1,8 @@
 """The resolver's processes: where engine, store, cache, sockets and upstreams meet, and nothing is decided.
 
-The parent binds and forks; a worker opens the store after the fork, takes one snapshot for each batch of
-queries, and so sees a new generation with the next one. A passing query never holds the loop. Whatever goes
-wrong with one query, or with the store, is caught here, counted, and answered SERVFAIL: the process lives.
+The parent binds and forks; a worker takes one snapshot of the live policy for each batch of queries, and so
+sees a new generation with the next one. A passing query never holds the loop. Whatever goes wrong with one
+query, or with the store, is caught here, counted, and answered SERVFAIL: the process lives.
 Verdicts follow the wall clock, timers the monotonic one. SIGTERM: no more is taken in, what is under way
 gets a second to finish.
 """
@@ -10,7 +10,6 @@ gets a second to finish.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import os
 import resource
@@ -22,11 +21,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blocker.policy.reader import Reader
+from blocker.errors import BlockerError
 from blocker.resolver import upstream, wire
 from blocker.resolver.connections import Connections
 from blocker.resolver.counters import FILE, Count, Counters
 from blocker.resolver.engine import Answer, Drop, Engine, Forward, Outcome
+from blocker.resolver.live import LivePolicy
 from blocker.resolver.sockets import Asked, Datagrams, Listening, bind
 from blocker.supervisor import Child
 
@@ -41,7 +41,7 @@ DRAIN = 1.0
 RESOLV_CONF = Path("/etc/resolv.conf")
 
 _BEAT = 0.1
-_REOPEN = 1.0  # seconds between attempts to open a store that failed
+_COMPLAINT, _SAME_COMPLAINT = 1.0, 60.0  # seconds between lines of the log, and between the same ones
 _FILES = 65536
 _FILES_FOR_OTHERS = 700  # TCP connections, the store, the loop
 _COUNT_OF = {
@@ -87,7 +87,7 @@ def children(
         for other in sockets[:number] + sockets[number + 1 :]:
             other.close()
         engine = Engine(node=node, allow=config.allow)
-        worker = Worker(engine, Reader(state), upstreams, counters.block(number), state=state)
+        worker = Worker(engine, LivePolicy(state, beat), upstreams, counters.block(number))
         asyncio.run(worker.run(sockets[number], beat))
 
     return [
@@ -102,19 +102,15 @@ class Worker:
     def __init__(
         self,
         engine: Engine,
-        reader: Reader,
+        live: LivePolicy,
         upstreams: Sequence[Endpoint],
         block: memoryview,
-        *,
-        state: Path,
     ) -> None:
         self._engine = engine
-        self._reader = reader
+        self._live = live
         self._endpoints = upstreams
         self._block = block
-        self._state = state
-        self._reopened = time.monotonic()
-        self._complained = 0.0
+        self._complained = (0.0, "")
         self._upstreams: upstream.Upstreams
 
     async def run(self, listening: Listening, beat: Callable[[], None]) -> None:
@@ -129,6 +125,7 @@ class Worker:
         self._upstreams = upstream.Upstreams(
             loop, self._endpoints, self._block, most=max(64, min(upstream.MOST_FLIGHTS, flights))
         )
+        self._tell(beat)  # The policy is read now, so that it is among what stays.
         gc.collect()
         gc.freeze()  # What is loaded stays: no collection walks through it, no page of it is copied.
         datagrams = Datagrams(loop, listening.udp, self.serve, self._block)
@@ -149,6 +146,7 @@ class Worker:
         self._upstreams.close()
         datagrams.close()  # Last and at once: until then the kernel gives us our share of the queries.
         connections.close()
+        self._live.close()
         await asyncio.sleep(0)  # The last answers leave with the closing connections.
 
     def _tell(self, beat: Callable[[], None]) -> None:
@@ -156,7 +154,7 @@ class Worker:
         self._block[Count.CACHE_ENTRIES] = len(self._engine.cache)
         self._block[Count.CACHE_OCTETS] = self._engine.cache.octets
         try:
-            with self._reader.snapshot() as policy:
+            with self._live.snapshot() as policy:
                 self._block[Count.GENERATION] = policy.generation.number
         except Exception as error:  # noqa: BLE001 - whatever the store does, the worker beats on
             self._store_failed(error)
@@ -166,7 +164,7 @@ class Worker:
         self._block[Count.QUERIES] += len(batch)
         served = 0
         try:
-            with self._reader.snapshot() as policy:
+            with self._live.snapshot() as policy:
                 t, now = time.time(), time.monotonic()
                 for asked in batch:
                     served += 1
@@ -209,7 +207,7 @@ class Worker:
     def _finish(self, forward: Forward, asked: Asked, received: Received | None, why: int) -> None:
         """What upstream said, or that it said nothing, goes to the client by the policy of now."""
         try:
-            with self._reader.snapshot() as policy:
+            with self._live.snapshot() as policy:
                 made = self._engine.finish(forward, received, policy, time.time(), time.monotonic(), why=why)
         except Exception as error:  # noqa: BLE001 - as in serve
             self._complain(error)
@@ -218,18 +216,9 @@ class Worker:
             self._give(made, asked.reply)
 
     def _store_failed(self, error: Exception) -> None:
-        """Count, and open the store afresh now and then."""
         self._block[Count.STORE_ERRORS] += 1
         self._complain(error)
-        now = time.monotonic()
-        if now - self._reopened >= _REOPEN:
-            self._reopened = now
-            with contextlib.suppress(Exception):  # One process can't open a store twice: the old one first.
-                self._reader.close()
-            try:
-                self._reader = Reader(self._state)
-            except Exception as again:  # noqa: BLE001 - the closed one stays, and fails until this works
-                self._complain(again)
+        self._live.failed()
 
     def _stray(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         self._block[Count.ERRORS] += 1
@@ -237,11 +226,15 @@ class Worker:
         self._complain(error if isinstance(error, Exception) else str(context.get("message")))
 
     def _complain(self, what: Exception | str) -> None:
-        """Say it, once a second at most: a flood of bad queries must not become a flood of lines."""
+        """Say it, but not often: neither bad queries nor a broken disk may become a flood of lines."""
+        if isinstance(what, Exception) and not isinstance(what, BlockerError):
+            text = "".join(traceback.format_exception(what)).rstrip()
+        else:
+            text = str(what)
         now = time.monotonic()
-        if now - self._complained >= 1.0:
-            self._complained = now
-            text = what if isinstance(what, str) else "".join(traceback.format_exception(what)).rstrip()
+        at, before = self._complained
+        if now - at >= (_SAME_COMPLAINT if text == before else _COMPLAINT):
+            self._complained = (now, text)
             print(f"resolver: {text}", file=sys.stderr, flush=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import socket
@@ -221,6 +222,7 @@ def resolver(
     pid = os.fork()
     if pid == 0:
         code = 99
+        faulthandler.disable()  # A worker may be meant to crash; this process's stack is not of interest then.
         try:
             children = workers.children(listening, config, upstreams, state=state, node="r1.isp.example")
             code = supervise(children)

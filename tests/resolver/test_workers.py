@@ -16,7 +16,7 @@ import pytest
 from blocker.errors import PointError
 from blocker.orders.model import Form
 from blocker.policy.reader import Reader
-from blocker.resolver import upstream, workers
+from blocker.resolver import live, upstream, workers
 from blocker.resolver.engine import Engine
 from blocker.resolver.sockets import bind
 from blocker.site import Endpoint, ResolverConfig
@@ -179,7 +179,7 @@ def test_a_store_that_fails_is_counted_and_read_again_when_it_is_back(
         return honest(self)
 
     monkeypatch.setattr(Reader, "snapshot", failing)
-    monkeypatch.setattr(workers, "_REOPEN", 0.05)
+    monkeypatch.setattr(live, "REOPEN", 0.05)
     store(tmp_path, GROK)
     with resolver(tmp_path, up.endpoint) as one:
         (tmp_path / "broken").touch()

@@ -1,0 +1,148 @@
+"""A worker's policy: stores that are missing, cut off, slow, and mended again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import dns.edns
+import pytest
+
+from blocker.errors import StoreError
+from blocker.policy.reader import Reader
+from blocker.policy.store import FILE
+from blocker.resolver import live, workers
+from blocker.resolver.live import LivePolicy
+from tests.resolver.live import NXDOMAIN, SERVFAIL, Resolver, Upstream, rcode, resolver, store, wait
+from tests.resolver.world import ask, block
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NOW = time.time()
+GROK = block("grok.example", start=NOW - 100, until=NOW + 10**7)
+
+
+@pytest.fixture(scope="module")
+def up() -> Iterator[Upstream]:
+    server = Upstream()
+    yield server
+    server.close()
+
+
+def assert_failing_then_mended(one: Resolver, state: Path) -> None:
+    """Nothing passes, the worker lives, and the store's return is seen."""
+    for name in ("grok.example", "free.example"):
+        said = one.ask(name, use_edns=0)
+        assert said.rcode() == SERVFAIL
+        assert [option.code for option in said.options if isinstance(option, dns.edns.EDEOption)] == [0]
+    assert one.counts().store_errors >= 1
+    starts = one.counts().starts
+    (state / FILE).unlink(missing_ok=True)
+    store(state, GROK)
+    wait(lambda: rcode(one.udp(ask("grok.example"))) == NXDOMAIN, live.REOPEN + 4)
+    assert one.ask("free.example").rcode() == 0
+    assert one.counts().starts == starts
+
+
+def test_a_worker_without_a_store_answers_servfail_until_there_is_one(tmp_path: Path, up: Upstream) -> None:
+    with resolver(tmp_path, up.endpoint) as one:
+        assert_failing_then_mended(one, tmp_path)
+        assert one.counts().starts == 1
+
+
+@pytest.mark.parametrize("size", [0, 100, 4096, 8192, -4096])
+def test_a_worker_whose_store_is_cut_off_answers_servfail_until_it_is_mended(
+    tmp_path: Path, up: Upstream, size: int
+) -> None:
+    store(tmp_path, GROK)
+    octets = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(octets[:size])
+    with resolver(tmp_path, up.endpoint) as one:
+        assert_failing_then_mended(one, tmp_path)
+        assert one.counts().starts == 1
+
+
+def test_a_store_that_is_cut_off_under_a_running_worker_is_servfail_within_seconds_and_mended(
+    tmp_path: Path, up: Upstream
+) -> None:
+    store(tmp_path, GROK)
+    with resolver(tmp_path, up.endpoint) as one:
+        assert one.ask("grok.example").rcode() == NXDOMAIN
+        with (tmp_path / FILE).open("r+b") as file:
+            file.truncate(8192)
+        # A look beyond the file's end is SIGBUS; the worker comes back without a policy.
+        one.udp(ask("www.grok.example"), timeout=0.05)
+        wait(lambda: one.counts().starts == 2)
+        assert_failing_then_mended(one, tmp_path)
+        assert one.counts().starts == 2
+
+
+def test_a_store_that_takes_long_to_open_costs_no_workers_life(
+    tmp_path: Path, up: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest: Any = Reader.__init__
+
+    def slow(self: Reader, state: Path) -> None:
+        time.sleep(4 * workers.HEARTBEAT)
+        honest(self, state)
+
+    monkeypatch.setattr(workers, "HEARTBEAT", 0.4)
+    monkeypatch.setattr(live, "PULSE", 0.05)
+    monkeypatch.setattr(Reader, "__init__", slow)
+    store(tmp_path, GROK)
+    with resolver(tmp_path, up.endpoint) as one:
+        assert one.ask("grok.example").rcode() == NXDOMAIN
+        assert one.counts().starts == 1
+
+
+def waiting_for(event: threading.Event, seconds: float) -> Any:
+    """An opener that reads for as long as it takes."""
+
+    def opener(_: Path) -> Reader:
+        if not event.wait(seconds):
+            raise OSError("nobody beat")
+        raise OSError("somebody beat")
+
+    return opener
+
+
+def test_a_thread_beats_while_the_policy_is_read_and_only_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "PULSE", 0.01)
+    beaten = threading.Event()
+    policy = LivePolicy(tmp_path, beaten.set, opener=waiting_for(beaten, 10))
+    assert not beaten.wait(0.1)
+    with pytest.raises(OSError, match="somebody beat"), policy.snapshot():
+        pass
+    policy.close()
+
+
+def test_nobody_beats_for_a_read_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "PULSE", 0.01)
+    monkeypatch.setattr(live, "LONGEST_READ", 0.0)
+    beaten = threading.Event()
+    policy = LivePolicy(tmp_path, beaten.set, opener=waiting_for(beaten, 0.2))
+    with pytest.raises(OSError, match="nobody beat"), policy.snapshot():
+        pass
+    policy.close()
+
+
+def test_between_attempts_to_open_the_store_the_last_reason_is_repeated(tmp_path: Path) -> None:
+    tried: list[Path] = []
+
+    def opener(state: Path) -> Reader:
+        tried.append(state)
+        raise OSError("the disk is gone")
+
+    policy = LivePolicy(tmp_path, lambda: None, opener=opener)
+    with pytest.raises(OSError, match="disk"), policy.snapshot():
+        pass
+    for _ in range(3):
+        with pytest.raises(StoreError, match="the disk is gone"), policy.snapshot():
+            pass
+    assert tried == [tmp_path]
+    policy.close()

@@ -60,7 +60,13 @@ def test_the_soa_and_the_instance_are_read() -> None:
 
 def test_options_that_are_unknown_or_too_short_say_nothing() -> None:
     made = answer(asked())
-    made.use_edns(0, options=[dns.edns.GenericOption(65001, b"r1"), dns.edns.GenericOption(15, b"\x00")])
+    made.use_edns(
+        0,
+        options=[
+            dns.edns.GenericOption("65001", b"r1"),
+            dns.edns.GenericOption(dns.edns.OptionType.EDE, b"\x00"),
+        ],
+    )
     reply = read(made.to_wire(), ident=7, name=NAME, qtype=A)
     assert (reply.extended, reply.nsid) == ((), b"")
 

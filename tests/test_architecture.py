@@ -28,7 +28,7 @@ PURE = {
     "policy.directives", "policy.decide", "policy.index", "policy.plan", "policy.records",
     "policy.explain", "policy.standing",
     "resolver.wire", "resolver.answer", "resolver.chain", "resolver.judge", "resolver.engine",
-    "resolver.cache",
+    "resolver.cache", "resolver.shares",
     "rpz.zone", "rpz.delta",
     "prober.expect", "prober.judge", "prober.schedule", "prober.observe", "prober.report", "prober.book",
 }  # fmt: skip

@@ -3,7 +3,8 @@
 For every query a new socket, so a random source port of the kernel's choosing, connected, so that only
 that server's datagrams are delivered (RFC 5452 §9.2), and a random id. An answer counts if id and question
 agree octet by octet; all else is counted and ignored. What is asked already is not asked again: the second
-waits for the answer to the first, which also ends most loops through ourselves.
+waits for the answer to the first, which also ends most loops through ourselves. How many are asked and how
+many wait is bounded, in all and for each client.
 
 Servers are tried in the order given, those that failed lately last; a failed one is tried again now and
 then by a single query. All of it ends at one deadline.
@@ -15,11 +16,12 @@ import asyncio
 import secrets
 import socket
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from blocker.errors import PointError
 from blocker.resolver import answer, chain, wire
 from blocker.resolver.counters import Count
+from blocker.resolver.shares import Shares
 from blocker.site import Endpoint
 
 if TYPE_CHECKING:
@@ -30,8 +32,15 @@ DEADLINE = 4.0
 PATIENCE = (0.6, 0.8, 1.2, 1.4)
 """Seconds that the first, second … attempt waits."""
 
-MOST_FLIGHTS = 1000
-MOST_WAITERS = 256
+MOST_FLIGHTS = 2048
+"""Questions under way; each holds a socket, and all workers share the kernel's 28,000 ports."""
+
+MOST_WAITERS = 4096
+"""Queries that wait for one answer: all are answered when it comes, before anybody else's turn."""
+
+MOST_WAITING = 16384
+"""Queries that wait in all."""
+
 MOST_MISMATCHED = 32
 """Wrong answers that one attempt bears: more is somebody guessing."""
 
@@ -77,17 +86,23 @@ class _Server:
     down_until: float = 0.0
 
 
+class _Waiter(NamedTuple):
+    client: str
+    done: Callable[[chain.Received | None, int], None]
+
+
 @dataclass(slots=True, eq=False)
 class _Flight:
     """One question on its way, and who waits for it."""
 
     key: Hashable
+    client: str
     question: bytes
     do: bool
     flags: int
     deadline: float
     servers: list[_Server]
-    waiters: list[Callable[[chain.Received | None, int], None]] = field(default_factory=list)
+    waiters: list[_Waiter] = field(default_factory=list)
     tries: int = 0
     edns: bool = True
     ident: int = 0
@@ -117,7 +132,8 @@ class Upstreams:
     ) -> None:
         self._loop = loop
         self._block = block
-        self._most = most
+        self._under_way, self._waiting = Shares(most), Shares(MOST_WAITING)
+        self._is_closed = False
         self._servers = [_resolved(endpoint) for endpoint in endpoints]
         self._flights: dict[Hashable, _Flight] = {}
         self._ports: dict[int, int] = {}
@@ -135,33 +151,37 @@ class Upstreams:
         question: bytes,
         done: Callable[[chain.Received | None, int], None],
         *,
+        client: str,
         do: bool = False,
         cd: bool = False,
     ) -> bool:
-        """Ask the question (octets, in lower case), or wait for its like; False if too many are asked.
+        """Ask the question (octets, in lower case), or wait for its like; False if there is no place for it.
 
         `done` is called once with what came, or with None and the EDE code that says why not.
         """
         flight = self._flights.get(key)
+        if self._is_closed or not self._servers or (flight and len(flight.waiters) >= MOST_WAITERS):
+            return False
+        if not self._waiting.take(client):
+            return False
         if flight is not None:
-            if len(flight.waiters) >= MOST_WAITERS:
-                return False
-            flight.waiters.append(done)
+            flight.waiters.append(_Waiter(client, done))
             self._block[Count.MERGED] += 1
             return True
-        if len(self._flights) >= self._most or not self._servers:
+        if not self._under_way.take(client):
+            self._waiting.give_back(client)
             return False
         now = self._loop.time()
-        flight = _Flight(
-            key, question, do, wire.AD | (wire.CD if cd else 0), now + DEADLINE, self._order(now), [done]
-        )
+        flags = wire.AD | (wire.CD if cd else 0)
+        flight = _Flight(key, client, question, do, flags, now + DEADLINE, self._order(now))
+        flight.waiters.append(_Waiter(client, done))
         self._flights[key] = flight
         self._next(flight)
         return True
 
     def close(self) -> None:
         """End every question without an answer, and take no more."""
-        self._most = 0
+        self._is_closed = True
         for flight in list(self._flights.values()):
             self._end(flight, None)
 
@@ -316,8 +336,10 @@ class Upstreams:
         if flight.task is not None:
             flight.task.cancel()
         del self._flights[flight.key]
-        for done in flight.waiters:
-            done(received, flight.why)
+        self._under_way.give_back(flight.client)
+        for waiter in flight.waiters:
+            self._waiting.give_back(waiter.client)
+            waiter.done(received, flight.why)
 
 
 def _answers(message: bytes, flight: _Flight) -> bool:

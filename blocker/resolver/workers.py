@@ -171,10 +171,15 @@ class Worker:
                     try:
                         made = self._engine.handle(asked.packet, asked.client, policy, t, now, tcp=asked.tcp)
                         if isinstance(made, Forward):
-                            if self._forward(made, asked):
+                            if self._is_ours(made, asked):
+                                # Not by _finish: a snapshot within a snapshot would end the outer one.
+                                made = self._engine.finish(made, None, policy, t, now)
+                            elif self._forward(made, asked):
                                 continue
-                            # Here, not in _finish: a snapshot within a snapshot would end the outer one.
-                            made = self._engine.finish(made, None, policy, t, now)
+                            else:
+                                # Who hears nothing asks again. SERVFAIL would be kept (RFC 9520 §3.2), and a
+                                # burst of a second would be a failure of many.
+                                made = Drop("more than we hold in flight")
                         self._give(made, asked.reply)
                     except Exception as error:  # noqa: BLE001 - a bug in one query is that query's alone
                         self._complain(error)
@@ -193,15 +198,23 @@ class Worker:
             self._block[Count.DROPPED] += 1
             reply(None)
 
+    def _is_ours(self, forward: Forward, asked: Asked) -> bool:
+        """Whether the query is one that we sent."""
+        if not self._upstreams.is_ours(asked.port, forward.query.id):
+            return False
+        self._complain(f"a query of our own came back from {asked.client}: an upstream is ourselves")
+        return True
+
     def _forward(self, forward: Forward, asked: Asked) -> bool:
         """Whether the query is on its way upstream."""
         query = forward.query
-        if self._upstreams.is_ours(asked.port, query.id):
-            self._complain(f"a query of our own came back from {asked.client}: an upstream is ourselves")
-            return False
-        done = partial(self._finish, forward, asked)
         return self._upstreams.ask(
-            forward.key, forward.question, done, do=query.do, cd=bool(query.flags & wire.CD)
+            forward.key,
+            forward.question,
+            partial(self._finish, forward, asked),
+            client=asked.client,
+            do=query.do,
+            cd=bool(query.flags & wire.CD),
         )
 
     def _finish(self, forward: Forward, asked: Asked, received: Received | None, why: int) -> None:

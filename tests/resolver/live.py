@@ -222,7 +222,7 @@ def resolver(
     pid = os.fork()
     if pid == 0:
         code = 99
-        faulthandler.disable()  # A worker may be meant to crash; this process's stack is not of interest then.
+        faulthandler.disable()  # A worker may be meant to crash; where pytest stood is of no interest then.
         try:
             children = workers.children(listening, config, upstreams, state=state, node="r1.isp.example")
             code = supervise(children)

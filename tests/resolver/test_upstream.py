@@ -15,7 +15,7 @@ from blocker.site import Endpoint
 from tests.resolver.live import LOOPBACK, Upstream, wait
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 Result = tuple[chain.Received | None, int]
@@ -46,14 +46,20 @@ def question(name: str, qtype: int = wire.A) -> bytes:
     return labels + b"\0" + qtype.to_bytes(2, "big") + b"\0\x01"
 
 
-def asked(block: memoryview, names: list[str], *endpoints: Endpoint, most: int = 100) -> list[Result]:
-    """What comes of asking all the names at once, in their order."""
+def asked(
+    block: memoryview,
+    names: list[str],
+    *endpoints: Endpoint,
+    most: int = 400,
+    clients: Sequence[str] = ("192.0.2.1",),
+) -> list[Result]:
+    """What comes of asking all the names at once, in their order, by these clients in turn."""
 
     async def run() -> list[Result]:
         loop = asyncio.get_running_loop()
         ask = upstream.Upstreams(loop, endpoints, block, most=most)
         futures: list[asyncio.Future[Result]] = []
-        for name in names:
+        for number, name in enumerate(names):
             future: asyncio.Future[Result] = loop.create_future()
             futures.append(future)
 
@@ -62,7 +68,7 @@ def asked(block: memoryview, names: list[str], *endpoints: Endpoint, most: int =
             ) -> None:
                 future.set_result((received, why))
 
-            if not ask.ask(name, question(name), done):
+            if not ask.ask(name, question(name), done, client=clients[number % len(clients)]):
                 future.set_result((None, -1))
         found = list(await asyncio.gather(*futures))
         assert len(ask) == 0
@@ -178,7 +184,9 @@ def test_a_server_that_keeps_failing_is_asked_last(block: memoryview, nobody: En
         failures = []
         for number in range(8):
             future: asyncio.Future[None] = loop.create_future()
-            ask.ask(number, question(f"n{number}.example"), lambda *_, f=future: f.set_result(None))
+            ask.ask(
+                number, question(f"n{number}.example"), lambda *_, f=future: f.set_result(None), client="a"
+            )
             await future
             failures.append(block[Count.UPSTREAM_FAILURES])
         return failures
@@ -194,11 +202,36 @@ def test_the_same_question_is_asked_once_for_all_who_wait(up: Upstream, block: m
     assert block[Count.MERGED] == 19
 
 
-def test_who_waits_and_what_is_under_way_are_bounded(up: Upstream, block: memoryview) -> None:
-    found = asked(block, ["free.example"] * (upstream.MOST_WAITERS + 3), up.endpoint)
+def test_a_thousand_clients_may_wait_for_one_answer(up: Upstream, block: memoryview) -> None:
+    found = asked(block, ["free.example"] * 1000, up.endpoint)
+    assert all(received is found[0][0] for received, _ in found)
+    assert block[Count.UPSTREAM_QUERIES] == 1
+
+
+def test_who_waits_for_one_answer_is_bounded(
+    up: Upstream, block: memoryview, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "MOST_WAITERS", 20)
+    found = asked(block, ["free.example"] * 23, up.endpoint)
     assert [why for _, why in found].count(-1) == 3
-    found = asked(block, [f"b{n}.example" for n in range(12)], up.endpoint, most=10)
-    assert [why for _, why in found].count(-1) == 2
+
+
+def test_who_waits_in_all_is_bounded(
+    up: Upstream, block: memoryview, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "MOST_WAITING", 40)
+    names = [f"b{n % 4}.example" for n in range(60)]
+    assert [why for _, why in asked(block, names, up.endpoint)].count(-1) == 50
+    assert [why for _, why in asked(block, names, up.endpoint, clients="abcdef")].count(-1) == 20
+
+
+def test_one_clients_random_names_leave_room_for_anothers(up: Upstream, block: memoryview) -> None:
+    names = [f"b{n}.example" for n in range(30)]
+    found = asked(block, names, up.endpoint, most=16, clients=["greedy"] * 29 + ["modest"])
+    assert [why for _, why in found].count(-1) == 25
+    assert found[-1][0] is not None
+    found = asked(block, names, up.endpoint, most=16, clients=[f"c{n}" for n in range(30)])
+    assert [why for _, why in found].count(-1) == 14
 
 
 def test_every_query_has_a_port_and_an_id_of_its_own(up: Upstream, block: memoryview) -> None:
@@ -237,7 +270,7 @@ def test_a_query_of_our_own_is_known_by_its_port_and_id_while_it_is_under_way(
         loop = asyncio.get_running_loop()
         ask = upstream.Upstreams(loop, (up.endpoint,), block)
         future: asyncio.Future[Result] = loop.create_future()
-        ask.ask(1, question("silent.example"), lambda *result: future.set_result(result))
+        ask.ask(1, question("silent.example"), lambda *result: future.set_result(result), client="a")
         await asyncio.to_thread(wait, lambda: up.sources)
         port, ident = up.sources[0]
         known = ask.is_ours(port, ident), ask.is_ours(port, ident ^ 1)

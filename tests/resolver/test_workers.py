@@ -190,6 +190,27 @@ def test_a_store_that_fails_is_counted_and_read_again_when_it_is_back(
         assert one.counts().starts == 1
 
 
+def test_a_query_there_is_no_place_for_is_dropped_and_counted_not_failed(
+    tmp_path: Path, up: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "MOST_WAITERS", 4)
+    store(tmp_path, GROK)
+    with (
+        resolver(tmp_path, up.endpoint) as one,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
+    ):
+        sock.settimeout(5)
+        sock.connect(one.endpoint)
+        up.held.clear()
+        for ident in range(10):
+            sock.send(ask("held2.example", id=ident))
+        wait(lambda: one.counts().dropped == 6 and up.held)
+        up.release()
+        assert {rcode(sock.recv(512)) for _ in range(4)} == {0}
+        assert one.ask("grok.example").rcode() == NXDOMAIN
+        assert one.counts().failed == 0
+
+
 def test_sigterm_finishes_what_is_under_way_and_ends_within_two_seconds(tmp_path: Path, up: Upstream) -> None:
     store(tmp_path, GROK)
     up.held.clear()

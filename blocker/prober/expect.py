@@ -70,8 +70,7 @@ class Expectation:
     `form` None: it must pass. `ref` and `order` are those of the directive that made us ask, empty for
     canaries; `because` are the directives that block the name. It holds for observations within
     `[since, until)`, epoch seconds, the stretch between two transitions of the policy. `started` is the
-    latest start of the directive's force at or before now, `ended` the latest end. `is_secret`: we ask
-    because of a sealed directive that has not begun, so nobody but the point may learn the name.
+    latest start of the directive's force at or before now, `ended` the latest end.
     """
 
     point: str
@@ -88,7 +87,6 @@ class Expectation:
     until: float | None = None
     started: int | None = None
     ended: int | None = None
-    is_secret: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,14 +150,12 @@ def renew(
     for old in olds:
         why: Why | None = old.why
         edges = old.started, old.ended
-        is_secret = False
         if old.ref:
             one = directives.get(old.ref)
             if one is None:
                 why = None
             else:
                 edges = _edges(one, t)
-                is_secret = _is_secret(one, t)
                 if old.why in _BY_TIME:
                     why = _standing(policy, one, old.region, t)
         if why is None:
@@ -177,7 +173,6 @@ def renew(
                 until=until,
                 started=edges[0],
                 ended=edges[1],
-                is_secret=is_secret,
             )
         )
     return again, gone
@@ -202,7 +197,11 @@ _BY_TIME = frozenset({Why.SUBJECT, Why.COMING, Why.ENDED, Why.WITHHELD, Why.ELSE
 
 
 def _standing(policy: decide.Policy, one: Scheduled, region: str, t: float) -> Why | None:
-    """What its subjects are now; None if it never holds, or concerns another region and does not hold now."""
+    """What its subjects are now; None if it never holds, or concerns another region and does not hold now.
+
+    None too if it is sealed and has not begun: a name that passes goes on to upstream, and nobody there may
+    learn of the order by our asking.
+    """
     in_force = one.in_force(t)
     if not one.applies_to(region):
         return Why.ELSEWHERE if in_force else None
@@ -211,7 +210,9 @@ def _standing(policy: decide.Policy, one: Scheduled, region: str, t: float) -> W
         return Why.WITHHELD if is_withheld else Why.SUBJECT
     if not one.windows:
         return None
-    return Why.ENDED if one.windows[0][0] <= t else Why.COMING
+    if one.windows[0][0] <= t:
+        return Why.ENDED
+    return None if one.is_sealed(t) else Why.COMING
 
 
 def _edges(one: Scheduled, t: float) -> tuple[int | None, int | None]:
@@ -219,10 +220,6 @@ def _edges(one: Scheduled, t: float) -> tuple[int | None, int | None]:
         max((start for start, _ in one.windows if start <= t), default=None),
         max((end for _, end in one.windows if end is not None and end <= t), default=None),
     )
-
-
-def _is_secret(one: Scheduled, t: float) -> bool:
-    return one.is_sealed(t) and not any(start <= t for start, _ in one.windows)
 
 
 def _of_points(policy: Source, points: Iterable[Point], t: float, look: Look) -> Iterator[_Asks]:
@@ -352,7 +349,6 @@ class _Asks:
             until=self._until,
             started=started,
             ended=ended,
-            is_secret=one is not None and _is_secret(one, self._t),
         )
 
 

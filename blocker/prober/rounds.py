@@ -140,7 +140,7 @@ class Rounds:
     ) -> Finding | None:
         reply = samples[-1].reply
         reference = None
-        if reply is not None and not reply.is_attributed and not expectation.is_secret:
+        if reply is not None and not reply.is_attributed:
             data = reply.data_of(expectation.qtype)
             if expectation.form is not None or not data or not data.isdisjoint(self._redirects[1]):
                 reference = await self._reference.ask(expectation.name, expectation.qtype)

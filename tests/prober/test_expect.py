@@ -213,26 +213,20 @@ def test_what_is_beyond_the_budget_is_counted(canaries: tuple[str, ...], only: f
     assert count(index, [POINT, POINT], T, replace(look, budget=3)) == 2 * len(everything)
 
 
-SECRET = (Publication.SEALED, Publication.SEALED_UNTIL_EFFECTIVE)
-
-
 @pytest.mark.parametrize("publication", list(Publication))
-def test_the_name_of_a_sealed_order_is_a_secret_until_the_order_begins(publication: Publication) -> None:
+def test_the_name_of_a_sealed_order_is_not_asked_for_until_the_order_begins(publication: Publication) -> None:
     order = block("x.example", start=T + 60, until=T + 120, publication=publication)
-    coming = asked(order)["x.example"]
-    assert coming.is_secret == (publication in SECRET)
-    ((begun,), _) = renew(policy(order), [coming], T + 60)
-    assert not begun.is_secret
+    assert ("x.example" in asked(order)) == (publication is Publication.PUBLIC)
+    begun = asked(order, t=T + 60)["x.example"]
+    assert begun.why is Why.SUBJECT
     ((ended,), _) = renew(policy(order), [begun], T + 200)
-    assert not ended.is_secret
-    ((again,), _) = renew(policy(order), [begun], T)
-    assert again == coming
+    assert ended.why is Why.ENDED
 
 
 def test_a_sealed_order_out_of_force_for_a_while_has_begun() -> None:
     order = block("x.example", publication=Publication.SEALED)
     pause = act(Kind.SUSPEND, "court/o1", "court/s1", start=T - 50, until=when(T + 50))
-    assert not asked(order, pause)["x.example"].is_secret
+    assert asked(order, pause)["x.example"].why is Why.ENDED
 
 
 def test_a_round_of_some_directives_keeps_to_them_and_asks_no_canary() -> None:

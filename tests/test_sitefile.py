@@ -232,8 +232,8 @@ TABLE = [
         "allow: [loopback]",
         "allow: [0.0.0.0/0]",
         (
-            "site.yaml:9:96 allow-everyone: '0.0.0.0/0' is more of the Internet than one operator has; an open "
-            "resolver helps attackers. List your clients' prefixes."
+            "site.yaml:9:96 allow-everyone: '0.0.0.0/0' is more of the Internet than one operator has; an "
+            "open resolver helps attackers. List your clients' prefixes."
         ),
     ),
     (

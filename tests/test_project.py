@@ -188,7 +188,7 @@ def test_make_test_is_lint_and_types_and_tests_and_coverage() -> None:
 
 
 def test_make_alone_tells_every_target() -> None:
-    told = run("make", cwd=ROOT).stdout
+    told = run("make", "--no-print-directory", cwd=ROOT).stdout
     targets = re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE)
     assert [line.split()[1] for line in told.splitlines()] == targets
 

@@ -18,7 +18,7 @@ from blocker.policy import store
 from blocker.policy.store import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _REPLACED_EVERY = 0.1  # seconds between looks at whether the file was replaced
@@ -28,12 +28,14 @@ class Reader:
     """The store as enforcers read it: open once per process, one snapshot per batch of work.
 
     A replaced file is noticed within 0.1 s; while the new one can't be read the old one goes on serving,
-    and `trouble` says why.
+    and `trouble` says why. `pulse` is called now and then while a large policy is read, which takes seconds:
+    whose heart beats by it is not taken for dead.
     """
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, *, pulse: Callable[[], None] | None = None) -> None:
         self._path = state / store.FILE
         self._state = state
+        self._pulse = pulse or _quiet
         self._snapshot: Snapshot | None = None
         self._txn_id = -1
         self._opened = 0
@@ -62,7 +64,7 @@ class Reader:
             databases = {db: opened.open_db(db.encode(), create=False) for db in store.DATABASES}
             with opened.begin() as txn:
                 stamp = self._stamp(txn.id(), self._opened + 1)
-                return databases, Snapshot(txn, databases, stamp, self._path), txn.id()
+                return databases, Snapshot(txn, databases, stamp, self._path, pulse=self._pulse), txn.id()
         except lmdb.NotFoundError as error:
             raise NothingApplied(
                 f"{self._path}: no policy has been applied yet; run `blocker apply`"
@@ -126,7 +128,9 @@ class Reader:
             if snapshot is None or txn.id() != self._txn_id:
                 try:
                     stamp = self._stamp(txn.id(), self._opened)
-                    snapshot = Snapshot(txn, self._databases, stamp, self._path, snapshot)
+                    snapshot = Snapshot(
+                        txn, self._databases, stamp, self._path, pulse=self._pulse, before=snapshot
+                    )
                 except (StoreError, ValueError, KeyError, TypeError, AttributeError) as error:
                     self.trouble = str(error)
                     raise StoreError(f"{self._path}: the policy can't be read: {error}") from error
@@ -156,3 +160,7 @@ class Reader:
 
     def close(self) -> None:
         self._env.close()
+
+
+def _quiet() -> None:
+    """Nobody wants to know."""

@@ -27,7 +27,7 @@ from blocker.policy import records
 from blocker.policy.directives import SUBJECT_ROLES, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from blocker.orders.schedule import Scheduled
@@ -40,6 +40,7 @@ MAP_SIZE = 64 << 30
 DATABASES = ("meta", "directives", "samples", "names", "sets")
 
 _MAX_READERS = 512
+_PULSE_EVERY = 1000  # directives read between two calls of `pulse`
 _WALK = 4096  # names looked at for one random sample
 
 
@@ -144,7 +145,14 @@ class Snapshot:
 
     # Any: without buffers=True every value is bytes, which lmdb's types don't say.
     def __init__(
-        self, txn: Any, databases: dict[str, Any], stamp: int, path: Path, before: Snapshot | None = None
+        self,
+        txn: Any,
+        databases: dict[str, Any],
+        stamp: int,
+        path: Path,
+        *,
+        pulse: Callable[[], None],
+        before: Snapshot | None = None,
     ) -> None:
         meta = databases["meta"]
         form = txn.get(b"format", db=meta)
@@ -164,7 +172,9 @@ class Snapshot:
         )
         self._records: dict[bytes, tuple[bytes, Scheduled]] = {}
         known = {} if before is None else before._records  # noqa: SLF001 - of its own kind
-        for key, value in txn.cursor(db=databases["directives"]):
+        for count, (key, value) in enumerate(txn.cursor(db=databases["directives"])):
+            if count % _PULSE_EVERY == 0:
+                pulse()
             kept = known.get(key)
             if kept is None or kept[0] != value:
                 kept = (value, records.unpack_directive(value))

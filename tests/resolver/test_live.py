@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dns.edns
 import pytest
 
 from blocker.errors import StoreError
-from blocker.policy.reader import Reader
+from blocker.policy import records
+from blocker.policy import store as policy_store
 from blocker.policy.store import FILE
 from blocker.resolver import live, workers
 from blocker.resolver.live import LivePolicy
@@ -20,6 +20,9 @@ from tests.resolver.world import ask, block
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from blocker.orders.schedule import Scheduled
+    from blocker.policy.reader import Reader
 
 NOW = time.time()
 GROK = block("grok.example", start=NOW - 100, until=NOW + 10**7)
@@ -80,65 +83,40 @@ def test_a_store_that_is_cut_off_under_a_running_worker_is_servfail_within_secon
         assert one.counts().starts == 2
 
 
-def test_a_store_that_takes_long_to_open_costs_no_workers_life(
+def test_a_policy_that_takes_long_to_read_costs_no_workers_life(
     tmp_path: Path, up: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest: Any = Reader.__init__
+    """Four times as long as the heartbeat allows, but record by record."""
+    honest = records.unpack_directive
 
-    def slow(self: Reader, state: Path) -> None:
-        time.sleep(4 * workers.HEARTBEAT)
-        honest(self, state)
+    def slow(octets: bytes) -> Scheduled:
+        time.sleep(workers.HEARTBEAT / 2)
+        return honest(octets)
 
     monkeypatch.setattr(workers, "HEARTBEAT", 0.4)
-    monkeypatch.setattr(live, "PULSE", 0.05)
-    monkeypatch.setattr(Reader, "__init__", slow)
-    store(tmp_path, GROK)
+    monkeypatch.setattr(policy_store, "_PULSE_EVERY", 1)
+    monkeypatch.setattr(records, "unpack_directive", slow)
+    many = [
+        block(f"n{number}.example", ident=f"x/{number}", start=NOW - 100, until=NOW + 10**7)
+        for number in range(8)
+    ]
+    store(tmp_path, *many)
     with resolver(tmp_path, up.endpoint) as one:
-        assert one.ask("grok.example").rcode() == NXDOMAIN
+        assert one.ask("n3.example").rcode() == NXDOMAIN
         assert one.counts().starts == 1
 
 
-def waiting_for(event: threading.Event, seconds: float) -> Any:
-    """An opener that reads for as long as it takes."""
-
-    def opener(_: Path) -> Reader:
-        if not event.wait(seconds):
-            raise OSError("nobody beat")
-        raise OSError("somebody beat")
-
-    return opener
-
-
-def test_a_thread_beats_while_the_policy_is_read_and_only_then(
+def test_between_attempts_to_open_the_store_the_last_reason_is_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "PULSE", 0.01)
-    beaten = threading.Event()
-    policy = LivePolicy(tmp_path, beaten.set, opener=waiting_for(beaten, 10))
-    assert not beaten.wait(0.1)
-    with pytest.raises(OSError, match="somebody beat"), policy.snapshot():
-        pass
-    policy.close()
-
-
-def test_nobody_beats_for_a_read_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "PULSE", 0.01)
-    monkeypatch.setattr(live, "LONGEST_READ", 0.0)
-    beaten = threading.Event()
-    policy = LivePolicy(tmp_path, beaten.set, opener=waiting_for(beaten, 0.2))
-    with pytest.raises(OSError, match="nobody beat"), policy.snapshot():
-        pass
-    policy.close()
-
-
-def test_between_attempts_to_open_the_store_the_last_reason_is_repeated(tmp_path: Path) -> None:
     tried: list[Path] = []
 
-    def opener(state: Path) -> Reader:
+    def gone(state: Path, *, pulse: object) -> Reader:
         tried.append(state)
         raise OSError("the disk is gone")
 
-    policy = LivePolicy(tmp_path, lambda: None, opener=opener)
+    monkeypatch.setattr(live, "Reader", gone)
+    policy = LivePolicy(tmp_path, lambda: None)
     with pytest.raises(OSError, match="disk"), policy.snapshot():
         pass
     for _ in range(3):

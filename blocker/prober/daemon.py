@@ -101,7 +101,7 @@ def verify(site: Site, *, timeout: float = 1.5, limit: int = 20, budget: int = _
 
 async def watch(site: Site, beat: Callable[[], None], stop: asyncio.Event) -> None:
     """As `run`, in a running event loop, until `stop` is set."""
-    prober = _Prober(site)
+    prober = _Prober(site, beat)
     try:
         while not stop.is_set():
             beat()
@@ -146,9 +146,10 @@ class _Timetable:
 
 
 class _Prober:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, beat: Callable[[], None]) -> None:
         suffixes.rules()  # It takes a while to load, which the first look after a start can't spare.
         self._site = site
+        self._beat = beat
         self._path = site.state / report.FILE
         self._book = Book(_read(self._path))
         self._reference = Reference(endpoints(site))
@@ -195,7 +196,7 @@ class _Prober:
                 if time.monotonic() < self._reopen_at:
                     return False
                 self._reopen_at = time.monotonic() + _REOPEN_EVERY
-                self._reader = Reader(self._site.state)
+                self._reader = Reader(self._site.state, pulse=self._beat)
                 self._rounds = Rounds(self._site, self._reader, self._book, self._reference)
             with self._reader.snapshot() as policy:
                 if policy.stamp != self._table.stamp:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from blocker.orders.schedule import Scheduled
+    from blocker.orders.timetable import Scheduled
     from blocker.prober.report import PointView
     from blocker.resolver.counters import WorkerCounts
 

@@ -24,7 +24,7 @@ FLOORS = [
 PURE = {
     "names", "errors", "site", "yamltext", "fields", "sitetables", "metrics",
     "orders.model", "orders.parse", "orders.tables", "orders.subjects", "orders.check", "orders.relations",
-    "orders.names_file", "orders.schedule", "orders.schema",
+    "orders.names_file", "orders.schedule", "orders.schema", "orders.timetable",
     "policy.directives", "policy.decide", "policy.index", "policy.plan", "policy.records",
     "policy.explain", "policy.standing",
     "resolver.wire", "resolver.answer", "resolver.chain", "resolver.judge", "resolver.engine",

@@ -15,7 +15,8 @@ from blocker.cli.main import cli
 from blocker.names import to_key
 from blocker.orders import check, files
 from blocker.orders.model import Form, Kind, Publication
-from blocker.orders.schedule import boundaries, schedule
+from blocker.orders.schedule import schedule
+from blocker.orders.timetable import boundaries
 from blocker.policy.decide import Verdict, decide
 from blocker.policy.index import Index
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from blocker.orders.model import Order
-    from blocker.orders.schedule import Scheduled
+    from blocker.orders.timetable import Scheduled
     from blocker.policy.store import Snapshot
     from blocker.site import Site
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from blocker.errors import Problem
-    from blocker.orders.schedule import Window
+    from blocker.orders.timetable import Window
 
 
 class Instant(click.ParamType[float]):

@@ -20,7 +20,8 @@ def command(site: Path, live: bool, everything: bool, as_json: bool) -> None:
     """Show when each directive starts, is suspended, resumes and ends."""
     from blocker import sitefile
     from blocker.cli import inputs, show
-    from blocker.orders.schedule import schedule, timeline
+    from blocker.orders.schedule import schedule
+    from blocker.orders.timetable import timeline
 
     loaded = sitefile.load(site)
     scheduled = (

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from blocker.errors import Problem
     from blocker.orders.model import Order
     from blocker.orders.parse import Filed
-    from blocker.orders.schedule import Scheduled
+    from blocker.orders.timetable import Scheduled
 
 IDS = frozenset({"of-unknown", "of-kind", "of-loop", "of-ended", "nothing-to-reinstate"})
 """The Problems that depend on which other orders there are."""

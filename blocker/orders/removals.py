@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from blocker.names import Key
     from blocker.orders.model import NameList
     from blocker.orders.parse import Filed
-    from blocker.orders.schedule import Names
+    from blocker.orders.timetable import Names
 
 
 def check(filed: Iterable[Filed], lists: Mapping[str, NameList]) -> list[Problem]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from blocker.orders.files import Loaded
     from blocker.orders.model import NameList, NamesFile, Order
     from blocker.orders.parse import Filed
-    from blocker.orders.schedule import Scheduled
+    from blocker.orders.timetable import Scheduled
     from blocker.policy.plan import Live, Plan
     from blocker.site import Site
 

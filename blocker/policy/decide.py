@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from blocker import names
 from blocker.orders.model import Action, Form
-from blocker.orders.schedule import Scheduled, boundaries, last_boundary
+from blocker.orders.timetable import Scheduled, boundaries, last_boundary
 from blocker.policy.directives import Role
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from blocker.orders.model import Match, NameList, NamesFile
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from blocker.orders.schedule import Scheduled
+    from blocker.orders.timetable import Scheduled
 
 
 class Role(IntEnum):

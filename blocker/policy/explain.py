@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from blocker.names import Key
     from blocker.orders.model import Form
-    from blocker.orders.schedule import Scheduled
+    from blocker.orders.timetable import Scheduled
     from blocker.site import Enforcement
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from blocker import names
     from blocker.orders.model import NameList, NamesFile
-    from blocker.orders.schedule import Scheduled
+    from blocker.orders.timetable import Scheduled
     from blocker.policy.decide import Pair
 
 _STAMPS = count(1)

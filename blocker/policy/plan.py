@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from blocker.orders.model import Order
-    from blocker.orders.schedule import Scheduled, Window
+    from blocker.orders.timetable import Scheduled, Window
     from blocker.site import Enforcement, Limits
 
 RATIOS_FROM = 1000  # live names below which ratios say nothing

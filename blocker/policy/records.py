@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from blocker.names import Key
 from blocker.orders.model import Action, Form, Publication
-from blocker.orders.schedule import Scheduled
+from blocker.orders.timetable import Scheduled
 from blocker.policy.directives import Role
 from blocker.site import Enforcement
 

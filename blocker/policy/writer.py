@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from blocker.names import Key
     from blocker.orders.model import NameList, NamesFile
-    from blocker.orders.schedule import Scheduled
+    from blocker.orders.timetable import Scheduled
     from blocker.policy.decide import Pair
     from blocker.policy.records import Generation, Withheld
     from blocker.site import Enforcement

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from blocker.errors import StoreError
 from blocker.orders import suffixes
-from blocker.orders.schedule import boundaries
+from blocker.orders.timetable import boundaries
 from blocker.policy.reader import Reader
 from blocker.prober import expect, report, schedule
 from blocker.prober.book import Book

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
 from blocker import names
-from blocker.orders.schedule import boundaries, last_boundary
+from blocker.orders.timetable import boundaries, last_boundary
 from blocker.policy import decide
 from blocker.policy.directives import SUBJECT_ROLES, Role
 from blocker.prober.observe import AAAA, A
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from blocker.names import Key
     from blocker.orders.model import Form
-    from blocker.orders.schedule import Scheduled
+    from blocker.orders.timetable import Scheduled
     from blocker.site import Point
 
 

@@ -16,7 +16,7 @@ import lmdb
 
 from blocker import metrics
 from blocker.errors import StoreError
-from blocker.orders.schedule import shown_boundaries
+from blocker.orders.timetable import shown_boundaries
 from blocker.policy.reader import Reader
 from blocker.prober import report
 from blocker.resolver import counters
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from blocker.orders.schedule import Scheduled
+    from blocker.orders.timetable import Scheduled
     from blocker.policy.store import Snapshot
     from blocker.resolver.counters import WorkerCounts
 

@@ -9,16 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blocker.orders.model import Kind, NamesFile, Order, Publication
-from blocker.orders.schedule import (
-    Book,
-    Event,
-    Scheduled,
-    boundaries,
-    last_boundary,
-    moment,
-    schedule,
-    timeline,
-)
+from blocker.orders.schedule import Book, moment, schedule
+from blocker.orders.timetable import Event, Scheduled, boundaries, last_boundary, timeline
 from tests.policy import naive
 from tests.policy.strategies import EPOCH, at, directive, order, orders
 

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from blocker.orders.model import Kind, Order, Publication
-from blocker.orders.schedule import schedule, shown_boundaries
+from blocker.orders.schedule import schedule
+from blocker.orders.timetable import shown_boundaries
 from blocker.policy.decide import DNSKEY, DS, Decider, Verdict, decide
 from blocker.policy.index import Index
 from tests.policy import naive

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from blocker.orders.schedule import Scheduled
+    from blocker.orders.timetable import Scheduled
     from blocker.policy.reader import Reader
 
 NOW = time.time()

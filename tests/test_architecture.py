@@ -24,9 +24,9 @@ FLOORS = [
 PURE = {
     "names", "errors", "site", "yamltext", "fields", "sitetables", "metrics",
     "orders.model", "orders.parse", "orders.tables", "orders.subjects", "orders.check", "orders.relations",
-    "orders.names_file", "orders.schedule", "orders.schema", "orders.timetable",
+    "orders.names_file", "orders.schedule", "orders.schema", "orders.timetable", "orders.removals",
     "policy.directives", "policy.decide", "policy.index", "policy.plan", "policy.records",
-    "policy.explain", "policy.standing",
+    "policy.explain", "policy.standing", "policy.protect",
     "resolver.wire", "resolver.answer", "resolver.chain", "resolver.judge", "resolver.engine",
     "resolver.cache", "resolver.shares",
     "rpz.zone", "rpz.delta",

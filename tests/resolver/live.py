@@ -24,7 +24,7 @@ from blocker.resolver import counters, wire, workers
 from blocker.resolver.sockets import bind
 from blocker.site import Endpoint, ResolverConfig
 from blocker.supervisor import supervise
-from tests.resolver.world import enforcement, upstream
+from tests.resolver.world import block, enforcement, upstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -263,3 +263,16 @@ def rcode(octets: bytes | None) -> int:
 
 
 NXDOMAIN, SERVFAIL, REFUSED = wire.NXDOMAIN, wire.SERVFAIL, wire.REFUSED
+
+
+GROK = block("grok.example", start=time.time() - 100, until=time.time() + 10**7)
+
+
+def has_ipv6() -> bool:
+    """Whether this host has ::1."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import pytest
 
 from blocker.resolver import connections
 from tests.resolver.live import (
+    GROK,
     NXDOMAIN,
     REFUSED,
     Resolver,
@@ -22,21 +22,11 @@ from tests.resolver.live import (
     store,
     wait,
 )
-from tests.resolver.world import ask, block
+from tests.resolver.world import ask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-NOW = time.time()
-GROK = block("grok.example", start=NOW - 100, until=NOW + 10**7)
-
-
-@pytest.fixture(scope="module")
-def up() -> Iterator[Upstream]:
-    server = Upstream()
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")

@@ -14,25 +14,16 @@ from blocker.policy import store as policy_store
 from blocker.policy.store import FILE
 from blocker.resolver import live, workers
 from blocker.resolver.live import LivePolicy
-from tests.resolver.live import NXDOMAIN, SERVFAIL, Resolver, Upstream, rcode, resolver, store, wait
+from tests.resolver.live import GROK, NXDOMAIN, SERVFAIL, Resolver, Upstream, rcode, resolver, store, wait
 from tests.resolver.world import ask, block
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from blocker.orders.timetable import Scheduled
     from blocker.policy.reader import Reader
 
 NOW = time.time()
-GROK = block("grok.example", start=NOW - 100, until=NOW + 10**7)
-
-
-@pytest.fixture(scope="module")
-def up() -> Iterator[Upstream]:
-    server = Upstream()
-    yield server
-    server.close()
 
 
 def assert_failing_then_mended(one: Resolver, state: Path) -> None:

@@ -1,14 +1,22 @@
-"""On CI a skipped test is a failure: with BLOCKER_ENGINES=required nothing may be left out unseen."""
+"""On CI a skipped test is a failure: with BLOCKER_ENGINES=required nothing may be left out unseen.
+
+Properties are tried on the same examples each time, so that a gate never fails by chance;
+`pytest --hypothesis-profile=default` looks for new ones.
+"""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+hypothesis.settings.register_profile("steady", derandomize=True)
+hypothesis.settings.load_profile("steady")
 
 REQUIRED = os.environ.get("BLOCKER_ENGINES") == "required"
 

@@ -58,6 +58,13 @@ def test_the_soa_and_the_instance_are_read() -> None:
     assert reply.nsid == b"r1"
 
 
+def test_records_beside_the_opt_in_the_additional_section_say_nothing() -> None:
+    made = answer(asked())
+    made.use_edns(0, options=[dns.edns.GenericOption(dns.edns.OptionType.NSID, b"r1")])
+    made.additional.append(dns.rrset.from_text("ns.example.", 60, "IN", "A", "192.0.2.1"))
+    assert read(made.to_wire(), ident=7, name=NAME, qtype=A).nsid == b"r1"
+
+
 def test_options_that_are_unknown_or_too_short_say_nothing() -> None:
     made = answer(asked())
     made.use_edns(

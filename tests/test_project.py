@@ -17,6 +17,7 @@ import pytest
 
 import blocker
 from tests import reference
+from tests.servers import lab
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -253,3 +254,13 @@ def test_nothing_is_put_off_in_a_comment() -> None:
         for path in (ROOT / folder).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 assert not put_off.search(path.read_text(encoding="utf-8", errors="replace")), path
+
+
+def test_ci_installs_every_package_whose_absence_makes_a_test_skip() -> None:
+    named = set()
+    for path in (ROOT / "tests").rglob("*.py"):
+        named |= set(re.findall(r"not installed: apt-get install ([a-z0-9-]+)", path.read_text("utf-8")))
+    named |= set(lab.PACKAGES.values())
+    (installed,) = re.findall(r"^packages=\((.*)\)$", (ROOT / ".ci" / "run").read_text("utf-8"), re.MULTILINE)
+    assert "faketime" in named
+    assert named <= set(installed.split())

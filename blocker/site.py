@@ -105,12 +105,45 @@ class ProberConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """An enforcement point: a resolver that ought to obey the policy for one region."""
+    """An enforcement point: a resolver that ought to obey the policy for one region.
+
+    `by` is the way it gets the policy, one of WAYS[kind]. `control` are the first words of the command that
+    controls it (`unbound-control -c …`); without them nothing purges what it keeps.
+    """
 
     name: str
     kind: str
     address: Endpoint
     region: str
+    by: str = "self"
+    control: tuple[str, ...] = ()
+
+
+WAYS: dict[str, tuple[str, ...]] = {
+    "embedded": ("self",),
+    "unbound": ("module", "rpz"),
+    "bind": ("rpz",),
+    "powerdns": ("rpz",),
+    "knot": ("rpz",),
+    "dnsdist": ("lmdb",),
+}
+"""Every kind of point, and how it can get the policy: the first is what is meant where nothing is said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rpz:
+    """The policy as zones, one for each region, named `<region>.<zone>`.
+
+    `primary` takes updates (RFC 2136), signed with the key in the file `key`.
+    """
+
+    zone: str = "rpz"
+    primary: Endpoint | None = None
+    key: Path | None = None
+
+    def zone_of(self, region: str) -> str:
+        """The zone of a region, in canonical text."""
+        return f"{region.lower()}.{self.zone}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,4 +162,5 @@ class Site:
     resolver: ResolverConfig | None = None
     web: Endpoint | None = None
     prober: ProberConfig | None = None
+    rpz: Rpz | None = None
     points: tuple[Point, ...] = ()

@@ -21,14 +21,14 @@ from blocker.fields import (
     shown,
     text,
 )
-from blocker.site import Enforcement, Limits, Point, ProberConfig, ResolverConfig, Site
+from blocker.site import WAYS, Enforcement, Limits, Point, ProberConfig, ResolverConfig, Rpz, Site
 from blocker.sitetables import SITE, a_name, several_or_none
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from blocker.names import Key
-    from blocker.site import Network
+    from blocker.site import Endpoint, Network
     from blocker.yamltext import Node
 
 SITE_CHECKS: dict[str, str] = {
@@ -42,6 +42,11 @@ SITE_CHECKS: dict[str, str] = {
     "site-region-unknown": "a default region or a point's region is not configured",
     "point-kind-unknown": "a point is of a kind that this toolkit doesn't know",
     "duplicate-point": "two points have one name",
+    "point-way-unknown": "a point of this kind can't get the policy that way",
+    "point-control-unused": "a point has a control command and keeps nothing that needs it",
+    "point-two-regions": "two points are one resolver, whose cache can't be of two regions",
+    "rpz-missing": "a point takes the policy as a zone, and the site makes none",
+    "rpz-key-missing": "the RPZ primary has no key",
     "allow-everyone": "resolver.allow has a prefix so wide that this would be an open resolver",
     "wildcard-listen": "the resolver would listen on every address",
     "upstream-is-ourselves": "an upstream or reference is our own listen address",
@@ -119,9 +124,18 @@ def parse(octets: bytes, path: Path, *, node: str) -> tuple[Site | None, list[Pr
         resolver=ResolverConfig(**values["resolver"]) if "resolver" in values else None,
         web=values["web"]["listen"] if "web" in values else None,
         prober=ProberConfig(**values["prober"]) if "prober" in values else None,
-        points=tuple(Point(**point) for point in values.get("points", ())),
+        rpz=_rpz(values["rpz"], folder) if "rpz" in values else None,
+        points=tuple(
+            Point(**{"by": WAYS[point["kind"]][0], **point, "control": tuple(point.get("control", ()))})
+            for point in values.get("points", ())
+        ),
     )
     return site, [], protected
+
+
+def _rpz(values: dict[str, Any], folder: Path) -> Rpz:
+    key = (folder / values["key"]).resolve() if "key" in values else None
+    return Rpz(**{**values, "key": key})
 
 
 def parse_protected(octets: bytes, path: str) -> tuple[tuple[Key, ...], list[Problem]]:
@@ -164,6 +178,7 @@ def _check(root: Node, values: dict[str, Any], complaints: Complaints) -> None:
             "the ttl of blocked answers is larger than max_ttl; lower it, or raise max_ttl.",
         )
     _check_points(root, values, known, complaints)
+    _check_ways(root, values, complaints)
     _check_addresses(root, values, complaints)
 
 
@@ -184,6 +199,50 @@ def _check_points(root: Node, values: dict[str, Any], known: str, complaints: Co
                 f"{shown(name)} is the name of two points; findings need a name for each.",
             )
         seen.add(str(name))
+
+
+def _check_ways(root: Node, values: dict[str, Any], complaints: Complaints) -> None:
+    """How points get the policy. A resolver has one cache, which all its clients share."""
+    regions: dict[tuple[str, Endpoint], str] = {}
+    for position, point in enumerate(values.get("points", ())):
+        kind, name = point.get("kind"), shown(str(point.get("name")))
+        ways = WAYS.get(kind, ())
+        way = point.get("by", next(iter(ways), ""))
+        if ways and way not in ways:
+            complaints.add(
+                "point-way-unknown",
+                yamltext.place(root, "points", position, "by"),
+                f"{kind} can't get the policy by '{way}'; write {' or '.join(ways)}, or leave it out.",
+            )
+        if "control" in point and kind in ("embedded", "dnsdist"):
+            complaints.add(
+                "point-control-unused",
+                yamltext.place(root, "points", position, "control"),
+                f"{name} decides before its cache, so nothing is ever purged from it; leave 'control' out.",
+            )
+        if way == "rpz" and "rpz" not in values:
+            complaints.add(
+                "rpz-missing",
+                yamltext.place(root, "points", position),
+                f"{name} takes the policy as a zone, and nothing makes one; add 'rpz' to the site.",
+            )
+        if kind in ("embedded", "dnsdist") or not {"kind", "address", "region"} <= point.keys():
+            continue
+        first = regions.setdefault((kind, point["address"]), point["region"])
+        if first != point["region"]:
+            complaints.add(
+                "point-two-regions",
+                yamltext.place(root, "points", position, "region"),
+                f"{point['address']} is in region {first} already, and all clients of one {kind} share its "
+                "cache; run one for each region.",
+            )
+    rpz = values.get("rpz", {})
+    if "primary" in rpz and "key" not in rpz:
+        complaints.add(
+            "rpz-key-missing",
+            yamltext.place(root, "rpz", "primary"),
+            "updates to the primary are signed; write 'key' with the path of a file made by `tsig-keygen`.",
+        )
 
 
 def _check_addresses(root: Node, values: dict[str, Any], complaints: Complaints) -> None:

@@ -22,7 +22,7 @@ from blocker.fields import (
     shown,
     text,
 )
-from blocker.site import LOOPBACK, Endpoint
+from blocker.site import LOOPBACK, WAYS, Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from blocker.names import Key
     from blocker.site import Network
     from blocker.yamltext import Node
-
-POINT_KINDS = ("embedded", "unbound", "bind", "powerdns", "knot", "dnsdist")
 
 
 def _endpoint(default_port: int | None, *, least: int = 1) -> Callable[[str], Endpoint]:
@@ -90,6 +88,10 @@ def a_name(value: str) -> Key:
         raise Rejected("name-invalid", f"{error}; write one name.") from error
 
 
+def _zone(value: str) -> str:
+    return names.to_text(a_name(value))
+
+
 def several_or_none(read: Callable[[Node, Complaints], Any]) -> Callable[[Node, Complaints], Any]:
     """A list that may be empty."""
     return lambda node, complaints: (
@@ -140,6 +142,7 @@ def _regions(node: Node, complaints: Complaints) -> dict[str, tuple[Network, ...
     return found
 
 
+_EVERY_WAY = tuple(dict.fromkeys(way for ways in WAYS.values() for way in ways))
 _SERVERS = several(text(_endpoint(53)))
 _LISTEN = text(_endpoint(None, least=0))
 
@@ -200,17 +203,29 @@ SITE = {
             "the prober",
         )
     ),
+    "rpz": Field(
+        read=mapping(
+            {
+                "zone": Field(read=text(_zone)),
+                "primary": Field(read=text(_endpoint(53))),
+                "key": Field(read=text()),
+            },
+            "the RPZ",
+        )
+    ),
     "points": Field(
         read=several_or_none(
             mapping(
                 {
                     "name": Field(read=text(), required="name it; findings are shown by it."),
                     "kind": Field(
-                        read=text(one_of(POINT_KINDS, "point-kind-unknown")),
-                        required=f"write one of {', '.join(POINT_KINDS)}.",
+                        read=text(one_of(WAYS, "point-kind-unknown")),
+                        required=f"write one of {', '.join(WAYS)}.",
                     ),
                     "address": Field(read=text(_endpoint(53)), required="write where it answers."),
                     "region": Field(read=text(region), required="write whose orders it obeys."),
+                    "by": Field(read=text(one_of(_EVERY_WAY, "point-way-unknown"))),
+                    "control": Field(read=several(text())),
                 },
                 "a point",
             )

@@ -9,7 +9,7 @@ import pytest
 from blocker import names, sitefile
 from blocker.errors import OrdersInvalid
 from blocker.orders import check
-from blocker.site import LOOPBACK, Endpoint, Limits, Point, ProberConfig
+from blocker.site import LOOPBACK, Endpoint, Limits, Point, ProberConfig, Rpz
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,7 +134,7 @@ TABLE = [
         (
             "site.yaml:10:1 unknown-key: 'metrics' is not a key of site.yaml; it has site, state, "
             "orders, protected, regions, default_region, answers, limits, resolver, web, prober, "
-            "points."
+            "rpz, points."
         ),
     ),
     (
@@ -291,6 +291,54 @@ TABLE = [
         ),
     ),
     (
+        "point-way-unknown",
+        "kind: embedded",
+        "kind: bind, by: module",
+        (
+            "site.yaml:13:38 point-way-unknown: bind can't get the policy by 'module'; "
+            "write rpz, or leave it out."
+        ),
+    ),
+    (
+        "point-control-unused",
+        ", region: ID}",
+        ", region: ID, control: [rndc]}",
+        (
+            "site.yaml:13:86 point-control-unused: 'embedded' decides before its cache, so nothing is ever "
+            "purged from it; leave 'control' out."
+        ),
+    ),
+    (
+        "point-two-regions",
+        SITE.splitlines()[-1],
+        "\n".join(
+            f'  - {{name: {name}, kind: unbound, address: "192.0.2.1", region: {region}}}'
+            for name, region in (("a", "ID"), ("b", "GB"))
+        ),
+        (
+            "site.yaml:14:60 point-two-regions: 192.0.2.1:53 is in region ID already, and all clients of one "
+            "unbound share its cache; run one for each region."
+        ),
+    ),
+    (
+        "rpz-missing",
+        "kind: embedded",
+        "kind: knot",
+        (
+            "site.yaml:13:5 rpz-missing: 'embedded' takes the policy as a zone, and nothing makes one; "
+            "add 'rpz' to the site."
+        ),
+    ),
+    (
+        "rpz-key-missing",
+        "points:",
+        'rpz: {primary: "127.0.0.1:5354"}\npoints:',
+        (
+            "site.yaml:12:16 rpz-key-missing: updates to the primary are signed; write 'key' with the path "
+            "of a file made by `tsig-keygen`."
+        ),
+    ),
+    (
         "name-invalid",
         "[example.com]",
         "[https://example.com/]",
@@ -323,6 +371,25 @@ def test_a_bad_site_gets_exactly_this_sentence(
 def test_every_id_of_the_site_file_has_a_bad_file_in_the_table() -> None:
     assert set(sitefile.SITE_CHECKS) <= {row[0] for row in TABLE}
     assert {row[0] for row in TABLE} <= set(sitefile.SITE_CHECKS) | set(check.REGISTRY)
+
+
+def test_points_get_the_policy_by_the_way_of_their_kind(tmp_path: Path) -> None:
+    points = """\
+rpz: {zone: rpz.isp.example, primary: "127.0.0.1:5354", key: rpz.key}
+points:
+  - {name: a, kind: unbound, address: "192.0.2.1", region: ID, control: [unbound-control, -c, u.conf]}
+  - {name: b, kind: unbound, address: "192.0.2.2", region: ID, by: rpz}
+  - {name: c, kind: bind, address: "192.0.2.3", region: GB}
+  - {name: d, kind: dnsdist, address: "192.0.2.4", region: GB}
+  - {name: e, kind: dnsdist, address: "192.0.2.4", region: ID}
+"""
+    site = sitefile.load(write(tmp_path, SITE.partition("points:")[0] + points))
+    assert [point.by for point in site.points] == ["module", "rpz", "rpz", "lmdb", "lmdb"]
+    assert site.points[0].control == ("unbound-control", "-c", "u.conf")
+    assert site.rpz == Rpz(
+        zone="rpz.isp.example", primary=Endpoint("127.0.0.1", 5354), key=tmp_path / "rpz.key"
+    )
+    assert site.rpz.zone_of("ID-JK") == "id-jk.rpz.isp.example"
 
 
 @pytest.mark.parametrize(

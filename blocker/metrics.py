@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
+    from blocker.fleet.report import Purged, Pushed
     from blocker.orders.timetable import Scheduled
     from blocker.prober.report import PointView
     from blocker.resolver.counters import WorkerCounts
@@ -91,6 +92,19 @@ METRICS: dict[str, str] = {
     "blocker_probes_malformed_total": "Messages from the point that are not DNS.",
     "blocker_probes_differing_total": "Later answers of the point that contradict the first.",
     "blocker_point_answered_timestamp_seconds": "When the point last answered a probe.",
+    "blocker_push_up": "Whether the target holds the policy of now, as far as the pusher knows.",
+    "blocker_push_generation": "Number of the generation that was last pushed to the target.",
+    "blocker_push_instant_timestamp_seconds": "The instant whose policy the target was last made to hold.",
+    "blocker_push_sent_timestamp_seconds": "When that was done.",
+    "blocker_push_lateness_seconds": "Seconds from that instant, or from a later apply, until it was done.",
+    "blocker_push_change_records": "Records of the last change that was pushed to the target.",
+    "blocker_push_changes_total": "Changes pushed to the target.",
+    "blocker_push_failures_total": "Attempts to push to the target that failed.",
+    "blocker_purge_up": "Whether the point's control command did what it was last asked to.",
+    "blocker_purge_names_total": "Names purged from the point's cache.",
+    "blocker_purge_pending_names": "Names that are still to be purged from the point's cache.",
+    "blocker_purge_skipped_names_total": "Names left to expire by answers.max_ttl, for they were too many.",
+    "blocker_purge_failures_total": "Control commands of the point that failed.",
 }
 """Every metric and its help, in the order of exposition; info metrics without their `_info`."""
 
@@ -136,6 +150,8 @@ class View:
     quarantined: int = 0
     workers: tuple[WorkerCounts, ...] = ()
     prober: ProberView | None = None
+    pushed: tuple[Pushed, ...] = ()
+    purged: tuple[Purged, ...] = ()
 
 
 def order_label(order: str, *, is_sealed: bool, secret: bytes) -> str:
@@ -220,9 +236,26 @@ _POINT_COUNTERS = {
 }
 
 
+_PUSHED = {
+    "blocker_push_generation": "generation",
+    "blocker_push_instant_timestamp_seconds": "instant",
+    "blocker_push_sent_timestamp_seconds": "sent_at",
+    "blocker_push_lateness_seconds": "lateness",
+    "blocker_push_change_records": "size",
+}
+_PUSHED_COUNTERS = {"blocker_push_changes_total": "changes", "blocker_push_failures_total": "failures"}
+_PURGED = {
+    "blocker_purge_names_total": "names",
+    "blocker_purge_pending_names": "pending",
+    "blocker_purge_skipped_names_total": "skipped",
+    "blocker_purge_failures_total": "failures",
+}
+
+
 def families(view: View) -> list[Metric]:
     """The metric families of the view, in the order of METRICS; a family without samples is left out."""
-    found = {family.name: family for family in (*_of_policy(view), *_of_workers(view), *_of_prober(view))}
+    every = (*_of_policy(view), *_of_workers(view), *_of_prober(view), *_of_fleet(view))
+    found = {family.name: family for family in every}
     hidden = GaugeMetricFamily("blocker_hidden_series", METRICS["blocker_hidden_series"], labels=["metric"])
     for name in sorted(_WITH_ORDERS):
         family = found.get(name)
@@ -317,6 +350,21 @@ def _of_prober(view: View) -> Iterator[Metric]:
         ["point"],
         (([name], one.answered_at) for name, one in points if one.answered_at),
     )
+
+
+def _of_fleet(view: View) -> Iterator[Metric]:
+    pushed, purged = view.pushed, view.purged
+    yield _by(
+        "blocker_push_up", ["target"], (([one.target], one.sent_at > 0 and not one.trouble) for one in pushed)
+    )
+    for name, attribute in _PUSHED.items():
+        done = ((one.target, getattr(one, attribute)) for one in pushed if one.sent_at)
+        yield _by(name, ["target"], (([target], value) for target, value in done))
+    for name, attribute in _PUSHED_COUNTERS.items():
+        yield _by(name, ["target"], (([one.target], getattr(one, attribute)) for one in pushed))
+    yield _by("blocker_purge_up", ["point"], (([one.point], not one.trouble) for one in purged))
+    for name, attribute in _PURGED.items():
+        yield _by(name, ["point"], (([one.point], getattr(one, attribute)) for one in purged))
 
 
 class Collector:

@@ -29,7 +29,7 @@ PURE = {
     "policy.explain", "policy.standing", "policy.protect",
     "resolver.wire", "resolver.answer", "resolver.chain", "resolver.judge", "resolver.engine",
     "resolver.cache", "resolver.shares",
-    "rpz.zone", "rpz.delta",
+    "rpz.zone", "rpz.delta", "fleet.capabilities", "fleet.purge", "fleet.report",
     "prober.expect", "prober.judge", "prober.schedule", "prober.observe", "prober.report", "prober.book",
 }  # fmt: skip
 WORLD = {

@@ -13,6 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from blocker import metrics
+from blocker.fleet.report import Purged, Pushed
 from blocker.metrics import METRICS, FindingCount, OrderState, ProberView, View
 from blocker.orders.model import Kind, Publication
 from blocker.orders.schedule import schedule
@@ -48,6 +49,11 @@ FULL = View(
         block_confirmed={"court/o1": T - 9.0},
         lift_confirmed={"court/o2": T - 8.0},
     ),
+    pushed=(
+        Pushed(target="dnsdist", generation=4, instant=T - 2.0, sent_at=T - 1.0, lateness=1.0, changes=1),
+        Pushed(target="rpz id.rpz", failures=3, trouble="no answer"),
+    ),
+    purged=(Purged(point="p1", names=2, failures=1, trouble="no socket"), Purged(point="p2")),
 )
 
 
@@ -87,6 +93,12 @@ def test_every_metric_is_shown_in_a_full_view_and_no_other() -> None:
         ("blocker_prober_round_timestamp_seconds", (), T - 3),
         ("blocker_probes_lost_total", (("point", "p1"),), 1),
         ("blocker_hidden_series", (("metric", "blocker_findings"),), 0),
+        ("blocker_push_up", (("target", "dnsdist"),), 1),
+        ("blocker_push_up", (("target", "rpz id.rpz"),), 0),
+        ("blocker_push_failures_total", (("target", "rpz id.rpz"),), 3),
+        ("blocker_push_lateness_seconds", (("target", "dnsdist"),), 1),
+        ("blocker_purge_up", (("point", "p1"),), 0),
+        ("blocker_purge_up", (("point", "p2"),), 1),
     ],
 )
 def test_the_view_is_what_is_shown(name: str, labels: tuple[tuple[str, str], ...], value: float) -> None:

@@ -10,12 +10,15 @@ import os
 import secrets
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import lmdb
 
 from blocker import metrics
 from blocker.errors import StoreError
+from blocker.fleet import report as fleet
+from blocker.fleet.report import Purged, Pushed
 from blocker.orders.timetable import shown_boundaries
 from blocker.policy.reader import Reader
 from blocker.prober import report
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 SECRET = "secret"  # noqa: S105  # the name of the file, not what is in it
 _MOST_OCTETS = 64 << 20
+_MOST_TARGETS = 1000
 _REOPEN_EVERY = 0.5
 
 
@@ -49,6 +53,7 @@ class Scene:
         """All that can be seen now."""
         now = time.time()
         workers = _workers(self._state)
+        pushed, purged = _fleet(self._state)
         secret = self._key()
         snapshot = _report(self._state)
         try:
@@ -57,7 +62,7 @@ class Scene:
                 self.trouble = reader.trouble
                 if not self.trouble:
                     self._loaded_at = now
-                return self._of(policy, now, workers, snapshot, secret)
+                return replace(self._of(policy, now, workers, snapshot, secret), pushed=pushed, purged=purged)
         except (StoreError, lmdb.Error) as error:
             self.trouble = str(error)
         return metrics.View(
@@ -65,6 +70,8 @@ class Scene:
             workers=workers,
             # Without the policy nobody knows which orders are sealed: all labels are opaque.
             prober=None if snapshot is None else prober_view(snapshot, (), now, secret),
+            pushed=pushed,
+            purged=purged,
         )
 
     def is_live(self) -> bool:
@@ -185,6 +192,26 @@ def _workers(state: Path) -> tuple[WorkerCounts, ...]:
         return counters.read(state / counters.FILE)
     except StoreError:
         return ()
+
+
+def _fleet(state: Path) -> tuple[tuple[Pushed, ...], tuple[Purged, ...]]:
+    """What the pusher's processes reported, target by target and point by point."""
+    pushed: list[Pushed] = []
+    purged: list[Purged] = []
+    try:
+        paths = sorted((state / fleet.FOLDER).glob("*.json"))[:_MOST_TARGETS]
+    except OSError:
+        return (), ()
+    for path in paths:
+        try:
+            if path.stat().st_size > _MOST_OCTETS:
+                continue
+            found = fleet.from_json(path.read_bytes()) or ()
+        except OSError:
+            continue
+        pushed += [one for one in found if isinstance(one, Pushed)]
+        purged += [one for one in found if isinstance(one, Purged)]
+    return tuple(pushed), tuple(purged)
 
 
 def _report(state: Path) -> report.Snapshot | None:

@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from blocker import metrics
+from blocker.fleet import report as fleet
 from blocker.metrics import FindingCount, OrderState
 from blocker.orders.model import Kind, Publication
 from blocker.policy import writer
@@ -71,6 +72,18 @@ def test_the_view_gathers_store_counters_and_report(tmp_path: Path) -> None:
     assert view.prober.ok == {"court/o1": 1, "none": 3}
     assert view.prober.block_confirmed == {"court/o1": T - 5}
     assert view.prober.lift_confirmed == {}
+
+
+def test_the_view_gathers_what_the_pusher_reported_and_passes_over_what_is_broken(tmp_path: Path) -> None:
+    folder = tmp_path / fleet.FOLDER
+    folder.mkdir()
+    (folder / "a.json").write_text(fleet.to_json((fleet.Pushed(target="dnsdist", changes=2),)))
+    (folder / "b.json").write_text(fleet.to_json((fleet.Purged(point="p1", names=3),)))
+    (folder / "c.json").write_text("{")
+    (folder / "d.json").mkdir()
+    view = Scene(tmp_path).view()
+    assert view.pushed == (fleet.Pushed(target="dnsdist", changes=2),)
+    assert view.purged == (fleet.Purged(point="p1", names=3),)
 
 
 def test_a_withheld_directive_is_not_in_force(tmp_path: Path) -> None:

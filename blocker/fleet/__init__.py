@@ -1,0 +1,1 @@
+"""The ISP's resolvers: what each can say, what is pushed to it and when, what it must forget."""

@@ -1,0 +1,81 @@
+"""What each kind of point can't do, so that nobody believes it can.
+
+Pure, a table and nothing else. What is missing is of two sorts. A *form* is something that an order may say and
+the point can't: `plan` refuses it, for a block in another form than the ordered one is not what was ordered. A
+*reach* is something that a point doesn't get to or doesn't tell: `plan` prints it, the prober probes it, and a
+test that meets it counts it as declared, never as passed. The conformance tests hold this table to real servers
+both ways: what is not listed must work, and what is listed must fail at least once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from blocker.orders.model import Form
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+REACH: Mapping[str, str] = {
+    "aliases": "an alias of a blocked name is answered: nobody looks at where aliases lead",
+    "alias-form": "an alias of a blocked name is denied itself, without the chain to the name that is blocked",
+    "excepted-aliases": (
+        "an excepted name that is an alias passes or not as a whole, whichever order blocks what it leads to"
+    ),
+    "warm-aliases": "an alias cached before the start is answered from the cache until it is purged or its TTL ends",
+    "holes": (
+        "DS and DNSKEY of a blocked name do not pass where names below it are free: validating resolvers below "
+        "this one may fail those"
+    ),
+    "ede": "a blocked answer does not say that it is one (EDE 16)",
+    "forged": "a redirect says EDE 16, and not EDE 4 beside it",
+    "reason": "a blocked answer tells where to read more, and not the order",
+    "negative-ttl": "a denial has no SOA in AUTHORITY: who keeps it, and how long, is left to those below",
+    "shaping": "a cache below may keep what passed for its whole TTL, past the start of an order",
+    "lift-shaping": "a cache below may keep a blocked answer for its TTL past the end of an order",
+}
+"""Every limit of reach by its id, in a sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capability:
+    """What a kind of point does by one way of getting the policy.
+
+    `forms` are those it can answer in, `reach` the ids of its limits. With `is_zone` the policy comes to it as
+    the records of a zone, so the name of an owner has to fit beside the zone's.
+    """
+
+    forms: frozenset[Form] = frozenset(Form)
+    reach: tuple[str, ...] = ()
+    is_zone: bool = False
+
+    def missing(self, form: Form) -> str | None:
+        """Why the form can't be said, in a sentence; None if it can."""
+        if form in self.forms:
+            return None
+        return f"{form} can't be said there; what can: {', '.join(one for one in Form if one in self.forms)}"
+
+
+_ZONE_FORMS = frozenset(Form) - {Form.REFUSED}
+_ZONE = ("excepted-aliases", "holes", "forged", "reason", "shaping", "lift-shaping")
+
+CAPABILITIES: Mapping[tuple[str, str], Capability] = {
+    ("embedded", "self"): Capability(),
+    ("unbound", "module"): Capability(),
+    ("unbound", "rpz"): Capability(
+        forms=_ZONE_FORMS, reach=("warm-aliases", "ede", *_ZONE, "negative-ttl"), is_zone=True
+    ),
+    ("bind", "rpz"): Capability(forms=_ZONE_FORMS, reach=("ede", *_ZONE, "negative-ttl"), is_zone=True),
+    ("powerdns", "rpz"): Capability(
+        forms=_ZONE_FORMS, reach=("alias-form", "warm-aliases", *_ZONE, "negative-ttl"), is_zone=True
+    ),
+    ("knot", "rpz"): Capability(forms=_ZONE_FORMS, reach=("aliases", *_ZONE), is_zone=True),
+    ("dnsdist", "lmdb"): Capability(reach=("aliases", "ede", "forged", "reason", "shaping")),
+}
+"""By the kind of a point and its way of getting the policy (blocker.site.WAYS)."""
+
+
+def of(kind: str, by: str) -> Capability:
+    """What a point of this kind and way can do. Raises KeyError for one that there is not."""
+    return CAPABILITIES[kind, by]

@@ -1,0 +1,236 @@
+"""One target kept at the policy of now: prepared before each instant, sent at it, and again until it holds.
+
+A Target is anything that can't read the store's timetable by itself. The loop here is all there is to it:
+
+- what holds between two transitions is sent once; a new generation, a transition or a step of the clock
+  (forth or back) makes it due again;
+- the difference for the next transition is prepared ahead, as early as the last preparation took, three
+  times over, and sent at the instant; a generation that comes in between voids it;
+- what fails is tried again after 1, 2, then every 4 s, from the start: preparing finds what the target holds
+  now, so a primary that was killed midway or a file edited by hand heals;
+- twice a minute a target that seems fine is asked whether it still is.
+
+Each target has a process of its own, so that nothing waits for the slowest. Verdicts follow the wall
+clock, delays the monotonic one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from blocker.errors import BlockerError
+from blocker.fleet import report
+from blocker.fleet.report import Pushed
+from blocker.orders.timetable import boundaries, last_boundary
+from blocker.resolver.live import LivePolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from blocker.policy.store import Snapshot
+
+LEAD = 5.0
+"""Seconds before an instant at which its change is prepared, at least."""
+
+MOST_LEAD = 300.0
+FIRST_RETRY, LAST_RETRY = 1.0, 4.0
+LOOK_EVERY = 30.0
+"""Seconds between two looks at whether the target still holds what was sent."""
+
+_POLL = 0.05
+
+
+class Change(Protocol):
+    """What makes a target hold the policy of one instant; `size` counts its records."""
+
+    @property
+    def is_empty(self) -> bool: ...
+
+    @property
+    def size(self) -> int: ...
+
+
+class Target(Protocol):
+    """What gets the policy pushed. Blocking; used by one process.
+
+    `name` is for the log and the label of metrics: never a domain name of an order.
+    """
+
+    name: str
+
+    def prepare(self, policy: Snapshot, t: int) -> Any:
+        """The Change that makes the target hold what `decide` says at `t`, from what it holds now.
+
+        May take long; must call the target's pulse meanwhile. Raises PointError, StoreError.
+        """
+
+    def send(self, change: Any) -> int:
+        """Make it so; how many records changed. Doing it twice does no harm. Raises as prepare does."""
+
+    def is_whole(self) -> bool:
+        """A cheap look at whether the target still holds what was last sent. Raises as prepare does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """What the target holds, and the instants between which that is right."""
+
+    stamp: int
+    since: float
+    till: float
+
+    def is_right(self, stamp: int, now: float) -> bool:
+        return self.stamp == stamp and self.since <= now < self.till
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """A prepared change: for this policy, at this instant."""
+
+    stamp: int
+    at: int
+    change: Any
+
+
+class Pusher:
+    """The loop of one target. `state` holds the store and gets the report."""
+
+    def __init__(
+        self,
+        target: Target,
+        state: Path,
+        *,
+        beat: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._target = target
+        self._path = state / report.FOLDER / (target.name.replace(" ", "-").replace("/", "_") + ".json")
+        self._live = LivePolicy(state, beat)
+        self._beat, self._clock, self._monotonic, self._sleep = beat, clock, monotonic, sleep
+        self._held: _Held | None = None
+        self._ready: _Ready | None = None
+        self._lead = LEAD
+        self._retry_at = float("-inf")
+        self._delay = 0.0
+        self._look_at = 0.0
+        self.pushed = Pushed(target=target.name)
+
+    def step(self) -> float:
+        """Do what is due; the seconds until something may be."""
+        self._beat()
+        now = self._clock()
+        if self._monotonic() < self._retry_at:
+            return min(_POLL, self._retry_at - self._monotonic())
+        try:
+            return self._step(now)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next try starts from nothing
+            self._fail(error)
+            return _POLL
+
+    def _step(self, now: float) -> float:
+        with self._live.snapshot() as policy:
+            held, ready = self._held, self._ready
+            if held is None or not held.is_right(policy.stamp, now):
+                if ready is None or ready.stamp != policy.stamp or not _covers(policy, ready.at, now):
+                    started = self._monotonic()
+                    ready = _Ready(
+                        stamp=policy.stamp, at=int(now), change=self._target.prepare(policy, int(now))
+                    )
+                    self._took(self._monotonic() - started)
+                self._send(policy, ready)
+                return 0.0
+            if held.till - now <= self._lead and (ready is None or ready.stamp != policy.stamp):
+                started = self._monotonic()
+                change = self._target.prepare(policy, int(held.till))
+                self._ready = _Ready(stamp=policy.stamp, at=int(held.till), change=change)
+                self._took(self._monotonic() - started)
+                return 0.0
+        if self._monotonic() >= self._look_at:
+            self._look_at = self._monotonic() + LOOK_EVERY
+            if not self._target.is_whole():
+                self._held = self._ready = None
+                self._say("it no longer holds what was sent to it; sending again")
+                return 0.0
+        return max(0.0, min(_POLL, held.till - self._clock()))
+
+    def _took(self, seconds: float) -> None:
+        self._lead = min(MOST_LEAD, max(LEAD, 3 * seconds))
+
+    def _send(self, policy: Snapshot, ready: _Ready) -> None:
+        self._ready = self._held = None  # Until it is known that it arrived, nothing is known.
+        if not ready.change.is_empty:
+            self._target.send(ready.change)
+        since = last_boundary(policy.directives.values(), ready.at)
+        till = next(iter(boundaries(policy.directives.values(), after=ready.at)), float("inf"))
+        self._held = _Held(stamp=policy.stamp, since=since, till=till)
+        self._look_at = self._monotonic() + LOOK_EVERY
+        done = self._clock()
+        known = max(since, policy.generation.applied_at)
+        if self.pushed.trouble:
+            self._say(f"it holds the policy again, after {self.pushed.failures} failures in all")
+        self._delay = 0.0
+        self.pushed = replace(
+            self.pushed,
+            generation=policy.generation.number,
+            instant=float(ready.at),
+            sent_at=done,
+            # A change of nothing at a start of ours is no lateness.
+            lateness=0.0 if ready.change.is_empty else max(0.0, done - known),
+            size=ready.change.size,
+            changes=self.pushed.changes + (not ready.change.is_empty),
+            trouble="",
+        )
+        self._write()
+
+    def _fail(self, error: Exception) -> None:
+        self._live.failed()
+        self._held = self._ready = None
+        self._delay = min(LAST_RETRY, max(FIRST_RETRY, self._delay * 2))
+        self._retry_at = self._monotonic() + self._delay
+        trouble = str(error) if isinstance(error, BlockerError) else repr(error)
+        if trouble != self.pushed.trouble:
+            if not isinstance(error, (BlockerError, OSError)):
+                traceback.print_exception(error)
+            self._say(f"{trouble}; trying again every {LAST_RETRY:.0f} s")
+        self.pushed = replace(self.pushed, failures=self.pushed.failures + 1, trouble=trouble)
+        self._write()
+
+    def _write(self) -> None:
+        with suppress(
+            OSError
+        ):  # A full disk keeps the report from being seen, not the target from its policy.
+            self._path.parent.mkdir(mode=0o2750, exist_ok=True)
+            scratch = self._path.with_suffix(f".{os.getpid()}.new")
+            scratch.write_text(report.to_json((self.pushed,)))
+            scratch.replace(self._path)
+
+    def _say(self, sentence: str) -> None:
+        print(f"push {self._target.name}: {sentence}", file=sys.stderr, flush=True)
+
+    def run(self) -> None:
+        """Until SIGTERM."""
+        stopping = False
+
+        def stop(*_: object) -> None:
+            nonlocal stopping
+            stopping = True
+
+        signal.signal(signal.SIGTERM, stop)
+        self._write()
+        while not stopping:
+            self._sleep(self.step())
+
+
+def _covers(policy: Snapshot, at: int, now: float) -> bool:
+    """Whether what holds at `at` is what holds now."""
+    return at <= now and not any(edge <= now for edge in boundaries(policy.directives.values(), after=at))

@@ -33,7 +33,7 @@ EDE_UNREACHABLE, EDE_NETWORK = 22, 23
 MOST_REFS = 3
 
 _QNAME = b"\xc0\x0c"
-_RCODES = {
+RCODES = {
     Form.REFUSED: wire.REFUSED,
     Form.NXDOMAIN: wire.NXDOMAIN,
     Form.NODATA: wire.NOERROR,
@@ -99,7 +99,7 @@ def blocked(query: wire.Query, block: Block, room: Room) -> bytes:
     forged: Options = (ede(EDE_FORGED),) if addresses else ()
     return fit(
         query,
-        _RCODES[block.form],
+        RCODES[block.form],
         (answers, authority),
         room,
         options=(ede(EDE_CENSORED, block.text), *forged),

@@ -17,6 +17,7 @@ from blocker.cli.main import VERBS, cli
 from blocker.metrics import METRICS
 from blocker.orders import check
 from blocker.prober import judge
+from tests.conformance import matrix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -96,6 +97,7 @@ def pages() -> dict[str, str]:
         ),
         "metrics.md": "\n".join([_METRICS, _table("metric", METRICS)]),
         "findings.md": "\n".join([_FINDINGS, _table("rule", judge.RULES)]),
+        "conformance.md": matrix.page(),
     }
 
 

@@ -1,10 +1,10 @@
 """What each kind of point can't do, so that nobody believes it can.
 
-Pure, a table and nothing else. What is missing is of two sorts. A *form* is something that an order may say and
-the point can't: `plan` refuses it, for a block in another form than the ordered one is not what was ordered. A
-*reach* is something that a point doesn't get to or doesn't tell: `plan` prints it, the prober probes it, and a
-test that meets it counts it as declared, never as passed. The conformance tests hold this table to real servers
-both ways: what is not listed must work, and what is listed must fail at least once.
+Pure, a table and nothing else. What is missing is of two sorts. A *form* is something that an order may say
+and the point can't: `plan` refuses it, for a block in another form than the ordered one is not what was
+ordered. A *reach* is something that a point doesn't get to or doesn't tell: `plan` prints it, the prober
+probes it, and a test that meets it counts it as declared, never as passed. The conformance tests hold this
+table to real servers both ways: what is not listed must work, and what is listed must fail at least once.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 REACH: Mapping[str, str] = {
     "aliases": "an alias of a blocked name is answered: nobody looks at where aliases lead",
-    "alias-form": "an alias of a blocked name is denied itself, without the chain to the name that is blocked",
+    "alias-form": "an alias of a blocked name is denied itself, without the chain to the blocked name",
     "excepted-aliases": (
         "an excepted name that is an alias passes or not as a whole, whichever order blocks what it leads to"
     ),
-    "warm-aliases": "an alias cached before the start is answered from the cache until it is purged or its TTL ends",
+    "warm-aliases": "an alias cached before the start is answered until it is purged or its TTL ends",
     "holes": (
-        "DS and DNSKEY of a blocked name do not pass where names below it are free: validating resolvers below "
-        "this one may fail those"
+        "DS and DNSKEY of a blocked name do not pass where names below it are free: validating resolvers "
+        "below this one may fail those"
     ),
     "ede": "a blocked answer does not say that it is one (EDE 16)",
     "forged": "a redirect says EDE 16, and not EDE 4 beside it",
@@ -42,8 +42,8 @@ REACH: Mapping[str, str] = {
 class Capability:
     """What a kind of point does by one way of getting the policy.
 
-    `forms` are those it can answer in, `reach` the ids of its limits. With `is_zone` the policy comes to it as
-    the records of a zone, so the name of an owner has to fit beside the zone's.
+    `forms` are those it can answer in, `reach` the ids of its limits. With `is_zone` the policy comes to it
+    as the records of a zone, so the name of an owner has to fit beside the zone's.
     """
 
     forms: frozenset[Form] = frozenset(Form)

@@ -1,0 +1,15 @@
+-- The policy of one region as a zone, transferred from the hidden primary (ops/bind).
+-- PowerDNS before 5.1 hears no NOTIFY: it asks for the serial every `refresh` seconds, 1 is the least.
+-- The secret is that of the key file which tsig-keygen made; keep this file 0640, group pdns.
+
+rpzPrimary("192.0.2.53:5354", "id.rpz.isp.example", {
+    policyName = "id.rpz.isp.example",
+    refresh = 1,
+    maxTTL = 30,
+    tsigname = "blocker",
+    tsigalgo = "hmac-sha256",
+    tsigsecret = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+    -- The last zone known is enforced from the first query after a restart, with or without the primary.
+    seedFile = "/var/lib/powerdns/id.rpz.isp.example.zone",
+    dumpFile = "/var/lib/powerdns/id.rpz.isp.example.zone",
+})

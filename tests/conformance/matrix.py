@@ -1,0 +1,68 @@
+"""What every engine can and can't, as a page (ops/docs/conformance.md, by `make docs`) and in numbers.
+
+The page holds no numbers of a run, for it must be the same whoever runs it: which limits are met is a
+property of the engines and their configuration in ops/. The run prints the numbers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from blocker.fleet.capabilities import REACH
+from blocker.orders.model import Form
+from tests.conformance.engines import ENGINES
+from tests.conformance.rows import Outcome
+
+if TYPE_CHECKING:
+    from tests.conformance.session import Results
+
+_HEAD = """# Conformance
+
+One table of orders, questions and answers, and one generator of random ones, hold every enforcer to the
+policy's meaning. `python -m tests.conformance 10000` runs both against real servers and prints what was seen;
+the tests run a shorter one. What is not listed as a limit here works there, and each limit was met by the
+real server: the tests hold `blocker/fleet/capabilities.py`, of which this page is made, to both.
+
+An order in a *form* that a point can't say is refused by `blocker plan`. A limit of *reach* is printed by it.
+
+"""
+
+
+def page() -> str:
+    """The page."""
+    names = list(ENGINES)
+    rows = [["", *names], ["---", *("---" for _ in names)]]
+    rows += [
+        [f"form `{form}`", *("yes" if form in ENGINES[name].can.forms else "refused" for name in names)]
+        for form in Form
+    ]
+    rows.append(
+        [
+            "every name of 253 octets",
+            *("refused if too long for the zone" if ENGINES[name].can.is_zone else "yes" for name in names),
+        ]
+    )
+    rows += [
+        [f"`{limit}`", *("limit" if limit in ENGINES[name].can.reach else "works" for name in names)]
+        for limit in REACH
+    ]
+    lines = [_HEAD, *(f"| {' | '.join(row)} |\n" for row in rows), "\n| limit | meaning |\n|---|---|\n"]
+    lines += [f"| `{limit}` | {meaning} |\n" for limit, meaning in REACH.items()]
+    return "".join(lines)
+
+
+def tally(results: Results) -> str:
+    """What was seen, in numbers."""
+    kinds = list(Outcome)
+    lines = ["\t".join(["engine", *kinds])]
+    for name, found in results.cells.items():
+        counts = Counter(cell.outcome for cell in found)
+        lines.append("\t".join([name, *(str(counts[kind]) for kind in kinds)]))
+        for kind in (Outcome.DECLARED, Outcome.REFUSED, Outcome.WORKS):
+            limits = Counter(cell.limit for cell in found if cell.outcome is kind)
+            if limits:
+                shown = ", ".join(f"{limit} {count}" for limit, count in sorted(limits.items()))
+                lines.append(f"\t{kind}: {shown}")
+    lines += [f"{name}\tmissing: {why}" for name, why in results.missing.items()]
+    return "\n".join(lines)

@@ -1,0 +1,206 @@
+"""One run: the authority and every engine at once, each asked what the table and the generator ask.
+
+The turning cases share one instant of the real clock; so all engines are up before it and are asked around it
+together.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conformance import authority, table
+from tests.conformance.cases import REGIONS, Phase
+from tests.conformance.engines import ENGINES
+from tests.conformance.meaning import meaning
+from tests.conformance.rows import Cell, Outcome, cells, may_be_warm
+from tests.conformance.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from blocker.fleet.capabilities import Capability
+    from tests.conformance.cases import Case
+    from tests.conformance.engines import Runner
+
+ZONE = "rpz"
+OWNER_LIMIT = 255 + 1 - 2 - len("id-jk.rpz.") - 1
+"""The most octets of a name, in wire form, whose subtree fits into the longest of the regions' zones."""
+
+LEADS = (6, 12, 24)  # seconds from the turning world's load to its instant
+HOME = "ID"
+
+
+@dataclass(kw_only=True)
+class Results:
+    """What was seen. `missing` are engines that are not installed, each with the reason."""
+
+    cells: dict[str, list[Cell]] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def _world_outside(aliases: Mapping[str, str]) -> Iterator[int]:
+    """The authority, in a process of its own; its port."""
+    wired = {authority.wire(owner): authority.wire(target) for owner, target in aliases.items()}
+    udp, tcp = authority.listening()
+    process = multiprocessing.get_context("fork").Process(target=authority.serve, args=(udp, tcp, wired))
+    process.start()
+    try:
+        yield int(udp.getsockname()[1])
+    finally:
+        process.terminate()
+        process.join()
+        udp.close()
+        tcp.close()
+
+
+def refused_in(case: Case, can: Capability) -> str:
+    """Why `plan` would refuse the case's orders for such a point; empty if it would not."""
+    for order in case.orders:
+        for directive in order.directives:
+            if directive.action.form not in can.forms:
+                return f"form {directive.action.form}"
+            if can.is_zone and any(len(one.key) + 1 > OWNER_LIMIT for one in directive.subjects):
+                return "owner too long"
+    return ""
+
+
+class Session:
+    """The engines that are up, and what they showed."""
+
+    def __init__(self, folder: Path, wanted: Sequence[str]) -> None:
+        self.results = Results()
+        self._folder = folder
+        self._wanted = wanted
+        self._runners: dict[str, Runner] = {}
+
+    @contextmanager
+    def running(self, worlds: Sequence[World]) -> Iterator[None]:
+        """Every engine, in front of an authority that knows the aliases of these worlds."""
+        aliases = {owner: target for world in worlds for owner, target in world.aliases.items()}
+        with ExitStack() as stack:
+            upstream = stack.enter_context(_world_outside(aliases))
+            for name in self._wanted:
+                folder = self._folder / name
+                folder.mkdir()
+                try:
+                    self._runners[name] = stack.enter_context(ENGINES[name].start(folder, upstream))
+                except pytest.skip.Exception as reason:
+                    self.results.missing[name] = str(reason)
+                else:
+                    self.results.cells[name] = []
+            yield
+
+    def stand(self, world: World) -> None:
+        """Ask what does not change meanwhile, in every region."""
+        for name, runner in self._runners.items():
+            held = self._sayable(name, world)
+            self._refuse(name, world)
+            now = int(time.time())
+            if runner.serves_all_regions:
+                runner.hold(held, HOME, now)
+                self._ask(name, held, Phase.STANDING, tuple(REGIONS), now)
+            else:
+                for region in REGIONS:
+                    if region is not None:
+                        runner.hold(held, region, now)
+                        self._ask(name, held, Phase.STANDING, (region,), now)
+
+    def turn(self) -> None:
+        """Ask before and after one instant; if the machine is too slow for it, a later one."""
+        found = self.results.cells
+        for lead in LEADS:
+            self.results.cells = {name: [] for name in self._runners}
+            if self._turned(int(time.time()) + lead):
+                break
+        else:
+            raise AssertionError(f"the engines took more than {lead} s to be loaded and asked")
+        for name, cells_ in self.results.cells.items():
+            found[name] += cells_
+        self.results.cells = found
+
+    def _turned(self, at: int) -> bool:
+        """Whether everything was asked in time."""
+        world = World(cases=tuple(table.turning(at)))
+        held = {name: self._sayable(name, world) for name in self._runners}
+        now = int(time.time())
+
+        def before(name: str) -> None:
+            self._runners[name].hold(held[name], HOME, now)
+            for _ in range(2):  # The second time from the caches.
+                self._ask(name, held[name], Phase.BEFORE, (HOME,), now)
+
+        def at_the_instant(name: str) -> None:
+            self._runners[name].turn(held[name], HOME, at)
+            self._ask(name, held[name], Phase.AFTER, (HOME,), at)
+
+        with ThreadPoolExecutor(max_workers=len(self._runners)) as pool:
+            list(pool.map(before, self._runners))
+            if time.time() >= at:
+                return False
+            time.sleep(max(0.0, at + 0.05 - time.time()))
+            list(pool.map(at_the_instant, self._runners))
+        for name in self._runners:
+            self._refuse(name, world)
+        return True
+
+    @staticmethod
+    def _sayable(name: str, world: World) -> World:
+        """The cases whose orders the engine can enforce."""
+        return world.where(lambda case: not refused_in(case, ENGINES[name].can))
+
+    def _refuse(self, name: str, world: World) -> None:
+        for case in world.cases:
+            why = refused_in(case, ENGINES[name].can)
+            if why:
+                self.results.cells[name] += [
+                    Cell(case=case.id, ask=ask, aspect="answer", outcome=Outcome.REFUSED, limit=why)
+                    for ask in case.asks
+                ]
+
+    def _ask(self, name: str, world: World, phase: Phase, regions: Sequence[str | None], t: float) -> None:
+        rows = [
+            (case, ask)
+            for case in world.cases
+            for ask in case.asks
+            if ask.phase is phase and ask.region in regions
+        ]
+        answers = self._runners[name].ask([ask for _, ask in rows])
+        for (case, ask), seen in zip(rows, answers, strict=True):
+            expected = meaning(world.policy, ask, world.aliases, t)
+            self.results.cells[name] += cells(
+                case.id,
+                ask,
+                expected,
+                seen,
+                world.aliases,
+                ENGINES[name].can,
+                may_be_warm=may_be_warm(ask),
+            )
+
+
+def run(folder: Path, wanted: Sequence[str] = tuple(ENGINES), generated: int = 0) -> Results:
+    """Everything, with so many generated questions an engine."""
+    standing = World(cases=tuple(table.standing(int(time.time()), OWNER_LIMIT)))
+    turning = World(cases=tuple(table.turning(0)))
+    session = Session(folder, wanted)
+    with session.running([standing, turning]):
+        session.stand(standing)
+        session.turn()
+    return session.results
+
+
+def worst(results: Results) -> dict[str, list[Cell]]:
+    """What failed, by engine."""
+    return {
+        name: [cell for cell in found if cell.outcome is Outcome.FAILED]
+        for name, found in results.cells.items()
+    }

@@ -1,0 +1,60 @@
+"""One meaning, many enforcers: real servers answer as `decide` does, apart from what they declare."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from blocker.fleet.capabilities import CAPABILITIES, REACH
+from blocker.site import WAYS
+from tests.conformance import matrix, session
+from tests.conformance.engines import ENGINES
+from tests.conformance.rows import Cell, Outcome
+
+if TYPE_CHECKING:
+    from tests.conformance.session import Results
+
+GENERATED = int(os.environ.get("BLOCKER_GENERATED", "300"))
+"""Generated questions for each engine."""
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return session.run(tmp_path_factory.mktemp("conformance"), generated=GENERATED)
+
+
+def seen(results: Results, engine: str) -> list[Cell]:
+    if engine in results.missing:
+        pytest.skip(results.missing[engine])
+    return results.cells[engine]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_engine_answers_as_the_policy_means_apart_from_what_it_declares(
+    results: Results, engine: str
+) -> None:
+    failed = [str(cell) for cell in seen(results, engine) if cell.outcome is Outcome.FAILED]
+    assert failed == []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_limit_that_an_engine_declares_is_met_by_the_real_server(results: Results, engine: str) -> None:
+    met = {
+        limit
+        for cell in seen(results, engine)
+        if cell.outcome is Outcome.DECLARED
+        for limit in cell.limit.split(" or ")
+    }
+    assert set(ENGINES[engine].can.reach) - met == set()
+
+
+def test_what_was_seen_is_printed(results: Results) -> None:
+    print(f"\n{matrix.tally(results)}")
+    assert set(results.cells) | set(results.missing) == set(ENGINES)
+
+
+def test_every_way_of_a_point_is_declared_and_every_limit_is_explained() -> None:
+    assert set(CAPABILITIES) == {(kind, by) for kind, ways in WAYS.items() for by in ways}
+    assert {limit for can in CAPABILITIES.values() for limit in can.reach} <= set(REACH)

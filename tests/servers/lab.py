@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PACKAGES = {"unbound": "unbound", "dig": "bind9-dnsutils", "promtool": "prometheus", "curl": "curl"}
+PACKAGES = {
+    "unbound": "unbound",
+    "unboundmodule": "python3-unbound",
+    "dig": "bind9-dnsutils",
+    "promtool": "prometheus",
+    "curl": "curl",
+}
 
 
 def program(name: str) -> str:
@@ -50,10 +56,12 @@ def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
 
 
 @contextmanager
-def started(arguments: list[str], log: Path, *, cwd: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    arguments: list[str], log: Path, *, cwd: Path | None = None, env: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process, stopped by its pid at the end."""
     with log.open("wb") as output:
-        process = subprocess.Popen(arguments, stdout=output, stderr=subprocess.STDOUT, cwd=cwd)
+        process = subprocess.Popen(arguments, stdout=output, stderr=subprocess.STDOUT, cwd=cwd, env=env)
     try:
         yield process
     finally:

@@ -1,0 +1,346 @@
+"""The policy inside Unbound: a script for its Python module, named by `python-script:`.
+
+Four functions, thin over `decide`, for one region; ops/docs/unbound.md says how to install it. The contract:
+
+- must: a blocked name, and an alias chain up to its first blocked owner, get the answer of the embedded
+  resolver: form, SOA, TTL, EDE 16. No such answer is kept in Unbound's cache: a lift shows at the next query.
+- must: what passes and has a coming start in its chain leaves the cache before it. Unbound answers from its
+  cache without asking us, so what it stored is taken back and stored anew with lower TTLs. A start that
+  nobody may learn of bounds the kept message alone: the TTLs that clients see say nothing.
+- must: Unbound's own queries (addresses of name servers, keys) are never answered by us, for it needs them on
+  its way to names that are free; what they leave in the cache is taken back where it is blocked.
+- must: no fault takes resolution down. What can't be decided passes, is counted, and logged once a minute.
+  Only a configuration under which the policy can't hold is refused, by not letting Unbound start.
+- may: a zone of the same policy (RPZ) stands beside it and answers first. Those answers get their EDE here.
+
+BLOCKER_STATE is the folder of the policy store, BLOCKER_REGION the region whose orders hold here. The file
+finds the environment it was installed in by its own place: the site-packages that hold it or the .venv of its
+checkout; PYTHONPATH may name another.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if __name__ == "__main__":  # Unbound runs this file in an interpreter that knows of no environment.
+    import site
+
+    _root = Path(__file__).resolve().parents[2]
+    _own = f".venv/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    sys.path.insert(0, str(_root))
+    site.addsitedir(str(_root if _root.name == "site-packages" else _root / _own))
+
+import lmdb
+
+from blocker import names
+from blocker.errors import StoreError
+from blocker.orders.model import Form
+from blocker.orders.timetable import boundaries
+from blocker.plugins import unboundconf, unboundmsg
+from blocker.policy.decide import Decider, Verdict, cap, path_of
+from blocker.resolver import answer, chain, wire
+from blocker.resolver.judge import Judged, judge
+from blocker.resolver.live import LivePolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from blocker.names import Key
+    from blocker.policy.store import Snapshot
+
+_LOG_EVERY = 60.0
+_MOST_ALIASES = 16384
+_KEPT = (wire.NOERROR, wire.NXDOMAIN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One query of Unbound's mesh. `qname` in wire form and lower case; `is_client`: somebody waits for it.
+
+    `qstate` is Unbound's own, a pointer behind which Python sees no types.
+    """
+
+    qstate: Any
+    policy: Snapshot
+    t: float
+    qname: bytes
+    key: Key
+    qtype: int
+    is_client: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alias:
+    """Where an alias leads: to the blocked `owner` at the end of the links.
+
+    `epoch` is the decider's; it was found at `since` and holds until `till` (monotonic clock).
+    """
+
+    verdict: Verdict
+    links: tuple[chain.Link, ...]
+    owner: bytes
+    epoch: int
+    since: float
+    till: float
+
+
+class Guest:
+    """The policy of one region in this Unbound; `max_ttl` is Unbound's own cap on what it takes in."""
+
+    def __init__(self, ub: Any, state: Path, region: str, max_ttl: int) -> None:
+        self._ub = ub
+        self._region = region
+        self._max_ttl = max_ttl
+        self._live = LivePolicy(state, beat=lambda: None)
+        self._decider = Decider()
+        self._aliases: dict[tuple[bytes, int], Alias] = {}
+        self._next: tuple[int, int | None] = (-1, None)  # the decider's epoch, and what ends it
+        self._turn = threading.Lock()  # Decider and snapshot belong to one query at a time.
+        self._stamp = -1
+        self._failures = 0
+        self._silent_till = 0.0
+
+    def check(self) -> None:
+        """Read the policy before anybody asks. Raises ConfigRefused if it knows no such region."""
+        try:
+            with self._live.snapshot() as policy:
+                known = policy.enforcement.regions
+        except Exception as error:  # noqa: BLE001 - the contract: a fault of the store takes nothing down
+            self.failed(error)
+            return
+        if self._region not in known:
+            regions = ", ".join(known) or "none"
+            raise unboundconf.ConfigRefused(
+                f"BLOCKER_REGION is {self._region!r}, which is not among the site's regions ({regions})"
+            )
+
+    def operate(self, event: int, qstate: Any) -> int:
+        """What Unbound shall do next with the query, after the policy was asked."""
+        ub = self._ub
+        is_new = event in (ub.MODULE_EVENT_NEW, ub.MODULE_EVENT_PASS)
+        if not is_new and event != ub.MODULE_EVENT_MODDONE:
+            return int(ub.MODULE_ERROR)
+        is_finished = not is_new
+        try:
+            if qstate.qinfo.qclass == wire.IN:
+                with self._turn, self._live.snapshot() as policy:
+                    asked = self._asked(policy, qstate, time.time())
+                    if is_new:
+                        is_finished = asked.is_client and self._begin(asked)
+                    else:
+                        self._end(asked)
+        except Exception as error:  # noqa: BLE001 - the contract: no fault takes resolution down
+            self.failed(error)
+        return int(ub.MODULE_FINISHED if is_finished else ub.MODULE_WAIT_MODULE)
+
+    def decorate(self, qinfo: Any, options: Any, region: Any) -> None:
+        """Give an answer of a zone beside us its EDE, if the policy blocks the name."""
+        try:
+            with self._turn, self._live.snapshot() as policy:
+                verdict = self._decide(policy, names.from_wire(bytes(qinfo.qname)), time.time())
+                if verdict.form_for(qinfo.qtype) is not None:
+                    said = _said(verdict, policy, qinfo.qtype, 0)
+                    unboundmsg.explain(self._ub, said, qinfo.qtype, options, region)
+        except Exception as error:  # noqa: BLE001 - as above
+            self.failed(error)
+
+    def failed(self, error: Exception) -> None:
+        """Count a fault, and log it unless one was logged a moment ago."""
+        self._failures += 1
+        if isinstance(error, StoreError | lmdb.Error | OSError):
+            self._live.failed()
+        now = time.monotonic()
+        if now >= self._silent_till:
+            self._silent_till = now + _LOG_EVERY
+            why = " ".join((str(error) if isinstance(error, StoreError) else repr(error)).split())
+            self._ub.log_err(f"blocker: {self._failures} times passed what could not be decided: {why}")
+
+    def close(self) -> None:
+        """Let the store go."""
+        self._live.close()
+
+    def _asked(self, policy: Snapshot, qstate: Any, t: float) -> Asked:
+        if policy.stamp != self._stamp:
+            self._stamp = policy.stamp
+            number = policy.generation.number
+            self._ub.log_info(f"blocker: generation {number} is enforced for {self._region}")
+        qname = bytes(qstate.qinfo.qname).lower()
+        return Asked(
+            qstate=qstate,
+            policy=policy,
+            t=t,
+            qname=qname,
+            key=names.from_wire(qname),
+            qtype=qstate.qinfo.qtype,
+            is_client=qstate.mesh_info.reply_list is not None,
+        )
+
+    def _decide(self, policy: Snapshot, key: Key, t: float, exempt: frozenset[str] = frozenset()) -> Verdict:
+        return self._decider.decide(policy, key, self._region, t, exempt=exempt)
+
+    def _begin(self, asked: Asked) -> bool:
+        """Answer what is blocked without asking anybody; whether that was so."""
+        verdict = self._decide(asked.policy, asked.key, asked.t)
+        if verdict.form_for(asked.qtype) is not None:
+            self._block(asked, verdict)
+            return True
+        alias = self._aliases.get((asked.qname, asked.qtype))
+        if alias is None or alias.epoch != self._decider.epoch or alias.till <= time.monotonic():
+            return False
+        self._block(asked, alias.verdict, alias)
+        return True
+
+    def _end(self, asked: Asked) -> None:
+        """Judge what was found, of which Unbound has already kept a copy."""
+        message = asked.qstate.return_msg
+        first = self._decide(asked.policy, asked.key, asked.t)
+        if first.form_for(asked.qtype) is not None:  # It began while others were asked.
+            self._refuse(asked, first, (asked.qname,))
+            return
+        try:
+            received = unboundmsg.received(self._ub, message, asked.qname, asked.qtype)
+        except wire.Malformed:
+            self._refuse(asked, None, (asked.qname,))
+            return
+        judged = Judged(until=first.until) if received is None else self._judged(asked, first, received)
+        owners = (asked.qname,) if received is None else received.owners
+        if judged.is_unusable:
+            self._refuse(asked, None, owners)
+        elif received is not None and judged.verdict is not None:
+            self._refuse(asked, judged.verdict, owners, self._remember(asked, judged, received))
+        elif message is not None and message.rep.flags & 0xF in _KEPT:
+            self._shape(asked, message, judged.until, owners)
+
+    def _judged(self, asked: Asked, first: Verdict, received: chain.Received) -> Judged:
+        def decide(key: Key, exempt: frozenset[str] = frozenset()) -> Verdict:
+            return self._decide(asked.policy, key, asked.t, exempt)
+
+        return judge(received, asked.qtype, first, decide)
+
+    def _remember(self, asked: Asked, judged: Judged, received: chain.Received) -> Alias:
+        """The alias, remembered while it holds: following it costs fetches upstream."""
+        links = tuple(link for step in received.links[: judged.at] for link in step)
+        now = time.monotonic()
+        alias = Alias(
+            verdict=replace(judged.verdict or Verdict(), until=judged.until),
+            links=links,
+            owner=received.owners[judged.at],
+            epoch=self._decider.epoch,
+            since=now,
+            till=now
+            + max(1, min(link.ttl for link in links)),  # One without a TTL is followed once a second.
+        )
+        if len(self._aliases) >= _MOST_ALIASES:
+            self._aliases.clear()
+        self._aliases[asked.qname, asked.qtype] = alias
+        return alias
+
+    def _refuse(
+        self, asked: Asked, verdict: Verdict | None, owners: Sequence[bytes], alias: Alias | None = None
+    ) -> None:
+        """Nothing of what was found stays or is shown: the blocked answer, without a verdict SERVFAIL."""
+        unboundmsg.forget(self._ub, asked.qstate, owners, asked.qtype)
+        if not asked.is_client:
+            return
+        if verdict is None:
+            asked.qstate.return_msg, asked.qstate.return_rcode = None, wire.SERVFAIL
+        else:
+            self._block(asked, verdict if alias is None else alias.verdict, alias)
+
+    def _block(self, asked: Asked, verdict: Verdict, alias: Alias | None = None) -> None:
+        said = _said(verdict, asked.policy, asked.qtype, asked.t)
+        if alias is not None:
+            age = int(time.monotonic() - alias.since)
+            most = cap(verdict.until, asked.policy.enforcement.max_ttl, asked.t)
+            links = tuple(replace(link, ttl=max(0, min(link.ttl - age, most))) for link in alias.links)
+            said = replace(said, chain=links, owner=alias.owner)
+        unboundmsg.block(self._ub, asked.qstate, asked.qname, asked.qtype, said)
+
+    def _shape(self, asked: Asked, message: Any, until: int | None, owners: Sequence[bytes]) -> None:
+        """See to it that nothing of a passing answer is kept or shown for longer than its verdict holds."""
+        ub, qstate, rep = self._ub, asked.qstate, message.rep
+        most = cap(until, asked.policy.enforcement.max_ttl, asked.t)
+        kept = min(most, self._unseen(asked, owners))
+        is_kept = rep.ttl > 0 and not qstate.no_cache_store
+        # Where Unbound caps by itself, an answer without a coming start needs no look at its records.
+        if (until is not None or self._max_ttl > most) and unboundmsg.longest(rep) > most:
+            if is_kept:  # Taken back with its records: Unbound would keep the longer TTL of equal ones.
+                ub.invalidateQueryInCache(qstate, message.qinfo)
+            unboundmsg.lower(rep, most)
+        elif rep.ttl <= kept:
+            return
+        # Under the name that an alias leads to Unbound keeps what it found, too.
+        unboundmsg.forget(ub, qstate, owners[1:] if kept else owners, asked.qtype)
+        if is_kept and kept:
+            unboundmsg.keep(ub, qstate, message, kept)
+
+    def _unseen(self, asked: Asked, owners: Sequence[bytes]) -> int:
+        """For how many seconds nothing starts that nobody may learn of.
+
+        Names that no order speaks of have no such start; others are looked at again at the next transition.
+        """
+        if not any(path_of(asked.policy, names.from_wire(owner))[0] for owner in owners):
+            return chain.LONGEST
+        if self._next[0] != self._decider.epoch:
+            directives = asked.policy.directives.values()
+            self._next = (self._decider.epoch, next(iter(boundaries(directives, after=asked.t)), None))
+        return cap(self._next[1], chain.LONGEST, asked.t)
+
+
+def _said(verdict: Verdict, policy: Snapshot, qtype: int, t: float) -> answer.Block:
+    """How to say that a name with this verdict is blocked."""
+    enforcement = policy.enforcement
+    return answer.Block(
+        form=verdict.form_for(qtype) or Form.NODATA,
+        addresses=verdict.action.addresses if verdict.action is not None else (),
+        ttl=cap(verdict.until, enforcement.ttl, t),
+        text=answer.reason(verdict, enforcement.info_url),
+    )
+
+
+_guests: list[Guest] = []
+
+
+def init_standard(number: int, env: Any) -> bool:
+    """Unbound starts: its configuration and ours are checked, the policy is read."""
+    import unboundmodule as ub  # type: ignore[import-not-found]  # noqa: PLC0415 - exists within Unbound alone
+
+    settings = unboundconf.read(Path("/proc/self/cmdline").read_bytes(), env.cfg)
+    for warning in unboundconf.check(settings):
+        ub.log_warn(f"blocker: {warning}")
+    state, region = (os.environ.get(f"BLOCKER_{name}", "") for name in ("STATE", "REGION"))
+    if not state or not region:
+        raise unboundconf.ConfigRefused("Unbound's environment needs BLOCKER_STATE and BLOCKER_REGION")
+    guest = Guest(ub, Path(state), region, env.cfg.max_ttl)
+    guest.check()
+    _guests.append(guest)
+
+    def decorate(qinfo: Any, *others: Any, **_: Any) -> bool:
+        guest.decorate(qinfo, *others[-2:])  # The list of options, and the memory they are kept in.
+        return True
+
+    return bool(ub.register_inplace_cb_reply_local(decorate, env, number))
+
+
+def deinit(_number: int) -> bool:
+    """Unbound ends."""
+    while _guests:
+        _guests.pop().close()
+    return True
+
+
+def inform_super(_number: int, _qstate: Any, _super: Any, _data: Any) -> bool:
+    """A query of ours has ended; we make none."""
+    return True
+
+
+def operate(number: int, event: int, qstate: Any, _data: Any) -> bool:
+    """A query came, or what others found for it."""
+    qstate.ext_state[number] = _guests[0].operate(event, qstate)
+    return True

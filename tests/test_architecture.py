@@ -28,8 +28,8 @@ PURE = {
     "policy.directives", "policy.decide", "policy.index", "policy.plan", "policy.records",
     "policy.explain", "policy.standing", "policy.protect",
     "resolver.wire", "resolver.answer", "resolver.chain", "resolver.judge", "resolver.engine",
-    "resolver.cache", "resolver.shares",
-    "rpz.zone", "rpz.delta", "fleet.capabilities", "fleet.purge", "fleet.report",
+    "resolver.cache", "resolver.shares", "resolver.quick",
+    "rpz.zone", "rpz.delta", "fleet.capabilities", "fleet.purge", "fleet.refusal", "fleet.report",
     "prober.expect", "prober.judge", "prober.schedule", "prober.observe", "prober.report", "prober.book",
 }  # fmt: skip
 WORLD = {

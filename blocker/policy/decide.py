@@ -74,6 +74,11 @@ def cap(until: int | None, most: int, t: float) -> int:
     return most if until is None else max(0, min(most, math.floor(until - t) - 1))
 
 
+def steady(until: int | None, most: int, t: float) -> float:
+    """Until when `cap` says what it says at `t`, at least."""
+    return math.inf if until is None else until - min(math.floor(until - t), most + 1)
+
+
 class Policy(Protocol):
     """The applied directives and the names they speak of, as `decide` needs them.
 

@@ -55,9 +55,18 @@ class Index:
         """The id of the set of pairs at this very name."""
         return self.names.get(key)
 
+    @property
+    def find(self) -> Callable[[names.Key], int | None]:
+        """As set_of."""
+        return self.names.get
+
     def pairs(self, set_id: int) -> Sequence[Pair]:
         """What the names of this set are, and to which directives."""
         return self._sets[set_id]
+
+    def walk(self) -> Iterable[tuple[names.Key, int]]:
+        """Every name, in order, each with the id of its set."""
+        return sorted(self.names.items())
 
     def sample(self, number: int, limit: int, seed: int) -> list[tuple[names.Key, Role]]:
         """At most `limit` of the (name, role) of one directive; which ones depends on `seed`."""

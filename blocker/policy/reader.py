@@ -62,7 +62,7 @@ class Reader:
         """The databases, the policy now and its transaction. Raises StoreError."""
         try:
             databases = {db: opened.open_db(db.encode(), create=False) for db in store.DATABASES}
-            with opened.begin() as txn:
+            with opened.begin(db=databases["names"]) as txn:
                 stamp = self._stamp(txn.id(), self._opened + 1)
                 return databases, Snapshot(txn, databases, stamp, self._path, pulse=self._pulse), txn.id()
         except lmdb.NotFoundError as error:
@@ -123,7 +123,7 @@ class Reader:
         if now - self._looked >= _REPLACED_EVERY:
             self._looked = now
             self._look()
-        with self._env.begin() as txn:
+        with self._env.begin(db=self._databases["names"]) as txn:
             snapshot = self._snapshot
             if snapshot is None or txn.id() != self._txn_id:
                 try:

@@ -14,21 +14,26 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from blocker.resolver.chain import Received
+    from blocker.resolver.quick import Ready
 
 CacheKey = tuple[bytes, int, int, bool, bool]
 J = TypeVar("J")
 
-_OVERHEAD = 600  # octets of Python around one entry, by measure
+_OVERHEAD = 900  # octets of Python around one entry, by measure, and around what is ready of it
 
 
 @dataclass(slots=True, kw_only=True)
 class Entry(Generic[J]):
-    """A message with when it came and when it ends; `judged` is the engine's, by region."""
+    """A message with when it came and when it ends; `judged` is the engine's, by region.
+
+    `ready` is quick's: the answer as last given, and for whom and what shape of query it is good.
+    """
 
     received: Received
     stored: float
     expires: float
     judged: dict[str | None, tuple[int, J]] = field(default_factory=dict)
+    ready: tuple[object, object, Ready] | None = None
 
     def age(self, now: float) -> int:
         """Whole seconds it was kept."""
@@ -36,7 +41,7 @@ class Entry(Generic[J]):
 
     @property
     def weight(self) -> int:
-        return len(self.received.octets) + _OVERHEAD + 60 * len(self.received.ttls)
+        return 2 * len(self.received.octets) + _OVERHEAD + 60 * len(self.received.ttls)
 
 
 class Cache(Generic[J]):

@@ -11,8 +11,9 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from blocker.resolver.batches import MOST_QUERY
 from blocker.resolver.counters import Count
-from blocker.resolver.sockets import MOST_QUERY, Asked
+from blocker.resolver.sockets import Asked
 
 if TYPE_CHECKING:
     import socket

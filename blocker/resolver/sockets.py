@@ -14,20 +14,20 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from blocker.errors import PointError
+from blocker.resolver.batches import BATCH, batch_of
 from blocker.resolver.counters import Count
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Collection, Sequence
 
+    from blocker.resolver.batches import Address, Batch
     from blocker.site import Endpoint
-
-BATCH = 64
-MOST_QUERY = 4096
-"""Octets of a query that we read; none that means well comes near."""
 
 _RECEIVE_BUFFER = 4 << 20
 _BACKLOG = 256
+_TURNS = 4
+"""Batches of one socket before another has its turn."""
 
 
 class Asked(NamedTuple):
@@ -122,43 +122,70 @@ def _why_not(endpoint: Endpoint, kind: socket.SocketKind, error: OSError) -> str
 
 
 class Datagrams:
-    """Every UDP socket of a worker, drained until empty, in batches."""
+    """Every UDP socket of a worker, drained in batches.
+
+    `sweep` answers in place what it can, and gives the slots that it left: those are for `serve`.
+    """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         sockets: Sequence[socket.socket],
+        sweep: Callable[[Batch, Sequence[int]], Sequence[int]],
         serve: Callable[[Sequence[Asked]], None],
         block: memoryview,
     ) -> None:
         self._loop = loop
-        self._sockets = tuple(sockets)
+        self._batches = [(sock, batch_of(sock)) for sock in sockets]
+        self._sweep = sweep
         self._serve = serve
         self._block = block
-        for sock in self._sockets:
-            loop.add_reader(sock.fileno(), self._readable, sock)
+        self._round = 0
+        for sock, batch in self._batches:
+            loop.add_reader(sock.fileno(), self._readable, sock, batch)
 
-    def _readable(self, sock: socket.socket) -> None:
-        asked = []
-        for _ in range(BATCH):  # What is left brings us here again, after others had their turn.
-            try:
-                packet, address = sock.recvfrom(MOST_QUERY)
-            except OSError:  # Nothing is left, or an ICMP error of a former answer.
-                break
-            asked.append(Asked(packet, address[0], address[1], False, partial(self._reply, sock, address)))
-        if asked:
-            self._serve(asked)
+    def _readable(self, sock: socket.socket, batch: Batch) -> None:
+        for _ in range(_TURNS):  # What is left brings us here again, after others had their turn.
+            sizes = batch.receive()
+            if not sizes:
+                return
+            left = self._sweep(batch, sizes)
+            if left:
+                self._serve([self._asked(sock, batch, slot, sizes[slot]) for slot in left])
+            self._round += 1  # Answers that come from now on are too late for this batch.
+            self._block[Count.UNSENT] += batch.send(len(sizes))
+            if len(sizes) < BATCH:
+                return
 
-    def _reply(self, sock: socket.socket, address: tuple[object, ...], octets: bytes | None) -> None:
-        if octets is not None:
-            try:
-                sock.sendto(octets, address)
-            except OSError:  # Full, unreachable, or a source port of 0: the client asks again.
-                self._block[Count.UNSENT] += 1
+    def _asked(self, sock: socket.socket, batch: Batch, slot: int, size: int) -> Asked:
+        address, at = batch.address(slot), batch.packets[slot]
+        reply = partial(self._reply, self._round, batch, slot, sock, address)
+        return Asked(batch.octets[at : at + size], address[0], address[1], False, reply)
+
+    def _reply(
+        self,
+        number: int,
+        batch: Batch,
+        slot: int,
+        sock: socket.socket,
+        address: Address,
+        octets: bytes | None,
+    ) -> None:
+        if octets is None:
+            return
+        if number == self._round:
+            at = batch.packets[slot]
+            batch.octets[at : at + len(octets)] = octets
+            batch.answers[slot] = len(octets)
+            return
+        try:
+            sock.sendto(octets, address)
+        except OSError:  # Full, unreachable, or a source port of 0: the client asks again.
+            self._block[Count.UNSENT] += 1
 
     def close(self) -> None:
         """Answer what has come, then take no more."""
-        for sock in self._sockets:
+        for sock, batch in self._batches:
             self._loop.remove_reader(sock.fileno())
-            self._readable(sock)
+            self._readable(sock, batch)
             sock.close()

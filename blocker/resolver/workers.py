@@ -33,6 +33,7 @@ from blocker.supervisor import Child
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from blocker.resolver.batches import Batch
     from blocker.resolver.chain import Received
     from blocker.site import Endpoint, ResolverConfig
 
@@ -128,7 +129,7 @@ class Worker:
         self._tell(beat)  # The policy is read now, so that it is among what stays.
         gc.collect()
         gc.freeze()  # What is loaded stays: no collection walks through it, no page of it is copied.
-        datagrams = Datagrams(loop, listening.udp, self.serve, self._block)
+        datagrams = Datagrams(loop, listening.udp, self.sweep, self.serve, self._block)
         connections = Connections(loop, self.serve, self._block, allows=self._engine.allows)
         await connections.listen(listening.tcp)
         while not stopping.is_set():
@@ -158,6 +159,24 @@ class Worker:
                 self._block[Count.GENERATION] = policy.generation.number
         except Exception as error:  # noqa: BLE001 - whatever the store does, the worker beats on
             self._store_failed(error)
+
+    def sweep(self, batch: Batch, sizes: Sequence[int]) -> Sequence[int]:
+        """Answer in place what is known, and give the slots that are left for `serve`; never raises."""
+        try:
+            with self._live.snapshot() as policy:
+                left, counted = self._engine.sweep(
+                    batch, sizes, policy, time.time(), time.monotonic(), self._complain
+                )
+        except Exception:  # noqa: BLE001 - the store's own failure, before any answer; serve meets it, too
+            for slot in range(len(sizes)):
+                batch.answers[slot] = 0
+            return range(len(sizes))
+        self._block[Count.QUERIES] += len(sizes) - len(left)
+        for outcome, is_truncated, number in counted:
+            self._block[_COUNT_OF[outcome]] += number
+            if is_truncated:
+                self._block[Count.TRUNCATED] += number
+        return left
 
     def serve(self, batch: Sequence[Asked]) -> None:
         """Answer or forward each; never raises."""

@@ -1,0 +1,213 @@
+"""A UDP socket's datagrams, many at a time, in one block of memory that is made once.
+
+recvmmsg(2) and sendmmsg(2) through ctypes where the system has them (Linux with glibc): one call takes up to
+BATCH datagrams and one gives their answers back, and an address is never more than the octets that the kernel
+wrote. Elsewhere recvfrom and sendto fill the same block.
+
+A batch is received, answered in place, and sent: the answer to a datagram is written over it, so that it
+leaves with the id and to the address that are there already. Nothing here knows what a datagram says.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BATCH = 64
+MOST_QUERY = 4096
+"""Octets of a query that we read; none that means well comes near."""
+
+Address = tuple[str, int] | tuple[str, int, int, int]
+
+_BEFORE = 32  # octets before each datagram, for its address: a sockaddr_in6 has 28
+_SLOT = _BEFORE + MOST_QUERY + 96  # no multiple of a page: the slots' first lines share no set of the cache
+_PACKETS = tuple(range(_BEFORE, BATCH * _SLOT, _SLOT))
+_IN_SOCKADDR = {socket.AF_INET: (4, 4), socket.AF_INET6: (8, 16)}  # where the address is, and its octets
+
+
+class _Segment(ctypes.Structure):  # iovec
+    _fields_ = (("base", ctypes.c_void_p), ("size", ctypes.c_size_t))
+
+
+class _Head(ctypes.Structure):  # msghdr, as glibc has it
+    _fields_ = (
+        ("name", ctypes.c_void_p),
+        ("namelen", ctypes.c_uint32),
+        ("segments", ctypes.c_void_p),
+        ("segment_count", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("control_size", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+    )
+
+
+class _Message(ctypes.Structure):  # mmsghdr
+    _fields_ = (("head", _Head), ("octets", ctypes.c_uint32))
+
+
+class Batch(Protocol):
+    """Datagrams of one socket, by slot.
+
+    Slot n's datagram begins at `octets[packets[n]]`, and `addresses[n]` says where in `octets` its client's
+    address is (4 or 16 octets). `octets` gives bytes for a slice and takes bytes of a slice's length.
+    """
+
+    octets: mmap.mmap
+    packets: tuple[int, ...]
+    addresses: tuple[slice, ...]
+    answers: memoryview
+    """The octets of each slot's answer; 0: none. Every slot that was received must be set before `send`."""
+
+    def receive(self) -> list[int]:
+        """Fill the slots from 0 on, and say how many octets each got; nothing came: an empty list."""
+
+    def address(self, slot: int) -> Address:
+        """The client, as `sendto` wants it."""
+
+    def send(self, count: int) -> int:
+        """Send what of the first `count` slots has an answer; how many the system did not take."""
+
+
+def batch_of(sock: socket.socket) -> Batch:
+    """A batch for the socket, which does not block, in the best way that this system has."""
+    return Many(sock) if _RECEIVE is not None else Singles(sock)
+
+
+def _found(name: str) -> Callable[..., int] | None:
+    """A function of the C library; None where it has none, or where we don't know its structures."""
+    if sys.platform != "linux" or "glibc" not in (os.confstr("CS_GNU_LIBC_VERSION") or ""):
+        return None
+    try:
+        call: Any = getattr(ctypes.CDLL(None, use_errno=True), name)
+    except (AttributeError, OSError):
+        return None
+    call.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
+    call.restype = ctypes.c_int
+    found: Callable[..., int] = call
+    return found
+
+
+_RECEIVE, _SEND = _found("recvmmsg"), _found("sendmmsg")
+
+
+class Many:
+    """A Batch by recvmmsg and sendmmsg."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        assert _RECEIVE is not None  # noqa: S101 - for the types: batch_of has looked
+        assert _SEND is not None  # noqa: S101
+        self._receive, self._send = _RECEIVE, _SEND
+        self._sock, self._handle = sock, sock.fileno()
+        self.octets = mmap.mmap(-1, BATCH * _SLOT)
+        self.packets = _PACKETS
+        at, size = _IN_SOCKADDR[sock.family]
+        self.addresses = tuple(
+            slice(start + at, start + at + size) for start in range(0, BATCH * _SLOT, _SLOT)
+        )
+        memory = ctypes.addressof(ctypes.c_char.from_buffer(self.octets))
+        self._segments_in, self._segments_out = (_Segment * BATCH)(), (_Segment * BATCH)()
+        self._in = self._messages(memory, self._segments_in)
+        self._out = self._messages(memory, self._segments_out)
+        self._in_at, self._out_at = ctypes.addressof(self._in), ctypes.addressof(self._out)
+        self.answers = _words(self._segments_out, "@L", _Segment.size)
+        self._sizes = _words(self._in, "@I", _Message.octets)
+
+    def _messages(self, memory: int, segments: ctypes.Array[_Segment]) -> ctypes.Array[_Message]:
+        messages = (_Message * BATCH)()
+        for slot, (message, segment) in enumerate(zip(messages, segments, strict=True)):
+            segment.base, segment.size = memory + _PACKETS[slot], MOST_QUERY
+            head = message.head
+            head.name = memory + slot * _SLOT
+            # The kernel writes back what it used, which is the same for every address of the family.
+            head.namelen = 16 if self._sock.family == socket.AF_INET else 28
+            head.segments, head.segment_count = ctypes.addressof(segment), 1
+        return messages
+
+    def receive(self) -> list[int]:
+        count = self._receive(self._handle, self._in_at, BATCH, socket.MSG_DONTWAIT, None)
+        # Below 0: nothing is there, or an ICMP error of a former answer.
+        return self._sizes[:count].tolist() if count > 0 else []
+
+    def address(self, slot: int) -> Address:
+        host = socket.inet_ntop(self._sock.family, self.octets[self.addresses[slot]])
+        start = slot * _SLOT
+        port = int.from_bytes(self.octets[start + 2 : start + 4], "big")
+        if self._sock.family == socket.AF_INET:
+            return host, port
+        flow = int.from_bytes(self.octets[start + 4 : start + 8], "big")
+        return host, port, flow, int.from_bytes(self.octets[start + 24 : start + 28], sys.byteorder)
+
+    def send(self, count: int) -> int:
+        unsent, at = 0, 0
+        ends = [*(slot for slot, size in enumerate(self.answers[:count].tolist()) if not size), count]
+        for end in ends:
+            while at < end:
+                sent = self._send(
+                    self._handle,
+                    self._out_at + at * ctypes.sizeof(_Message),
+                    end - at,
+                    socket.MSG_DONTWAIT,
+                    None,
+                )
+                if sent < 0:  # The first of them was not taken: the others may be.
+                    if ctypes.get_errno() == errno.EINTR:
+                        continue
+                    unsent, sent = unsent + 1, 1
+                at += sent
+            at = end + 1
+        return unsent
+
+
+def _words(array: ctypes.Array[Any], code: Literal["@I", "@L"], field: Any) -> memoryview:
+    """One field of each structure of the array, as one sequence of numbers."""
+    octets = memoryview(array).cast("B")
+    return octets.cast(code)[field.offset // field.size :: ctypes.sizeof(array) // len(array) // field.size]
+
+
+class Singles:
+    """A Batch by recvfrom and sendto, for systems without those calls."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.octets = mmap.mmap(-1, BATCH * _SLOT)
+        self.packets = _PACKETS
+        size = _IN_SOCKADDR[sock.family][1]
+        self.addresses = tuple(slice(start, start + size) for start in range(0, BATCH * _SLOT, _SLOT))
+        self.answers = memoryview(bytearray(BATCH * 8)).cast("@L")
+        self._clients: list[Address] = []
+
+    def receive(self) -> list[int]:
+        self._clients.clear()
+        sizes = []
+        for at, where in zip(self.packets, self.addresses, strict=True):
+            try:
+                packet, client = self._sock.recvfrom(MOST_QUERY)
+            except OSError:  # As above.
+                break
+            self.octets[at : at + len(packet)] = packet
+            self.octets[where] = socket.inet_pton(self._sock.family, client[0])
+            self._clients.append(client)
+            sizes.append(len(packet))
+        return sizes
+
+    def address(self, slot: int) -> Address:
+        return self._clients[slot]
+
+    def send(self, count: int) -> int:
+        unsent = 0
+        for slot, size in enumerate(self.answers[:count]):
+            if size:
+                at = self.packets[slot]
+                try:
+                    self._sock.sendto(self.octets[at : at + size], self._clients[slot])
+                except OSError:
+                    unsent += 1
+        return unsent

@@ -1,0 +1,276 @@
+"""What the engine said before, said again without asking it: the path of nearly every datagram.
+
+Pure, and it decides nothing: every answer here was made by the engine, for a query that is this one but for
+its id, the letters' case and, for a blocked name, the name. It rests on what an answer can hang on:
+
+- of the query, on its *shape* (flags, type, class, and of EDNS the size, DO and whether NSID is asked for),
+  and on its name; of the client, on its region; of time, on `till` and `fresh`;
+- a blocked answer hangs on the name by its path through the policy's sets alone (as `decide` has it), and by
+  its length, for what does not fit is left out. Its owner is a pointer to the question, so one template
+  answers every name of a list, and a list of millions has a few dozen;
+- a passing answer stands with its cache entry. Only its TTLs move, and where they are is known.
+
+So an answer is the query's own id and question, with a head before and a tail after the question; it is
+written over the query. The engine's conclusions hold for an epoch, and `forget` ends them all. What is
+unusual (compressed names, more records, strangers, what was never asked before) is left to the engine.
+Everything kept is bounded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from struct import Struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from blocker import names
+from blocker.resolver import answer, wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from blocker.names import Key
+    from blocker.resolver.batches import Batch
+    from blocker.resolver.cache import Cache, Entry
+    from blocker.resolver.engine import Enforced
+    from blocker.resolver.judge import Judged
+    from blocker.resolver.wire import Query
+
+    Find = Callable[[Key], object | None]
+
+_MOST_OCTETS = 512  # of a query without its name: others are not worth remembering
+_MOST_CLIENTS = 65536
+_MOST_ABOVE = 65536
+_MOST_SHAPES = 4096
+_MOST_TEMPLATES = 4096
+_OUTCOMES = 8
+_U32 = Struct("!I")
+
+
+class Ready(NamedTuple):
+    """An answer but for its id and its question.
+
+    Good while the wall clock is below `till` and the monotonic one below `fresh`. `head` are its octets 2 to
+    12, `tail` those after the question, which ends at `end`. `mark` counts it. `ttls` are the offsets and
+    values of those that count down from `stored` and are at most `cap`.
+    """
+
+    till: float
+    fresh: float
+    head: bytes
+    tail: bytes
+    end: int
+    mark: int
+    ttls: tuple[tuple[int, int], ...] = ()
+    stored: float = 0.0
+    cap: int = 0
+
+
+class _Shape:
+    """All of a query that its answer may hang on, but the name. The like have one and the same."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, query: Query) -> None:
+        self.key = (query.qtype, query.qclass, query.do, bool(query.flags & wire.CD))
+
+
+class _Above(NamedTuple):
+    """What the policy says from the top down to a name with others below it."""
+
+    key: Key
+    path: tuple[object, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Known:
+    """What was said to the clients of one region, by the query's octets after the id; and templates."""
+
+    memo: dict[bytes, Ready] = field(default_factory=dict)
+    templates: dict[tuple[_Shape, tuple[object, ...], object | None, int], Ready] = field(
+        default_factory=dict
+    )
+
+
+def mark_of(outcome: int, octets: bytes) -> int:
+    """Under what number to count an answer: its outcome, and whether it is cut off."""
+    return outcome * 2 + (octets[2] >> 1 & 1)
+
+
+class Quick:
+    """The engine's answers of one epoch. `who` tells of a client whether it may ask, and its region."""
+
+    def __init__(
+        self,
+        cache: Cache[Judged],
+        who: Callable[[str, Enforced, float], tuple[bool, str | None]],
+        *,
+        most: int = 20_000,
+    ) -> None:
+        """`most` answers are remembered by their query's octets, in all."""
+        self._cache = cache
+        self._who = who
+        self._most = most
+        self._kept = 0
+        self._strangers = Known()
+        self._clients: dict[bytes, Known] = {}
+        self._regions: dict[str | None, Known] = {}
+        self._above: dict[bytes, _Above] = {}
+        self._shapes: dict[bytes, _Shape] = {}
+        self._alike: dict[tuple[object, ...], _Shape] = {}
+
+    def forget(self) -> None:
+        """A new epoch: what was concluded may not hold any more."""
+        for known in self._regions.values():  # Cache entries may still name them.
+            known.memo.clear()
+            known.templates.clear()
+        for kept in (self._clients, self._regions, self._above, self._shapes, self._alike):
+            kept.clear()
+        self._kept = 0
+
+    def sweep(
+        self,
+        batch: Batch,
+        sizes: Sequence[int],
+        policy: Enforced,
+        t: float,
+        now: float,
+        complain: Callable[[Exception], None],
+    ) -> tuple[list[int], list[int]]:
+        """Answer in place what can be; the slots left to the engine, and the number of answers by mark.
+
+        A fault in one of them is told to `complain`, and the query is the engine's.
+        """
+        octets, packets, addresses, answers = batch.octets, batch.packets, batch.addresses, batch.answers
+        clients, find, pack = self._clients, policy.find, _U32.pack_into
+        left: list[int] = []
+        tally = [0] * (2 * _OUTCOMES)
+        for slot, size in enumerate(sizes):
+            at = packets[slot]
+            body = octets[at + 2 : at + size]
+            try:
+                known = clients.get(octets[addresses[slot]])
+                if known is None:
+                    known = self._meet(octets[addresses[slot]], policy, t)
+                ready = known.memo.get(body)
+                if ready is None or t >= ready[0] or now >= ready[1]:
+                    ready = self._look(body, known, find, t, now)
+                    if ready is None:
+                        answers[slot] = 0
+                        left.append(slot)
+                        continue
+                _, _, head, tail, end, mark, ttls, stored, cap = ready
+                octets[at + 2 : at + 12] = head
+                stop = at + end
+                octets[stop : stop + len(tail)] = tail
+                for offset, ttl in ttls:
+                    pack(octets, at + offset, max(0, min(ttl - int(now - stored), cap)))
+                answers[slot] = end + len(tail)
+                tally[mark] += 1
+            except Exception as error:  # noqa: BLE001 - a bug here is not the client's, nor its neighbours'
+                complain(error)
+                octets[at + 2 : at + size] = body
+                answers[slot] = 0
+                left.append(slot)
+        return left, tally
+
+    def _meet(self, octets: bytes, policy: Enforced, t: float) -> Known:
+        """What is known for a client that was not seen before."""
+        allowed, region = self._who(str(ip_address(octets)), policy, t)
+        if len(self._clients) >= _MOST_CLIENTS:
+            self._clients.clear()
+        known = self._clients[octets] = self._region(region) if allowed else self._strangers
+        return known
+
+    def _region(self, region: str | None) -> Known:
+        known = self._regions.get(region)
+        if known is None:
+            known = self._regions[region] = Known()
+        return known
+
+    def _look(self, body: bytes, known: Known, find: Find, t: float, now: float) -> Ready | None:
+        """The answer by template or cache entry, for a query that was not asked in these octets before.
+
+        A name is whole if its first label is and what follows is known to be: `_above` has only such.
+        """
+        end = body.find(0, 10)
+        if not 10 < end < 265 or not 0 < (size := body[10]) < 64:
+            return None
+        name = body[10 : end + 1].lower()
+        shape = self._shapes.get(body[:10] + body[end + 1 :])
+        above = self._above.get(name[size + 1 :])
+        if shape is None or above is None:
+            return None
+        own = find(names.Key(above.key + name[: size + 1]))
+        ready = None
+        if own is not None or above.path:
+            ready = known.templates.get((shape, above.path, own, end))
+        if ready is None:
+            entry = self._cache.get((name, *shape.key), now)
+            if (
+                entry is None
+                or entry.ready is None
+                or entry.ready[0] is not known
+                or entry.ready[1] is not shape
+            ):
+                return None
+            ready = entry.ready[2]
+        if t >= ready.till or now >= ready.fresh:
+            return None
+        if self._kept >= self._most:
+            self._kept = 0
+            for other in self._regions.values():
+                other.memo.clear()
+        self._kept += 1
+        known.memo[body] = ready
+        return ready
+
+    def keep(
+        self,
+        packet: bytes,
+        query: Query,
+        region: str | None,
+        find: Find,
+        ready: Ready,
+        entry: Entry[Judged] | None = None,
+    ) -> None:
+        """Take in what the engine answered: from the cache entry, or else because the name is blocked."""
+        shape, name = self._shape(packet, query), query.qname
+        if shape is None or len(name) == 1:
+            return
+        known, size = self._region(region), name[0]
+        above = self._above_of(name[size + 1 :], find)
+        if entry is not None:
+            entry.ready = (known, shape, ready)
+            return
+        if len(known.templates) >= _MOST_TEMPLATES:
+            known.templates.clear()
+        own = find(names.Key(above.key + name[: size + 1]))
+        known.templates[shape, above.path, own, 9 + len(name)] = ready
+
+    def _above_of(self, name: bytes, find: Find) -> _Above:
+        above = self._above.get(name)
+        if above is None:
+            if len(self._above) >= _MOST_ABOVE:
+                self._above.clear()
+            key = names.from_wire(name)
+            found = (find(ancestor) for ancestor in names.ancestry(key))
+            above = self._above[name] = _Above(key, tuple(own for own in found if own is not None))
+        return above
+
+    def _shape(self, packet: bytes, query: Query) -> _Shape | None:
+        """The query's shape; None where octets may mean something by their place, as compressed names do."""
+        end = 12 + len(query.question)
+        if any(packet[6:11]) or packet[11] > 1 or (packet[11] and packet[end]):
+            return None
+        octets = packet[2:12] + packet[end - 4 :]
+        shape = self._shapes.get(octets)
+        if shape is None and len(octets) <= _MOST_OCTETS:
+            if len(self._shapes) >= _MOST_SHAPES:
+                self._shapes.clear()
+                self._alike.clear()
+            asks_nsid = query.edns and any(code == wire.OPTION_NSID for code, _ in query.edns.options)
+            limit = answer.limit_of(query, tcp=False)
+            alike = (query.flags, query.question[-4:], query.edns is None, query.do, asks_nsid, limit)
+            shape = self._shapes[octets] = self._alike.setdefault(alike, _Shape(query))
+        return shape

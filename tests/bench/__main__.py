@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from pathlib import Path
 
-from tests.bench import life, scale, start
+import click
+
+from tests.bench import engines, life, processes, scale, start
+from tests.bench.options import Options
 
 
 def machine() -> str:
@@ -24,10 +26,33 @@ def _lines(path: str) -> list[str]:
     return Path(path).read_text().splitlines() if Path(path).exists() else []
 
 
-BENCHES = {"scale": scale.run, "start": start.run, "life": life.run}
+BENCHES = {"scale": scale, "start": start, "life": life, "engines": engines}
+
+
+@click.command()
+@click.argument("bench", nargs=-1, type=click.Choice(list(BENCHES)))
+@click.option("--quick", is_flag=True, help="A minute each, for figures that only show that it runs.")
+@click.option("--names", type=int, help="Names of the big list.")
+@click.option("--seconds", type=float, help="Seconds of one run of load.")
+@click.option("--rounds", type=int, help="How often each is run.")
+@click.option("--only", multiple=True, help="Engines to run, if not all.")
+def main(
+    bench: tuple[str, ...],
+    *,
+    quick: bool,
+    names: int | None,
+    seconds: float | None,
+    rounds: int | None,
+    only: tuple[str, ...],
+) -> None:
+    """Run the benchmarks named, or all of them."""
+    processes.leave_on_signals()
+    options = Options(quick=quick, names=names, seconds=seconds, rounds=rounds, only=only)
+    click.echo(machine())
+    for name in bench or BENCHES:
+        click.echo(f"\n{name}: {BENCHES[name].__doc__}")
+        BENCHES[name].run(options)
+
 
 if __name__ == "__main__":
-    print(machine())
-    for name in sys.argv[1:] or BENCHES:
-        print(f"\n{name}: {sys.modules[BENCHES[name].__module__].__doc__}")
-        BENCHES[name]()
+    main()

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 from tests.bench.load import percentile
+
+if TYPE_CHECKING:
+    from tests.bench.options import Options
 
 FIGURES = {
     "block_delay": "from -> first blocked answer",
@@ -16,8 +20,9 @@ FIGURES = {
 }
 
 
-def run(runs: int = 20) -> None:
+def run(options: Options) -> None:
     """Run `blocker demo` again and again and print the distribution of its delays, in milliseconds."""
+    runs = options.rounds or (2 if options.quick else 20)
     found: list[dict[str, float]] = []
     faults = 0
     for number in range(runs):

@@ -12,17 +12,23 @@ import time
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from blocker.demo import upstream
 from tests.bench import load, site
 from tests.bench.scale import accept
 
+if TYPE_CHECKING:
+    from tests.bench.options import Options
+
 RATE = 1000
 NXDOMAIN = 3
 
 
-def run(count: int = 1_000_000, *, rounds: int = 3) -> None:
+def run(options: Options) -> None:
     """Print p50 and p99 of the second before the start and of the second after it."""
+    count = options.names or (20_000 if options.quick else 1_000_000)
+    rounds = options.rounds or (1 if options.quick else 3)
     for number in range(rounds):
         with tempfile.TemporaryDirectory() as scratch:
             before, after = _round(Path(scratch), count)

@@ -23,12 +23,12 @@ REACH: Mapping[str, str] = {
     "excepted-aliases": (
         "an excepted name that is an alias passes or not as a whole, whichever order blocks what it leads to"
     ),
-    "warm-aliases": "an alias cached before the start is answered until it is purged or its TTL ends",
+    "cached-aliases": "an alias of a blocked name is denied once, and answered while it is in the cache",
     "holes": (
         "DS and DNSKEY of a blocked name do not pass where names below it are free: validating resolvers "
         "below this one may fail those"
     ),
-    "ede": "a blocked answer does not say that it is one (EDE 16)",
+    "ede": "a blocked answer does not say that it is one (EDE 16), nor why",
     "forged": "a redirect says EDE 16, and not EDE 4 beside it",
     "reason": "a blocked answer tells where to read more, and not the order",
     "negative-ttl": "a denial has no SOA in AUTHORITY: who keeps it, and how long, is left to those below",
@@ -57,21 +57,21 @@ class Capability:
         return f"{form} can't be said there; what can: {', '.join(one for one in Form if one in self.forms)}"
 
 
-_ZONE_FORMS = frozenset(Form) - {Form.REFUSED}
-_ZONE = ("excepted-aliases", "holes", "forged", "reason", "shaping", "lift-shaping")
+_SAYABLE = frozenset(Form) - {Form.REFUSED}
+_ZONE = ("excepted-aliases", "holes", "shaping", "lift-shaping")
+_SILENT = ("ede", "negative-ttl")
+_TERSE = ("forged", "reason")
 
 CAPABILITIES: Mapping[tuple[str, str], Capability] = {
     ("embedded", "self"): Capability(),
     ("unbound", "module"): Capability(),
-    ("unbound", "rpz"): Capability(
-        forms=_ZONE_FORMS, reach=("warm-aliases", "ede", *_ZONE, "negative-ttl"), is_zone=True
-    ),
-    ("bind", "rpz"): Capability(forms=_ZONE_FORMS, reach=("ede", *_ZONE, "negative-ttl"), is_zone=True),
+    ("unbound", "rpz"): Capability(forms=_SAYABLE, reach=("cached-aliases", *_ZONE, *_SILENT), is_zone=True),
+    ("bind", "rpz"): Capability(forms=_SAYABLE, reach=(*_ZONE, *_SILENT), is_zone=True),
     ("powerdns", "rpz"): Capability(
-        forms=_ZONE_FORMS, reach=("alias-form", "warm-aliases", *_ZONE, "negative-ttl"), is_zone=True
+        forms=_SAYABLE, reach=("alias-form", *_ZONE, *_TERSE, "negative-ttl"), is_zone=True
     ),
-    ("knot", "rpz"): Capability(forms=_ZONE_FORMS, reach=("aliases", *_ZONE), is_zone=True),
-    ("dnsdist", "lmdb"): Capability(reach=("aliases", "ede", "forged", "reason", "shaping")),
+    ("knot", "rpz"): Capability(forms=_SAYABLE, reach=("aliases", *_ZONE, *_TERSE), is_zone=True),
+    ("dnsdist", "lmdb"): Capability(reach=("aliases", "ede", "shaping")),
 }
 """By the kind of a point and its way of getting the policy (blocker.site.WAYS)."""
 

@@ -7,15 +7,17 @@ new enforcer is done when it stands in ENGINES and passes.
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from blocker.fleet import capabilities
+from blocker.rpz import zone
 from tests.conformance import seen
 from tests.conformance.cases import REGIONS
 from tests.conformance.world import Store, World
-from tests.servers import lab
+from tests.servers import knot_lab, lab, powerdns_lab, unbound_lab, unbound_rpz_lab, zone_lab
+from tests.servers.zone_lab import ZONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -134,8 +136,113 @@ def _dnslib(folder: Path, upstream: int) -> Iterator[Runner]:
         yield Stored(store=store, port=port)
 
 
+@dataclass(kw_only=True)
+class Modular:
+    """Unbound with our module: an Unbound for each region, for each has one cache for all its clients."""
+
+    store: Store
+    start: Callable[[str], int]
+    port: int = 0
+    ports: dict[str, int] = field(default_factory=dict)
+    serves_all_regions: bool = False
+
+    def hold(self, world: World, region: str, t: int) -> None:
+        self.store.hold(world)
+        if region not in self.ports:
+            self.ports[region] = self.start(region)
+        self.port = self.ports[region]
+
+    def turn(self, world: World, region: str, t: int) -> None:
+        """The timetable is in the store."""
+
+    def ask(self, asks: Sequence[Ask]) -> list[Seen]:
+        return put(asks, self.port, ["127.0.0.1"] * len(asks))
+
+
+@contextmanager
+def _unbound_module(folder: Path, upstream: int) -> Iterator[Runner]:
+    unbound_lab.module()
+    store = Store(state=folder / "state")
+    store.hold(World(cases=()))
+    with ExitStack() as stack:
+
+        def start(region: str) -> int:
+            server = unbound_lab.unbound(folder / region, store.state, upstream, region=region)
+            return stack.enter_context(server).port
+
+        yield Modular(store=store, start=start)
+
+
+@dataclass(kw_only=True)
+class Zoned:
+    """An engine that is given the policy as a zone's file, by itself or at a word to its control tool."""
+
+    zonefile: Path
+    port: int = 0
+    log: Path
+    load: Callable[[], object] = lambda: None
+    serves_all_regions: bool = False
+    serial: int = 0
+
+    def hold(self, world: World, region: str, t: int) -> None:
+        self.write(world, region, t)
+        self.load()
+        zone_lab.until_marked(self.port, self.serial, self.log)
+
+    def turn(self, world: World, region: str, t: int) -> None:
+        self.hold(world, region, t)
+
+    def write(self, world: World, region: str, t: int) -> None:
+        """The zone as of `t`, written aside and renamed."""
+        self.serial += 1
+        text = zone.header(ZONE, serial=self.serial, ttl=30, comment="lab")
+        text += "".join(zone.lines(entry) for entry in zone.entries(world.policy, ZONE, region, t))
+        aside = self.zonefile.with_suffix(".new")
+        aside.write_text(zone_lab.marked(text, self.serial))
+        aside.rename(self.zonefile)
+
+    def ask(self, asks: Sequence[Ask]) -> list[Seen]:
+        return put(asks, self.port, ["127.0.0.1"] * len(asks))
+
+
+def _zoned(folder: Path) -> Zoned:
+    made = Zoned(zonefile=folder / f"{ZONE}.zone", log=folder / "log")
+    made.write(World(cases=()), "ID", 0)
+    return made
+
+
+@contextmanager
+def _unbound_rpz(folder: Path, upstream: int) -> Iterator[Runner]:
+    runner = _zoned(folder)
+    with unbound_rpz_lab.unbound_rpz(folder, upstream, runner.zonefile) as server:
+        runner.port = server.port
+        runner.load = lambda: server.controlled("auth_zone_reload", ZONE)
+        yield runner
+
+
+@contextmanager
+def _powerdns(folder: Path, upstream: int) -> Iterator[Runner]:
+    runner = _zoned(folder)
+    with powerdns_lab.powerdns(folder, upstream, runner.zonefile) as server:
+        runner.port = server.port
+        runner.load = lambda: server.controlled("reload-lua-config")
+        yield runner
+
+
+@contextmanager
+def _knot(folder: Path, upstream: int) -> Iterator[Runner]:
+    runner = _zoned(folder)
+    with knot_lab.knot(folder, upstream, runner.zonefile) as server:
+        runner.port = server.port
+        yield runner
+
+
 ENGINES: Mapping[str, Engine] = {
     "embedded": Engine(kind="embedded", by="self", start=_embedded),
     "embedded-tcp": Engine(kind="embedded", by="self", start=_embedded_tcp),
     "dnslib": Engine(kind="embedded", by="self", start=_dnslib),
+    "unbound-module": Engine(kind="unbound", by="module", start=_unbound_module),
+    "unbound-rpz": Engine(kind="unbound", by="rpz", start=_unbound_rpz),
+    "powerdns-rpz": Engine(kind="powerdns", by="rpz", start=_powerdns),
+    "knot-rpz": Engine(kind="knot", by="rpz", start=_knot),
 }

@@ -46,7 +46,7 @@ def meaning(policy: Policy, ask: Ask, aliases: Mapping[str, str], t: float) -> E
     plain = [decide(policy, key_of(one), ask.region, t) for one in chain]
     after = [decide(policy, key_of(one), ask.region, t, exempt=plain[0].exempt) for one in chain[1:]]
     needs = set()
-    if any(one.exempt for one in plain) and len(chain) > 1:
+    if plain[0].exempt and any(one.is_blocked for one in plain[1:]):
         needs.add("excepted-aliases")
     until = None
     for at, verdict in enumerate([plain[0], *after]):
@@ -54,7 +54,7 @@ def meaning(policy: Policy, ask: Ask, aliases: Mapping[str, str], t: float) -> E
             until = verdict.until if until is None else min(until, verdict.until)
         form = verdict.form_for(qtype)
         if form is not None:
-            needs |= {"aliases", "alias-form"} if at else set()
+            needs |= {"aliases", "cached-aliases"} if at else set()
             return _expected(form, verdict, at, until, needs)
         if verdict.is_blocked and qtype in (DS, DNSKEY):
             needs.add("holes")

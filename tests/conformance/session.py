@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conformance import authority, table
+from blocker import names
+from blocker.rpz import zone
+from tests.conformance import authority, generator, table
 from tests.conformance.cases import REGIONS, Phase
 from tests.conformance.engines import ENGINES
 from tests.conformance.meaning import meaning
-from tests.conformance.rows import Cell, Outcome, cells, may_be_warm
+from tests.conformance.rows import Cell, Outcome, cells
 from tests.conformance.world import World
+from tests.servers.zone_lab import ZONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,12 +33,13 @@ if TYPE_CHECKING:
     from tests.conformance.cases import Case
     from tests.conformance.engines import Runner
 
-ZONE = "rpz"
-OWNER_LIMIT = 255 + 1 - 2 - len("id-jk.rpz.") - 1
-"""The most octets of a name, in wire form, whose subtree fits into the longest of the regions' zones."""
+OWNER_LIMIT = 255 - 2 - len(names.to_wire(names.to_key(ZONE))) + 1
+"""The most octets of a name, in wire form, whose subtree fits into the zone."""
 
 LEADS = (6, 12, 24)  # seconds from the turning world's load to its instant
 HOME = "ID"
+SEED = 20260110
+_HEARD = generator.ASKED * 4 // 5  # questions of a piece that an engine hears, whatever it can't
 
 
 @dataclass(kw_only=True)
@@ -68,7 +72,7 @@ def refused_in(case: Case, can: Capability) -> str:
         for directive in order.directives:
             if directive.action.form not in can.forms:
                 return f"form {directive.action.form}"
-            if can.is_zone and any(len(one.key) + 1 > OWNER_LIMIT for one in directive.subjects):
+            if can.is_zone and any(zone.unsayable_name(one.key, ZONE) for one in directive.subjects):
                 return "owner too long"
     return ""
 
@@ -183,18 +187,23 @@ class Session:
                 seen,
                 world.aliases,
                 ENGINES[name].can,
-                may_be_warm=may_be_warm(ask),
             )
 
 
-def run(folder: Path, wanted: Sequence[str] = tuple(ENGINES), generated: int = 0) -> Results:
-    """Everything, with so many generated questions an engine."""
-    standing = World(cases=tuple(table.standing(int(time.time()), OWNER_LIMIT)))
+def run(
+    folder: Path, wanted: Sequence[str] = tuple(ENGINES), generated: int = 0, seed: int = SEED
+) -> Results:
+    """Everything, with at least so many generated questions an engine."""
+    now = int(time.time())
+    standing = World(cases=tuple(table.standing(now, OWNER_LIMIT)))
     turning = World(cases=tuple(table.turning(0)))
+    random = World(cases=tuple(generator.pieces(-(-generated // _HEARD), seed, now)))
     session = Session(folder, wanted)
-    with session.running([standing, turning]):
+    with session.running([standing, turning, random]):
         session.stand(standing)
         session.turn()
+        if generated:
+            session.stand(random)
     return session.results
 
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 PACKAGES = {
     "unbound": "unbound",
+    "unbound-control": "unbound",
+    "pdns_recursor": "pdns-recursor",
+    "rec_control": "pdns-recursor",
+    "kresd": "knot-resolver",
     "unboundmodule": "python3-unbound",
     "dig": "bind9-dnsutils",
     "promtool": "prometheus",

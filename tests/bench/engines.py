@@ -277,8 +277,8 @@ def show(table: Table, rounds: int) -> None:
         ours = table.get((load, "embedded"))
         print(f"\n{load}: {wanted.what}; median of {rounds}")
         print(
-            f"{'engine':<16}{'q/s':>10}{'embedded is':>13}{'CPU':>10}{'core':>7}{'lost':>8}{'p50':>10}{'p99':>10}"
-            f"{'   at half the rate' if wanted.has_latency else ''}"
+            f"{'engine':<16}{'q/s':>10}{'embedded is':>13}{'CPU':>10}{'core':>7}{'lost':>8}"
+            f"{'p50':>10}{'p99':>10}{'   at half the rate' if wanted.has_latency else ''}"
         )
         for engine in wanted.engines:
             found = table.get((load, engine))
@@ -290,7 +290,8 @@ def show(table: Table, rounds: int) -> None:
             )
             print(
                 f"{engine:<16}{found.each_second:>10,.0f}{ratio:>13}"
-                f"{statistics.median(found.cpu) * 1e6:>7.1f} us{statistics.median(found.busy):>7.0%}{found.lost:>8.2%}{low:>10}{high:>10}"
+                f"{statistics.median(found.cpu) * 1e6:>7.1f} us{statistics.median(found.busy):>7.0%}"
+                f"{found.lost:>8.2%}{low:>10}{high:>10}"
                 f"{'   NO RATE: too many were lost' if found.lost > dnsperf.MOST_LOST else ''}"
             )
 

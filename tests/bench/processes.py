@@ -129,8 +129,8 @@ def cpu(pid: int) -> float:
 
 def until(
     true: Callable[[], bool], seconds: float, what: str, process: subprocess.Popen[bytes], log: Path
-) -> float:
-    """Wait until `true()`; the seconds it took. Raises AssertionError with the log if it never came to be."""
+) -> None:
+    """Wait until `true()`. Raises AssertionError with the log if it never came to be."""
     began = time.monotonic()
     while not true():
         assert process.poll() is None, f"{what} ended:\n{tail(log)}"

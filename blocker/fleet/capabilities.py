@@ -70,7 +70,7 @@ CAPABILITIES: Mapping[tuple[str, str], Capability] = {
     ("powerdns", "rpz"): Capability(
         forms=_SAYABLE, reach=("alias-form", *_ZONE, *_TERSE, "negative-ttl"), is_zone=True
     ),
-    ("knot", "rpz"): Capability(forms=_SAYABLE, reach=("aliases", *_ZONE, *_TERSE), is_zone=True),
+    ("knot", "rpz"): Capability(forms=_SAYABLE, reach=(*_ZONE, *_TERSE), is_zone=True),
     ("dnsdist", "lmdb"): Capability(reach=("aliases", "ede", "shaping")),
 }
 """By the kind of a point and its way of getting the policy (blocker.site.WAYS)."""

@@ -9,40 +9,45 @@
 --     }
 --     dofile('/etc/knot-resolver/blocker.lua')
 --
--- More than policy.rpz() alone does: the file is replaced by rename, which its own watch does not see; a name
--- that passes goes on to the rules after this one (forwarding, say) where rpz-passthru would end the walk; and
--- every blocked answer says EDE 16, Censored, and ends in time: policy.DENY's own may be kept for three hours.
+-- policy.rpz() alone does not do: it never looks at where an alias leads, does not see a file that is replaced by
+-- rename, ends the walk through the rules at a name that passes (so that it is not forwarded), and says NXDOMAIN
+-- with an SOA that may be kept for three hours.
 
 local ffi = require('ffi')
 
 local SOA = '\9localhost\0\6nobody\7invalid\0\0\0\0\1\0\0\14\16\0\0\4\176\0\9\58\128'
-local TTL = string.char(0, 0, math.floor(blocker.ttl / 256), blocker.ttl % 256)
+	.. string.char(0, 0, math.floor(blocker.ttl / 256), blocker.ttl % 256)
+local NXDOMAIN, NODATA, PASS = {}, {}, {}
+local TARGETS = { ['\0'] = NXDOMAIN, ['\1*\0'] = NODATA, ['\12rpz-passthru\0'] = PASS }
+local MOST_LINKS = 16
 
-local function nxdomain(_, req)
-	local answer = req:ensure_answer()
-	if answer == nil then return nil end
-	ffi.C.kr_pkt_make_auth_header(answer)
-	answer:rcode(kres.rcode.NXDOMAIN)
-	answer:begin(kres.section.AUTHORITY)
-	answer:put(answer:qname(), blocker.ttl, answer:qclass(), kres.type.SOA, SOA .. TTL)
-	return kres.DONE
-end
+-- Owner (in wire form, without the zone's name) -> NXDOMAIN, NODATA, PASS or the addresses by type.
+local rules = {}
 
--- Says on whose behalf. What policy.ANSWER said before, Forged, would otherwise win.
-local function censored(action)
-	return function (state, req)
-		local next_state = action(state, req)
-		if next_state == kres.DONE then
-			req.extended_error.info_code = kres.extended_error.NONE
-			req:set_extended_error(kres.extended_error.CENSORED, blocker.info)
-		end
-		return next_state
-	end
-end
-
-local rules
 local function read_zone()
-	rules = policy.rpz(nxdomain, blocker.zone, false)
+	local found, cut = {}, nil
+	local parser = require('zonefile').new()
+	local fine, why = parser:open(blocker.zone)
+	if not fine then error(why) end
+	while true do
+		fine, why = parser:parse()
+		if why then error('line ' .. tonumber(parser.line_counter) .. ': ' .. why) end
+		if not fine then return found end
+		local kind = tonumber(parser.r_type)
+		local owner = ffi.string(parser.r_owner, parser.r_owner_length):lower()
+		local data = ffi.string(parser.r_data, parser.r_data_length)
+		if kind == kres.type.SOA then
+			cut = #owner
+		elseif kind == kres.type.CNAME then
+			found[owner:sub(1, -cut - 1) .. '\0'] = TARGETS[data]
+		elseif kind == kres.type.A or kind == kres.type.AAAA then
+			local name = owner:sub(1, -cut - 1) .. '\0'
+			local addresses = found[name] or {}
+			addresses[kind] = addresses[kind] or {}
+			table.insert(addresses[kind], data)
+			found[name] = addresses
+		end
+	end
 end
 
 -- The serial stands in the first lines of the file, and is another one whenever anything else is.
@@ -58,20 +63,99 @@ local known
 local function refresh()
 	local found = serial()
 	if found == nil or found == known then return end
-	local fine, why = pcall(read_zone)
+	known = found
+	local fine, made = pcall(read_zone)
 	if fine then
-		known = found
-		log_info(ffi.C.LOG_GRP_POLICY, 'blocker: read ' .. blocker.zone .. ', ' .. found)
+		rules = made
+		collectgarbage()
 	else
-		log_warn(ffi.C.LOG_GRP_POLICY, 'blocker: ' .. blocker.zone .. ' stays as it was: ' .. tostring(why))
+		log_error(ffi.C.LOG_GRP_POLICY, 'blocker: ' .. blocker.zone .. ' is not enforced: ' .. tostring(made)
+			.. '; the one before goes on')
 	end
 end
 
 refresh()
 event.recurrent(sec / 5, refresh)
 
-policy.add(function (req, query)
-	local action = rules and rules(req, query)
-	if action == nil or action == policy.PASS then return nil end
-	return censored(action)
+-- The rule for a name: its own, or that of the nearest wildcard. The zone is closed, so the nearest is the right
+-- one.
+local function rule_for(name)
+	local rule = rules[name]
+	while rule == nil and #name > 1 do
+		name = name:sub(name:byte() + 2)
+		rule = rules['\1*' .. name]
+	end
+	return rule
+end
+
+-- Answers by the rule: after the links that lead from the question to the name that is blocked.
+local function blocked(rule, links, name)
+	return function (_, req)
+		req.answ_selected.len, req.auth_selected.len, req.add_selected.len = 0, 0, 0
+		local answer = req:ensure_answer()
+		if answer == nil then return nil end
+		answer:clear_payload()
+		req:ensure_edns()
+		ffi.C.kr_pkt_make_auth_header(answer)
+		answer:rcode(rule == NXDOMAIN and kres.rcode.NXDOMAIN or kres.rcode.NOERROR)
+		answer:ad(false)
+		answer:begin(kres.section.ANSWER)
+		for _, link in ipairs(links) do
+			answer:put(link.owner, math.min(link.ttl, blocker.ttl), answer:qclass(), kres.type.CNAME, link.target)
+		end
+		local addresses = rule[answer:qtype()]
+		for _, data in ipairs(addresses or {}) do
+			answer:put(name, blocker.ttl, answer:qclass(), answer:qtype(), data)
+		end
+		if not addresses then
+			answer:begin(kres.section.AUTHORITY)
+			answer:put(name, blocker.ttl, answer:qclass(), kres.type.SOA, SOA)
+		end
+		req:set_extended_error(kres.extended_error.CENSORED, blocker.info)
+		return kres.DONE
+	end
+end
+
+-- Before resolving: the name that was asked for.
+policy.add(function (_, query)
+	local name = query:name()
+	local rule = rule_for(name)
+	if rule == nil or rule == PASS then return nil end
+	return blocked(rule, {}, name)
 end)
+
+-- After resolving, and from the cache too: where its aliases led. What starts at a name that passes by an order's
+-- except is left alone.
+local function led_astray(req)
+	local targets
+	for i = 0, tonumber(req.answ_selected.len) - 1 do
+		local entry = req.answ_selected.at[i]
+		if entry.to_wire and entry.rr.type == kres.type.CNAME then
+			targets = targets or {}
+			targets[entry.rr:owner():lower()] = { target = entry.rr:rdata(0), ttl = entry.rr:ttl() }
+		end
+	end
+	if not targets then return nil end
+	local name, links = req:initial():name(), {}
+	if rule_for(name) == PASS then return nil end
+	while targets[name] and #links < MOST_LINKS do
+		local link = targets[name]
+		table.insert(links, { owner = name, target = link.target, ttl = link.ttl })
+		name = link.target:lower()
+		local rule = rule_for(name)
+		if rule ~= nil and rule ~= PASS then return blocked(rule, links, name) end
+	end
+	return nil
+end
+
+-- Not a postrule: those run when the EDE is written already.
+package.loaded['kres_modules.blocker_aliases'] = {
+	layer = {
+		answer_finalize = function (state, req)
+			local action = led_astray(req)
+			if action then action(state, req) end
+			return state
+		end,
+	},
+}
+modules.load('blocker_aliases < extended_error')

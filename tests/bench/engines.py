@@ -14,8 +14,8 @@ import statistics
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,11 +25,13 @@ from blocker import sitefile
 from blocker.names import to_key
 from blocker.policy.decide import decide
 from blocker.policy.reader import Reader
+from blocker.rpz import zone
+from blocker.site import Rpz
 from tests.bench import dnsperf, processes, servers, site, world
 from tests.bench.scale import accept
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from tests.bench.dnsperf import Rate
     from tests.bench.options import Options
@@ -54,7 +56,7 @@ class Load:
     has_latency: bool = False
 
 
-ENFORCERS = ("embedded", "dnsdist", "unbound-module", "unbound-rpz", "bind-rpz")
+ENFORCERS = ("embedded", "dnsdist", "bare-dnsdist", "unbound-module", "unbound-rpz", "bind-rpz")
 
 LOADS: Mapping[str, Load] = {
     "blocked": Load(
@@ -86,7 +88,9 @@ LOADS: Mapping[str, Load] = {
 
 TARGETS = (
     ("blocked", "dnsdist", 1.0),
+    ("blocked", "bare-dnsdist", 1.0),
     ("blocked-edns", "dnsdist", 0.75),
+    ("blocked-edns", "bare-dnsdist", 0.75),
     ("blocked", "unbound-rpz", 2.0),
     ("blocked", "bind-rpz", 3.0),
     ("blocked", "dnslib", 40.0),
@@ -144,10 +148,9 @@ def run(options: Options) -> None:
                         measure(table, load, running[engine], asked, seconds, cores)
         show(table, rounds)
         show_targets(table)
-        if options.takes("embedded"):
+        if "embedded" in running:
             open_.close()
-            with world.upstream() as again:
-                two_workers(folder, count, again, questions["blocked", 0], seconds, rounds)
+            two_workers(labs, questions["blocked", 0], seconds, rounds)
 
 
 def say(what: str) -> None:
@@ -164,28 +167,31 @@ def prepare(folder: Path, count: int, upstream: int, cores: processes.Cores) -> 
     assert applied.code == 0, applied.output
     print(f"apply: {applied.wall:.1f} s, peak {applied.peak / MB:.0f} MB, once for all engines")
     began = time.monotonic()
-    zone = folder / "id.rpz.zone"
-    write_zone(zone, count)
-    print(f"zone: {time.monotonic() - began:.1f} s to write, {zone.stat().st_size / MB:.0f} MB")
-    return servers.Lab(
+    rendered = folder / "id.rpz.zone"
+    write_zone(rendered, folder / "state")
+    print(f"zone: {time.monotonic() - began:.1f} s to render, {rendered.stat().st_size / MB:.0f} MB")
+    labs = servers.Lab(
         folder=folder,
         site=sitefile.load(folder / "site.yaml"),
         region=REGION,
         upstream=upstream,
-        blocked=next(site.listed(count)),
-        zone=zone,
+        names=tuple(site.listed(count)),
+        zone=rendered,
         cores=cores.server,
     )
+    print(f"store: {mapped(labs) * 1000:.1f} ms from opening it to the first verdict, nothing is loaded")
+    return labs
 
 
-def write_zone(path: Path, count: int) -> None:
-    """The policy as a zone."""
-    with path.open("w") as zone:
-        zone.write(
-            "$ORIGIN id.rpz.\n$TTL 30\n@ SOA localhost. nobody.invalid. 1 30 5 2592000 30\n@ NS localhost.\n"
-        )
-        for name in site.listed(count):
-            zone.write(f"{name} CNAME .\n*.{name} CNAME .\n")
+def write_zone(path: Path, state: Path) -> None:
+    """The policy as a zone, closed as `blocker push` writes it."""
+    reader = Reader(state)
+    name = Rpz().zone_of(REGION)
+    with reader.snapshot() as policy, path.open("w") as file:
+        file.write(zone.header(name, serial=1, ttl=policy.enforcement.ttl, comment="bench"))
+        for entry in zone.entries(policy, name, REGION, time.time()):
+            file.write(zone.lines(entry))
+    reader.close()
 
 
 def write_questions(folder: Path, count: int, rounds: int) -> dict[tuple[str, int], Path]:
@@ -225,12 +231,9 @@ def start(labs: Lab, options: Options, open_: ExitStack) -> dict[str, Running]:
 def mapped(labs: Lab) -> float:
     """Seconds from opening the store to its first verdict."""
     began = time.monotonic()
-    reader = Reader(labs.site.state)
-    with reader.snapshot() as policy:
-        assert decide(policy, to_key(labs.blocked), labs.region, time.time()).is_blocked
-    took = time.monotonic() - began
-    reader.close()
-    return took
+    with labs.policy() as policy:
+        assert decide(policy, to_key(labs.names[0]), labs.region, time.time()).is_blocked
+    return time.monotonic() - began
 
 
 def show_loading(running: Mapping[str, Running], count: int) -> None:
@@ -309,26 +312,7 @@ def show_targets(table: Table) -> None:
             )
 
 
-@contextmanager
-def _serving(folder: Path, count: int, upstream: int, workers: int) -> Iterator[Running]:
-    """The embedded resolver with so many workers on all cores, on the store that is there."""
-    path = folder / f"workers-{workers}.yaml"
-    text = site.SITE.format(port=site.free_port(), upstream=upstream, workers=workers)
-    path.write_text(text)
-    labs = servers.Lab(
-        folder=folder,
-        site=sitefile.load(path),
-        region=REGION,
-        upstream=upstream,
-        blocked=next(site.listed(count)),
-        zone=folder / "id.rpz.zone",
-        cores=None,
-    )
-    with servers.embedded(labs) as running:
-        yield running
-
-
-def two_workers(folder: Path, count: int, upstream: int, asked: Path, seconds: float, rounds: int) -> None:
+def two_workers(labs: Lab, asked: Path, seconds: float, rounds: int) -> None:
     """One worker and two, unpinned, with dnsperf on the same cores."""
     cores = os.sched_getaffinity(0)
     rates: dict[int, list[float]] = {1: [], 2: []}
@@ -336,7 +320,9 @@ def two_workers(folder: Path, count: int, upstream: int, asked: Path, seconds: f
     for number in range(rounds):
         for workers in (1, 2):
             say(f"round {number + 1}: {workers} workers")
-            with _serving(folder, count, upstream, workers) as running:
+            path = labs.folder / f"workers-{workers}.yaml"
+            path.write_text(site.SITE.format(port=site.free_port(), upstream=labs.upstream, workers=workers))
+            with servers.embedded(replace(labs, site=sitefile.load(path), cores=None)) as running:
                 spent = processes.cpu(running.pid)
                 rate = dnsperf.run(running.port, asked, seconds=seconds, core=None, clients=64)
                 costs[workers].append((processes.cpu(running.pid) - spent) / max(1, rate.completed))

@@ -16,14 +16,20 @@ from typing import TYPE_CHECKING
 import dns.rcode
 import lmdb
 
+from blocker.names import to_key, to_wire
+from blocker.plugins import dnsdist_config
+from blocker.plugins.dnsdist import FILE, Dnsdist
+from blocker.policy.reader import Reader
 from tests.bench import processes
-from tests.servers import lab
+from tests.servers import lab, unbound_lab, unbound_rpz_lab
+from tests.servers.zone_lab import ZONE, filled
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from blocker.policy.store import Snapshot
     from blocker.site import Site
 
 LOADING = 120.0
@@ -32,13 +38,13 @@ LOADING = 120.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lab:
-    """What starters need. `site` has its policy applied; `blocked` is ordered; `zone` is a zone file."""
+    """What starters need. `site` has its policy applied, which `names` and the file `zone` hold as well."""
 
     folder: Path
     site: Site
     region: str
     upstream: int
-    blocked: str
+    names: Sequence[str]
     zone: Path
     cores: frozenset[int] | None
 
@@ -48,14 +54,24 @@ class Lab:
         path.mkdir(exist_ok=True)
         return path
 
-    def is_blocked(self, port: int, name: str | None = None) -> bool:
-        """Whether the server on this port blocks the name."""
-        said = lab.ask(port, name or self.blocked, timeout=0.5)
+    @contextmanager
+    def policy(self) -> Iterator[Snapshot]:
+        """The policy applied."""
+        reader = Reader(self.site.state)
+        try:
+            with reader.snapshot() as policy:
+                yield policy
+        finally:
+            reader.close()
+
+    def is_blocked(self, port: int) -> bool:
+        """Whether the server on this port blocks an ordered name."""
+        said = lab.ask(port, self.names[0], timeout=0.1)
         return said is not None and said.rcode() == dns.rcode.NXDOMAIN
 
     def answers(self, port: int) -> bool:
         """Whether the server on this port answers a name that passes."""
-        said = lab.ask(port, "ready.free.example", timeout=0.5)
+        said = lab.ask(port, "ready.free.example", timeout=0.1)
         return said is not None and said.rcode() == dns.rcode.NOERROR
 
 
@@ -114,51 +130,57 @@ def embedded(labs: Lab) -> AbstractContextManager[Running]:
     )
 
 
+def dnsdist(labs: Lab) -> AbstractContextManager[Running]:
+    """dnsdist with what `blocker push` and `blocker dnsdist-config` make for it, and a packet cache."""
+    path, room, port = lab.program("dnsdist"), labs.room("dnsdist"), lab.free_port()
+    target = Dnsdist(labs.site.state)
+    with labs.policy() as policy:
+        target.send(target.prepare(policy, int(time.time())))
+    target.close()
+    rules = dnsdist_config.render(labs.site.enforcement, str(labs.site.state / FILE))
+    (room / "dnsdist.conf").write_text(DNSDIST.format(port=port, upstream=labs.upstream) + rules)
+    words = [path, "--supervised", "--disable-syslog", "-C", str(room / "dnsdist.conf")]
+    return _run(labs, _Start(name="dnsdist", words=words, port=port, is_up=labs.is_blocked))
+
+
 DNSDIST = """\
 setLocal("127.0.0.1:{port}")
-setACL({{"127.0.0.0/8"}})
-newServer({{address="127.0.0.1:{upstream}", healthCheckMode="up", maxCheckFailures=1000}})
+newServer({{address="127.0.0.1:{upstream}"}})
 setSecurityPollSuffix("")
+getPool(""):setCache(newPacketCache(100000))
+"""
+
+BARE_RULES = """
 local names = newLMDBKVStore("{store}", "names")
-addAction(KeyValueStoreLookupRule(names, KeyValueLookupKeySuffix(0, true)), RCodeAction(DNSRCode.NXDOMAIN))
-getPool(""):setCache(newPacketCache(100000, {{maxTTL=86400}}))
+addAction(KeyValueStoreLookupRule(names, KeyValueLookupKeySuffix(1, true)), RCodeAction(DNSRCode.NXDOMAIN))
 """
 
 
-@contextmanager
-def dnsdist(labs: Lab) -> Iterator[Running]:
-    """dnsdist with the names in LMDB, and its packet cache for what passes."""
-    path, room, port = lab.program("dnsdist"), labs.room("dnsdist"), lab.free_port()
+def bare_dnsdist(labs: Lab) -> AbstractContextManager[Running]:
+    """The least that blocks with dnsdist: a look-up and a bare NXDOMAIN, for all clients, for ever."""
+    path, room, port = lab.program("dnsdist"), labs.room("bare-dnsdist"), lab.free_port()
     store = room / "names.lmdb"
-    began = time.monotonic()
-    write_lmdb(store, labs.zone)
-    print(f"dnsdist: {time.monotonic() - began:.1f} s to write its store", file=sys.stderr)
-    (room / "dnsdist.conf").write_text(DNSDIST.format(port=port, upstream=labs.upstream, store=store))
+    write_lmdb(store, labs.names)
+    (room / "dnsdist.conf").write_text(
+        DNSDIST.format(port=port, upstream=labs.upstream) + BARE_RULES.format(store=store)
+    )
     words = [path, "--supervised", "--disable-syslog", "-C", str(room / "dnsdist.conf")]
-    with _run(labs, _Start(name="dnsdist", words=words, port=port, is_up=labs.is_blocked)) as running:
-        yield running
+    return _run(labs, _Start(name="bare-dnsdist", words=words, port=port, is_up=labs.is_blocked))
 
 
-def write_lmdb(store: Path, zone: Path) -> None:
-    """The owners of a zone file by their wire form."""
+def write_lmdb(store: Path, listed: Iterable[str]) -> None:
+    """The names by their wire form."""
     with lmdb.open(str(store), subdir=False, map_size=1 << 32, max_dbs=4) as environment:
         names = environment.open_db(b"names")
-        with environment.begin(write=True) as txn, zone.open() as lines:
-            found = []
-            for line in lines:
-                owner, _, rest = line.partition(" ")
-                if rest.startswith("CNAME") and not owner.startswith("*."):
-                    wire = b"".join(bytes((len(label),)) + label.encode() for label in owner.split("."))
-                    found.append((wire + b"\0", b"1"))
-            found.sort()
-            txn.cursor(db=names).putmulti(found)
+        with environment.begin(write=True) as txn:
+            txn.cursor(db=names).putmulti(sorted((to_wire(to_key(name)), b"1") for name in listed))
 
 
 UNBOUND = """\
+{ops}
 server:
   interface: 127.0.0.1
   port: {port}
-  access-control: 127.0.0.0/8 allow
   do-daemonize: no
   use-syslog: no
   verbosity: 0
@@ -166,39 +188,26 @@ server:
   username: ""
   directory: "{folder}"
   pidfile: "{folder}/unbound.pid"
-  module-config: "{modules}"
   do-not-query-localhost: no
   do-ip6: no
-  num-threads: 1
-  msg-cache-size: 64m
-  rrset-cache-size: 128m
 remote-control:
   control-enable: no
 forward-zone:
   name: "."
   forward-addr: 127.0.0.1@{upstream}
-{more}
-"""
-
-UNBOUND_RPZ = """\
-rpz:
-  name: "{name}"
-  zonefile: "{zone}"
-  rpz-log: no
 """
 
 
 def _unbound(
     labs: Lab,
     name: str,
-    modules: str,
+    ops: str,
     *,
-    more: str = "",
     is_up: Callable[[int], bool] | None = None,
     env: dict[str, str] | None = None,
 ) -> AbstractContextManager[Running]:
     path, room, port = lab.program("unbound"), labs.room(name), lab.free_port()
-    text = UNBOUND.format(port=port, folder=room, modules=modules, upstream=labs.upstream, more=more)
+    text = UNBOUND.format(ops=ops, port=port, folder=room, upstream=labs.upstream)
     (room / "unbound.conf").write_text(text)
     return _run(
         labs,
@@ -214,13 +223,25 @@ def _unbound(
 
 def unbound(labs: Lab) -> AbstractContextManager[Running]:
     """Unbound that blocks nothing: what its cache hits cost."""
-    return _unbound(labs, "unbound", "iterator", is_up=labs.answers)
+    ops = 'server:\n  module-config: "validator iterator"\n  num-threads: 1'
+    return _unbound(labs, "unbound", ops, is_up=labs.answers)
+
+
+def unbound_module(labs: Lab) -> AbstractContextManager[Running]:
+    """Unbound with our module in it, as ops/unbound/module.conf says."""
+    unbound_lab.module()
+    script = labs.room("unbound-module") / "blocker-unbound.py"
+    script.unlink(missing_ok=True)
+    script.symlink_to(unbound_lab.SCRIPT)
+    ops = f'include: "{unbound_lab.OPS / "module.conf"}"'
+    env = unbound_lab.environment(labs.site.state, labs.region)
+    return _unbound(labs, "unbound-module", ops, env=env)
 
 
 def unbound_rpz(labs: Lab) -> AbstractContextManager[Running]:
-    """Unbound with the policy as a zone."""
-    more = UNBOUND_RPZ.format(name=zone_name(labs), zone=labs.zone)
-    return _unbound(labs, "unbound-rpz", "respip iterator", more=more)
+    """Unbound with the policy as a zone, as ops/unbound/rpz.conf says, but from a file."""
+    changes = {unbound_rpz_lab.PRIMARY: "", unbound_rpz_lab.ZONEFILE: str(labs.zone), ZONE: zone_name(labs)}
+    return _unbound(labs, "unbound-rpz", filled(unbound_rpz_lab.CONF, changes))
 
 
 NAMED = """\
@@ -282,7 +303,7 @@ def echo(labs: Lab) -> AbstractContextManager[Running]:
     words = [sys.executable, "-m", "tests.bench.echo", str(port)]
 
     def is_up(port: int) -> bool:
-        return lab.ask(port, "ready.example", timeout=0.5) is not None
+        return lab.ask(port, "ready.example", timeout=0.1) is not None
 
     return _run(labs, _Start(name="echo", words=words, port=port, is_up=is_up, env=_importable()))
 
@@ -301,6 +322,8 @@ STARTERS: Mapping[str, Callable[[Lab], AbstractContextManager[Running]]] = {
     "echo": echo,
     "embedded": embedded,
     "dnsdist": dnsdist,
+    "bare-dnsdist": bare_dnsdist,
+    "unbound-module": unbound_module,
     "unbound-rpz": unbound_rpz,
     "bind-rpz": bind_rpz,
     "dnslib": dnslib,

@@ -28,6 +28,7 @@ PACKAGES = {
     "pdns_recursor": "pdns-recursor",
     "rec_control": "pdns-recursor",
     "kresd": "knot-resolver",
+    "dnsdist": "dnsdist",
     "unboundmodule": "python3-unbound",
     "dig": "bind9-dnsutils",
     "promtool": "prometheus",

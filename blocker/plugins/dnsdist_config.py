@@ -1,0 +1,251 @@
+"""dnsdist's part of its configuration, in Lua, made for a site.
+
+Pure: site values to text. It stays as it is while orders come and go, for all that changes is in the store
+(see dnsdist). Only the site's regions, TTLs and the place of its state are written into it. The rules stand
+before everything that dnsdist does by itself, its packet cache included.
+
+One text is right for 1.7 and all later versions: what dnsdist can do is found out when it loads. From 1.9 on
+it says EDE and puts the SOA into AUTHORITY by itself; for 1.7 both are written into the octets of its
+answer. 1.8 can't do either: its answers come without EDE.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from blocker.site import Enforcement, Network
+
+MOST_REGIONS = 100
+"""dnsdist opens at most 128 databases of one file."""
+
+_HEAD = """\
+-- The policy of blocker in dnsdist: made by `blocker dnsdist-config`, to be made again when regions, answers
+-- or state of site.yaml change. Orders need no change here: they are in the store below.
+"""
+
+_RULES = """\
+
+do
+  local store = {store}
+  local ttl, most = {ttl}, {max_ttl} -- seconds: of blocked answers; at most of passing ones
+
+  -- Which class is the name of: its own, else that of the longest suffix?
+  local class, answer = "blocker-class", "blocker-answer"
+  addAction(
+    AllRule(),
+    KeyValueStoreLookupAction(newLMDBKVStore(store, "own"), KeyValueLookupKeyQName(true), class)
+  )
+  addAction(
+    TagRule(class, ""),
+    KeyValueStoreLookupAction(newLMDBKVStore(store, "names"), KeyValueLookupKeySuffix(1, true), class)
+  )
+
+  -- What is the answer to the class, in the client's region? The longest prefix decides: those of other
+  -- regions are written as exceptions.
+  local function region(name, prefixes)
+    local clients = newNMG()
+    for _, prefix in ipairs(prefixes) do
+      clients:addMask(prefix)
+    end
+    addAction(
+      AndRule({{NotRule(TagRule(class, "")), NetmaskGroupRule(clients)}}),
+      KeyValueStoreLookupAction(newLMDBKVStore(store, "active-" .. name), KeyValueLookupKeyTag(class), answer)
+    )
+  end
+{regions}
+
+  -- "x. 1767225600 - TEXT": form, whether DS and DNSKEY pass (*), until, addresses, text.
+  local read = [[
+    local pass, spoofed, ttl = %d, %d, %d
+    local ffi = require("ffi")
+    local C = ffi.C
+    local get, set = C.dnsdist_ffi_dnsquestion_get_tag, C.dnsdist_ffi_dnsquestion_set_tag
+    local can_explain, explain = pcall(function() return C.dnsdist_ffi_dnsquestion_set_extended_dns_error end)
+
+    -- What lies ahead, by caches that serve a TTL n for up to n + 1 seconds.
+    local function left(till)
+      return math.max(0, math.min(ttl, till == "0" and ttl or tonumber(till) - os.time() - 2))
+    end
+
+    local function spoof(dq, octets, addresses)
+      local found = {{}}
+      for hex in addresses:gmatch("%%x+") do
+        if #hex == 2 * octets then
+          found[#found + 1] = hex:gsub("%%x%%x", function(octet) return string.char(tonumber(octet, 16)) end)
+        end
+      end
+      if #found == 0 then
+        return false
+      end
+      local values = ffi.new("dnsdist_ffi_raw_value_t[?]", #found)
+      for at, address in ipairs(found) do
+        values[at - 1].value, values[at - 1].size = address, octets
+      end
+      C.dnsdist_ffi_dnsquestion_spoof_addrs(dq, values, #found)
+      return true
+    end
+
+    return function(dq)
+      local said = ffi.string(get(dq, "blocker-answer"))
+      local form, mark, till, addresses, text = said:match("^(%%l)(.) (%%d+) (%%S+) ?(.*)$")
+      if form == "p" then
+        set(dq, "blocker-until", till)
+        return pass
+      end
+      local qtype = C.dnsdist_ffi_dnsquestion_get_qtype(dq)
+      if mark == "*" and (qtype == 43 or qtype == 48) then
+        return pass
+      end
+      if can_explain then
+        explain(dq, 16, text, #text)
+      else
+        set(dq, "blocker-text", text)
+      end
+      if form == "a" then
+        local octets = qtype == 1 and 4 or qtype == 28 and 16
+        if octets and spoof(dq, octets, addresses) then
+          set(dq, "blocker-ttl", tostring(left(till)))
+          return spoofed
+        end
+        form = "d"
+      end
+      if till ~= "0" and left(till) < ttl then
+        set(dq, "blocker-ttl", tostring(left(till)))
+      end
+      set(dq, "blocker-form", form)
+      return pass
+    end
+  ]]
+  addAction(
+    AndRule({{TagRule(answer), NotRule(TagRule(answer, ""))}}),
+    LuaFFIPerThreadAction(string.format(read, DNSAction.None, DNSAction.HeaderModify, ttl))
+  )
+
+  local form = "blocker-form"
+  local function negative(nxdomain)
+    return NegativeAndSOAAction(
+      nxdomain, ".", ttl, "localhost.", "nobody.invalid.", 1, 3600, 1200, 604800, ttl,
+      {{soaInAuthoritySection = true}}
+    )
+  end
+  addAction(TagRule(form, "x"), negative(true))
+  addAction(TagRule(form, "d"), negative(false))
+  addAction(TagRule(form, "r"), RCodeAction(DNSRCode.REFUSED))
+
+  -- What 1.7 can't say is written into the octets of its answer. The SOA, its first record, gets to AUTHORITY
+  -- by the counts of the header (RFC 1035 4.1.1). The OPT, the last, gets EDE 16, and 4 beside an address
+  -- (RFC 8914); without text where that would be more than the 512 octets that every client takes.
+  local write = [[
+    local ffi = require("ffi")
+    local C = ffi.C
+
+    local function packet_of(dq)
+      return ffi.cast("uint8_t *", C.dnsdist_ffi_dnsquestion_get_header(dq))
+    end
+
+    local function number(value)
+      return string.char(math.floor(value / 256), value %% 256)
+    end
+
+    local function ede(code, text)
+      return number(15) .. number(2 + #text) .. number(code) .. text
+    end
+
+    return function(dq)
+      local packet, length = packet_of(dq), C.dnsdist_ffi_dnsquestion_get_len(dq)
+      local is_refused, has_address = packet[3] %% 16 == 5, packet[7] > 0
+      if not is_refused and not has_address and packet[9] == 0 and packet[11] > 0 then
+        packet[9], packet[11] = 1, packet[11] - 1
+      end
+      local opt = length - 11
+      if packet[11] ~= 1 or packet[opt] ~= 0 or packet[opt + 2] ~= 41 or packet[opt + 10] ~= 0 then
+        return %d
+      end
+      local text = ffi.string(C.dnsdist_ffi_dnsquestion_get_tag(dq, "blocker-text"))
+      local forged = has_address and ede(4, "") or ""
+      local options = ede(16, text) .. forged
+      if length + #options > 512 then
+        options = ede(16, "") .. forged
+      end
+      if length + #options <= 512 and C.dnsdist_ffi_dnsquestion_set_size(dq, length + #options) then
+        packet = packet_of(dq)
+        ffi.copy(packet + opt + 9, number(#options), 2)
+        ffi.copy(packet + length, options, #options)
+      end
+      return %d
+    end
+  ]]
+  if not SetMaxTTLResponseAction then
+    write = string.format(write, DNSResponseAction.None, DNSResponseAction.None)
+    addSelfAnsweredResponseAction(TagRule("blocker-text"), LuaFFIPerThreadResponseAction(write))
+  end
+
+  -- No TTL outlives what it was said of.
+  local function capped(dr, cap)
+    dr:editTTLs(function(_, _, _, was) return math.min(was, math.max(0, cap)) end)
+    return DNSResponseAction.None
+  end
+  local function until_start(dr)
+    return capped(dr, tonumber(dr:getTag("blocker-until")) - os.time() - 2)
+  end
+  addResponseAction(TagRule("blocker-until"), LuaResponseAction(until_start))
+  addCacheHitResponseAction(TagRule("blocker-until"), LuaResponseAction(until_start))
+  addSelfAnsweredResponseAction(TagRule("blocker-ttl"), LuaResponseAction(function(dr)
+    return capped(dr, tonumber(dr:getTag("blocker-ttl")))
+  end))
+  if SetMaxTTLResponseAction then
+    addResponseAction(AllRule(), SetMaxTTLResponseAction(most))
+  else
+    addResponseAction(AllRule(), LuaResponseAction(function(dr) return capped(dr, most) end))
+  end
+end
+"""
+
+
+def render(enforcement: Enforcement, store: str) -> str:
+    """The rules for the site, to be included in dnsdist's own configuration.
+
+    `store` is the path of dnsdist.lmdb. Raises ValueError for too many regions.
+    """
+    regions = {*enforcement.regions, *filter(None, [enforcement.default_region])}
+    if len(regions) > MOST_REGIONS:
+        raise ValueError(f"dnsdist can look at {MOST_REGIONS} regions at most, the site has {len(regions)}")
+    return _HEAD + _RULES.format(
+        store=_quoted(store),
+        ttl=enforcement.ttl,
+        max_ttl=enforcement.max_ttl,
+        regions="\n".join(_region(enforcement, region) for region in sorted(regions)),
+    )
+
+
+def _region(enforcement: Enforcement, region: str) -> str:
+    """The clients of a region: its own prefixes, but not those of others inside them."""
+    prefixes = list(_prefixes(enforcement.regions.get(region, ())))
+    if region == enforcement.default_region:
+        prefixes += ["0.0.0.0/0", "::/0"]
+    others = [other for name, networks in enforcement.regions.items() if name != region for other in networks]
+    if prefixes:
+        prefixes += [f"!{prefix}" for prefix in _prefixes(others)]
+    return f"  region({_quoted(region)}, {{{', '.join(map(_quoted, prefixes))}}})"
+
+
+def _prefixes(networks: Iterable[Network]) -> Iterable[str]:
+    """Every prefix, an IPv4 one as the IPv6 that carries it too."""
+    for network in networks:
+        yield str(network)
+        if network.version == 4:
+            yield f"::ffff:{network.network_address}/{96 + network.prefixlen}"
+
+
+def _quoted(text: str) -> str:
+    """A Lua string."""
+    escaped = "".join(
+        char
+        if char.isprintable() and char not in '"\\'
+        else "".join(f"\\{octet:03d}" for octet in char.encode())
+        for char in text
+    )
+    return f'"{escaped}"'

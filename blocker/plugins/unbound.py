@@ -25,6 +25,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from blocker.policy.store import Snapshot
 
 _LOG_EVERY = 60.0
-_MOST_ALIASES = 16384
+_MOST_MADE = 16384
 _KEPT = (wire.NOERROR, wire.NXDOMAIN)
 
 
@@ -70,24 +71,8 @@ class Asked:
     policy: Snapshot
     t: float
     qname: bytes
-    key: Key
     qtype: int
     is_client: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alias:
-    """Where an alias leads: to the blocked `owner` at the end of the links.
-
-    `epoch` is the decider's; it was found at `since` and holds until `till` (monotonic clock).
-    """
-
-    verdict: Verdict
-    links: tuple[chain.Link, ...]
-    owner: bytes
-    epoch: int
-    since: float
-    till: float
 
 
 class Guest:
@@ -99,8 +84,9 @@ class Guest:
         self._max_ttl = max_ttl
         self._live = LivePolicy(state, beat=lambda: None)
         self._decider = Decider()
-        self._aliases: dict[tuple[bytes, int], Alias] = {}
-        self._next: tuple[int, int | None] = (-1, None)  # the decider's epoch, and what ends it
+        self._made: dict[tuple[bytes, int], tuple[float, unboundmsg.Made]] = {}
+        self._epoch = -1
+        self._next: int | None = None  # the next transition of the whole policy
         self._turn = threading.Lock()  # Decider and snapshot belong to one query at a time.
         self._stamp = -1
         self._failures = 0
@@ -130,7 +116,7 @@ class Guest:
         try:
             if qstate.qinfo.qclass == wire.IN:
                 with self._turn, self._live.snapshot() as policy:
-                    asked = self._asked(policy, qstate, time.time())
+                    asked = self._asked(policy, qstate)
                     if is_new:
                         is_finished = asked.is_client and self._begin(asked)
                     else:
@@ -145,8 +131,8 @@ class Guest:
             with self._turn, self._live.snapshot() as policy:
                 verdict = self._decide(policy, names.from_wire(bytes(qinfo.qname)), time.time())
                 if verdict.form_for(qinfo.qtype) is not None:
-                    said = _said(verdict, policy, qinfo.qtype, 0)
-                    unboundmsg.explain(self._ub, said, qinfo.qtype, options, region)
+                    edes = unboundmsg.edes(_said(verdict, policy, qinfo.qtype, 0), qinfo.qtype)
+                    unboundmsg.explain(self._ub, edes, options, region)
         except Exception as error:  # noqa: BLE001 - as above
             self.failed(error)
 
@@ -154,29 +140,40 @@ class Guest:
         """Count a fault, and log it unless one was logged a moment ago."""
         self._failures += 1
         if isinstance(error, StoreError | lmdb.Error | OSError):
-            self._live.failed()
+            with self._turn:
+                self._live.failed()
+        why = str(error) if isinstance(error, StoreError) else repr(error)
+        self._complain(f"{self._failures} times passed what could not be decided: {why}")
+
+    def _complain(self, text: str) -> None:
         now = time.monotonic()
         if now >= self._silent_till:
             self._silent_till = now + _LOG_EVERY
-            why = " ".join((str(error) if isinstance(error, StoreError) else repr(error)).split())
-            self._ub.log_err(f"blocker: {self._failures} times passed what could not be decided: {why}")
+            self._ub.log_err(f"blocker: {' '.join(text.split())}")
 
     def close(self) -> None:
         """Let the store go."""
         self._live.close()
 
-    def _asked(self, policy: Snapshot, qstate: Any, t: float) -> Asked:
+    def _asked(self, policy: Snapshot, qstate: Any) -> Asked:
+        """The query, after everything was forgotten that holds no longer."""
+        t = time.time()
+        epoch = self._decider.refresh(policy, t)
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._made.clear()
+            self._next = next(iter(boundaries(policy.directives.values(), after=t)), None)
         if policy.stamp != self._stamp:
             self._stamp = policy.stamp
             number = policy.generation.number
             self._ub.log_info(f"blocker: generation {number} is enforced for {self._region}")
-        qname = bytes(qstate.qinfo.qname).lower()
+        if self._live.trouble:
+            self._complain(self._live.trouble)
         return Asked(
             qstate=qstate,
             policy=policy,
             t=t,
-            qname=qname,
-            key=names.from_wire(qname),
+            qname=bytes(qstate.qinfo.qname).lower(),
             qtype=qstate.qinfo.qtype,
             is_client=qstate.mesh_info.reply_list is not None,
         )
@@ -186,34 +183,43 @@ class Guest:
 
     def _begin(self, asked: Asked) -> bool:
         """Answer what is blocked without asking anybody; whether that was so."""
-        verdict = self._decide(asked.policy, asked.key, asked.t)
-        if verdict.form_for(asked.qtype) is not None:
-            self._block(asked, verdict)
+        known = self._made.get((asked.qname, asked.qtype))
+        if known is not None and asked.t < known[0]:
+            unboundmsg.give(self._ub, asked.qstate, known[1])
             return True
-        alias = self._aliases.get((asked.qname, asked.qtype))
-        if alias is None or alias.epoch != self._decider.epoch or alias.till <= time.monotonic():
+        verdict = self._decide(asked.policy, names.from_wire(asked.qname), asked.t)
+        if verdict.form_for(asked.qtype) is None:
             return False
-        self._block(asked, alias.verdict, alias)
+        said = _said(verdict, asked.policy, asked.qtype, asked.t)
+        made = unboundmsg.blocked(self._ub, asked.qname, asked.qtype, said)
+        if len(self._made) >= _MOST_MADE:
+            self._made.clear()
+        # For as long as the TTL stays what it is.
+        till = inf if verdict.until is None else verdict.until - 1 - asked.policy.enforcement.ttl
+        self._made[asked.qname, asked.qtype] = (till, made)
+        unboundmsg.give(self._ub, asked.qstate, made)
         return True
 
     def _end(self, asked: Asked) -> None:
         """Judge what was found, of which Unbound has already kept a copy."""
         message = asked.qstate.return_msg
-        first = self._decide(asked.policy, asked.key, asked.t)
+        first = self._decide(asked.policy, names.from_wire(asked.qname), asked.t)
         if first.form_for(asked.qtype) is not None:  # It began while others were asked.
-            self._refuse(asked, first, (asked.qname,))
+            self._refuse(asked, (asked.qname,), first)
             return
         try:
             received = unboundmsg.received(self._ub, message, asked.qname, asked.qtype)
         except wire.Malformed:
-            self._refuse(asked, None, (asked.qname,))
+            self._refuse(asked, (asked.qname,), None)
             return
         judged = Judged(until=first.until) if received is None else self._judged(asked, first, received)
         owners = (asked.qname,) if received is None else received.owners
         if judged.is_unusable:
-            self._refuse(asked, None, owners)
+            self._refuse(asked, owners, None)
         elif received is not None and judged.verdict is not None:
-            self._refuse(asked, judged.verdict, owners, self._remember(asked, judged, received))
+            links = tuple(link for step in received.links[: judged.at] for link in step)
+            verdict = replace(judged.verdict, until=judged.until)
+            self._refuse(asked, owners, verdict, links, owners[judged.at])
         elif message is not None and message.rep.flags & 0xF in _KEPT:
             self._shape(asked, message, judged.until, owners)
 
@@ -223,44 +229,29 @@ class Guest:
 
         return judge(received, asked.qtype, first, decide)
 
-    def _remember(self, asked: Asked, judged: Judged, received: chain.Received) -> Alias:
-        """The alias, remembered while it holds: following it costs fetches upstream."""
-        links = tuple(link for step in received.links[: judged.at] for link in step)
-        now = time.monotonic()
-        alias = Alias(
-            verdict=replace(judged.verdict or Verdict(), until=judged.until),
-            links=links,
-            owner=received.owners[judged.at],
-            epoch=self._decider.epoch,
-            since=now,
-            till=now
-            + max(1, min(link.ttl for link in links)),  # One without a TTL is followed once a second.
-        )
-        if len(self._aliases) >= _MOST_ALIASES:
-            self._aliases.clear()
-        self._aliases[asked.qname, asked.qtype] = alias
-        return alias
-
     def _refuse(
-        self, asked: Asked, verdict: Verdict | None, owners: Sequence[bytes], alias: Alias | None = None
+        self,
+        asked: Asked,
+        owners: Sequence[bytes],
+        verdict: Verdict | None,
+        links: tuple[chain.Link, ...] = (),
+        owner: bytes = b"",
     ) -> None:
-        """Nothing of what was found stays or is shown: the blocked answer, without a verdict SERVFAIL."""
+        """Nothing of what was found stays or is shown: the blocked answer, without a verdict SERVFAIL.
+
+        `links` lead to the blocked `owner`, if that is not the name that was asked for.
+        """
         unboundmsg.forget(self._ub, asked.qstate, owners, asked.qtype)
         if not asked.is_client:
             return
         if verdict is None:
             asked.qstate.return_msg, asked.qstate.return_rcode = None, wire.SERVFAIL
-        else:
-            self._block(asked, verdict if alias is None else alias.verdict, alias)
-
-    def _block(self, asked: Asked, verdict: Verdict, alias: Alias | None = None) -> None:
+            return
         said = _said(verdict, asked.policy, asked.qtype, asked.t)
-        if alias is not None:
-            age = int(time.monotonic() - alias.since)
-            most = cap(verdict.until, asked.policy.enforcement.max_ttl, asked.t)
-            links = tuple(replace(link, ttl=max(0, min(link.ttl - age, most))) for link in alias.links)
-            said = replace(said, chain=links, owner=alias.owner)
-        unboundmsg.block(self._ub, asked.qstate, asked.qname, asked.qtype, said)
+        most = cap(verdict.until, asked.policy.enforcement.max_ttl, asked.t)
+        shaped = tuple(replace(link, ttl=min(link.ttl, most)) for link in links)
+        said = replace(said, chain=shaped, owner=owner)
+        unboundmsg.give(self._ub, asked.qstate, unboundmsg.blocked(self._ub, asked.qname, asked.qtype, said))
 
     def _shape(self, asked: Asked, message: Any, until: int | None, owners: Sequence[bytes]) -> None:
         """See to it that nothing of a passing answer is kept or shown for longer than its verdict holds."""
@@ -273,7 +264,7 @@ class Guest:
             if is_kept:  # Taken back with its records: Unbound would keep the longer TTL of equal ones.
                 ub.invalidateQueryInCache(qstate, message.qinfo)
             unboundmsg.lower(rep, most)
-        elif rep.ttl <= kept:
+        elif rep.ttl <= kept and (len(owners) == 1 or unboundmsg.longest(rep) <= kept):
             return
         # Under the name that an alias leads to Unbound keeps what it found, too.
         unboundmsg.forget(ub, qstate, owners[1:] if kept else owners, asked.qtype)
@@ -287,10 +278,7 @@ class Guest:
         """
         if not any(path_of(asked.policy, names.from_wire(owner))[0] for owner in owners):
             return chain.LONGEST
-        if self._next[0] != self._decider.epoch:
-            directives = asked.policy.directives.values()
-            self._next = (self._decider.epoch, next(iter(boundaries(directives, after=asked.t)), None))
-        return cap(self._next[1], chain.LONGEST, asked.t)
+        return cap(self._next, chain.LONGEST, asked.t)
 
 
 def _said(verdict: Verdict, policy: Snapshot, qtype: int, t: float) -> answer.Block:

@@ -7,6 +7,8 @@ here decides.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from blocker import names
@@ -41,36 +43,53 @@ def received(ub: Any, message: Any, qname: bytes, qtype: int) -> chain.Received 
     return chain.receive(head + question + b"".join(records), question)
 
 
-def block(ub: Any, qstate: Any, qname: bytes, qtype: int, said: answer.Block) -> None:
-    """Make the answer that says so the query's. Raises RuntimeError if Unbound doesn't take it."""
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A finished answer: Unbound's DNSMessage, good for any number of queries, and the EDE options."""
+
+    message: Any
+    rcode: int
+    edes: tuple[tuple[int, bytes], ...]
+
+
+def blocked(ub: Any, qname: bytes, qtype: int, said: answer.Block) -> Made:
+    """The answer that says so."""
     owner = said.owner if said.chain else qname
-    addresses = forged(said, qtype)
+    addresses = _addresses(said, qtype)
     made = ub.DNSMessage(_text(qname), qtype, wire.IN, ub.PKT_QR | ub.PKT_RA | ub.PKT_RD)
     made.answer = [_record(link.owner, link.ttl, link.rtype, link.target) for link in said.chain]
     made.answer += [_record(owner, said.ttl, qtype, octets) for octets in addresses]
     if not addresses and said.form is not Form.REFUSED:  # Only denials are kept by an SOA.
         made.authority = [_record(owner, said.ttl, wire.SOA, answer.soa(said.ttl))]
-    if not made.set_return_msg(qstate):
+    return Made(made, answer.RCODES[said.form], edes(said, qtype))
+
+
+def give(ub: Any, qstate: Any, made: Made) -> None:
+    """Make this answer the query's. Raises RuntimeError if Unbound doesn't take it."""
+    if not made.message.set_return_msg(qstate):
         raise RuntimeError("Unbound could not make the answer to a blocked name")
     rep = qstate.return_msg.rep
-    rep.flags = rep.flags & ~0xF | answer.RCODES[said.form]
+    rep.flags = rep.flags & ~0xF | made.rcode
     rep.security = _INDETERMINATE
     qstate.return_rcode = wire.NOERROR
-    explain(ub, said, qtype, qstate.edns_opts_front_out, qstate.region)
+    explain(ub, made.edes, qstate.edns_opts_front_out, qstate.region)
 
 
-def forged(said: answer.Block, qtype: int) -> list[bytes]:
+def _addresses(said: answer.Block, qtype: int) -> list[bytes]:
     """The addresses, packed, that the answer has for this query type."""
     version = {wire.A: 4, wire.AAAA: 6}.get(qtype)
     return [address.packed for address in said.addresses if address.version == version]
 
 
-def explain(ub: Any, said: answer.Block, qtype: int, options: Any, region: Any) -> None:
-    """Add the EDE options (RFC 8914) to a list that Unbound keeps in `region`."""
-    edes = [answer.ede(answer.EDE_CENSORED, said.text)]
-    if forged(said, qtype):
-        edes.append(answer.ede(answer.EDE_FORGED))
-    for code, octets in edes:
+def edes(said: answer.Block, qtype: int) -> tuple[tuple[int, bytes], ...]:
+    """The EDE options (RFC 8914): 16 with the reason, 4 beside it for a made-up address."""
+    reason = answer.ede(answer.EDE_CENSORED, said.text)
+    return (reason, answer.ede(answer.EDE_FORGED)) if _addresses(said, qtype) else (reason,)
+
+
+def explain(ub: Any, found: tuple[tuple[int, bytes], ...], options: Any, region: Any) -> None:
+    """Add EDE options to a list that Unbound keeps in `region`."""
+    for code, octets in found:
         ub.edns_opt_list_append(options, code, bytearray(octets), region)
 
 
@@ -112,6 +131,7 @@ def forget(ub: Any, qstate: Any, owners: Sequence[bytes], qtype: int) -> None:
     qstate.return_msg = found
 
 
+@lru_cache(maxsize=16384)
 def _text(name: bytes) -> str:
     """The name as Unbound reads it: absolute, odd octets escaped."""
     return names.to_text(names.from_wire(name)).removesuffix(".") + "."

@@ -54,6 +54,11 @@ class LivePolicy:
                 self._due = time.monotonic() + REOPEN
         return self._reader
 
+    @property
+    def trouble(self) -> str:
+        """Why a newer store is not in force, empty if it is."""
+        return "" if self._reader is None else self._reader.trouble
+
     def failed(self) -> None:
         """A snapshot failed: the next one opens the store afresh, unless that was done just now."""
         if self._reader is not None and time.monotonic() >= self._due:

@@ -3,7 +3,7 @@
     BlockerError
     ├── OrdersInvalid     the input is wrong, with all problems      exit 2
     ├── PlanRefused       the change is unsafe                       exit 3
-    │   └── TooMuchChange · StalePlan
+    │   └── TooMuchChange · UnsupportedAction · StalePlan
     ├── StoreError        the disk did not keep its word             exit 4
     │   └── NothingApplied
     └── PointError        a resolver, socket or port misbehaved      exit 5
@@ -66,6 +66,10 @@ class PlanRefused(BlockerError):
 
 class TooMuchChange(PlanRefused):
     """The plan exceeds the site's limits and was not accepted by its digest."""
+
+
+class UnsupportedAction(PlanRefused):
+    """A point can't say what an order demands, and would do something else instead."""
 
 
 class StalePlan(PlanRefused):

@@ -42,6 +42,7 @@ def command(site: Path, yes: bool, accept: str, reason: str, as_json: bool) -> i
         plan.display(prepared)
     number = prepared.live.number
     if not prepared.is_idle:
+        plan.refuse_unsupported(prepared)
         if not accept:
             guard(prepared.plan, loaded.limits)
         if not (yes or accept) and not click.confirm("apply this plan?"):

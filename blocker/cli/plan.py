@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blocker.policy.apply import Prepared
+    from blocker.site import Point
 
 
 SHAPE = (
     "An object: digest, base, next, added, removed, live_names, refusal, orders_added, orders_dropped, "
-    "site_changes, changes (a list of {ref, what, names, windows}), quarantined, problems (as check)."
+    "site_changes, changes (a list of {ref, what, names, windows}), quarantined, reach (by point, the ids of "
+    "what it can't do), problems (as check)."
 )
 
 
@@ -29,7 +31,7 @@ def command(site: Path, as_json: bool) -> int:
     """
     from blocker import sitefile
     from blocker.cli import show
-    from blocker.errors import OrdersInvalid, TooMuchChange
+    from blocker.errors import OrdersInvalid, PlanRefused
     from blocker.policy.apply import prepare
     from blocker.policy.plan import guard
 
@@ -38,8 +40,9 @@ def command(site: Path, as_json: bool) -> int:
         prepared = prepare(loaded, now=time.time(), progress=progress)
     refusal = ""
     try:
+        refuse_unsupported(prepared)
         guard(prepared.plan, loaded.limits)
-    except TooMuchChange as refused:
+    except PlanRefused as refused:
         refusal = str(refused)
     if as_json:
         show.as_json(record(prepared, refusal))
@@ -50,7 +53,22 @@ def command(site: Path, as_json: bool) -> int:
     errors = [one for one in prepared.problems if one.severity == "error"]
     if errors:
         return OrdersInvalid.exit_code
-    return TooMuchChange.exit_code if refusal else 0
+    return PlanRefused.exit_code if refusal else 0
+
+
+def refuse_unsupported(prepared: Prepared) -> None:
+    """Raises UnsupportedAction if a point of the site can't say what the plan demands."""
+    from blocker.fleet import refusal
+
+    site = prepared.site
+    refusal.check(
+        site.points,
+        site.rpz,
+        prepared.scheduled,
+        prepared.loaded.read,
+        new=frozenset(change.ref for change in prepared.plan.changes if change.what == "added"),
+        now=time.time(),
+    )
 
 
 def record(prepared: Prepared, refusal: str) -> dict[str, Any]:
@@ -79,8 +97,16 @@ def record(prepared: Prepared, refusal: str) -> dict[str, Any]:
             for change in plan.changes
         ],
         "quarantined": list(prepared.quarantined),
+        "reach": {point.name: list(reach_of(point)) for point in prepared.site.points},
         "problems": [show.problem(one) for one in prepared.problems],
     }
+
+
+def reach_of(point: Point) -> tuple[str, ...]:
+    """The ids of what the point doesn't get to, see ops/docs/conformance.md."""
+    from blocker.fleet import capabilities
+
+    return capabilities.of(point.kind, point.by).reach
 
 
 def display(prepared: Prepared) -> None:
@@ -103,6 +129,10 @@ def display(prepared: Prepared) -> None:
     )
     for what in plan.site_changes:
         click.echo(f"site: {what} changes")
+    for point in prepared.site.points:
+        if reach := reach_of(point):
+            way = f"{point.kind} by {point.by}"
+            show.hanging(f"{point.name} ({way}) has limits: ", f"{', '.join(reach)}; ops/docs/conformance.md")
     click.echo(
         f"\n{show.counted(plan.added, 'name')} blocked that were not, {plan.removed:,} freed unasked, "
         f"{plan.live_names:,} live now"

@@ -27,6 +27,7 @@ VERBS = (
     "release",
     "serve",
     "watch",
+    "dnsdist-config",
     "run",
     "verify",
     "demo",
@@ -54,7 +55,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
         if cmd_name not in VERBS:
             return None
-        command = importlib.import_module(f"blocker.cli.{cmd_name}").command
+        command = importlib.import_module(f"blocker.cli.{cmd_name.replace('-', '_')}").command
         return command if isinstance(command, click.Command) else None
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 REACH: Mapping[str, str] = {
-    "aliases": "an alias of a blocked name is answered: nobody looks at where aliases lead",
+    "aliases": "an alias of a blocked name is answered, for where aliases lead is not seen",
     "alias-form": "an alias of a blocked name is denied itself, without the chain to the blocked name",
     "excepted-aliases": (
         "an excepted name that is an alias passes or not as a whole, whichever order blocks what it leads to"
@@ -71,7 +71,7 @@ CAPABILITIES: Mapping[tuple[str, str], Capability] = {
         forms=_SAYABLE, reach=("alias-form", *_ZONE, *_TERSE, "negative-ttl"), is_zone=True
     ),
     ("knot", "rpz"): Capability(forms=_SAYABLE, reach=(*_ZONE, *_TERSE), is_zone=True),
-    ("dnsdist", "lmdb"): Capability(reach=("aliases", "ede", "shaping")),
+    ("dnsdist", "lmdb"): Capability(reach=("aliases",)),
 }
 """By the kind of a point and its way of getting the policy (blocker.site.WAYS)."""
 

@@ -3,7 +3,6 @@
 It stands for an unfiltered resolver, so its answers can be told from any blocked one: whatever is asked gets
 records that no order orders. Asked with DO, every RRset is signed; the signatures are of nobody, for the
 engines in these tests do not validate, but they look signed to whoever spares signed answers from rewriting.
-TCP serves one connection at a time.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import dns.name
@@ -92,12 +92,16 @@ def serve(udp: socket.socket, tcp: socket.socket, aliases: Mapping[bytes, bytes]
 def _serve_tcp(tcp: socket.socket, aliases: Mapping[bytes, bytes]) -> None:
     while True:
         sock, _ = tcp.accept()
-        with sock, sock.makefile("rb") as stream:
-            while len(head := stream.read(2)) == 2:
-                answered = answer(stream.read(int.from_bytes(head, "big")), aliases)
-                if answered is None:
-                    break
-                sock.sendall(len(answered).to_bytes(2, "big") + answered)
+        threading.Thread(target=_serve_connection, args=(sock, aliases), daemon=True).start()
+
+
+def _serve_connection(sock: socket.socket, aliases: Mapping[bytes, bytes]) -> None:
+    with suppress(OSError), sock, sock.makefile("rb") as stream:
+        while len(head := stream.read(2)) == 2:
+            answered = answer(stream.read(int.from_bytes(head, "big")), aliases)
+            if answered is None:
+                break
+            sock.sendall(len(answered).to_bytes(2, "big") + answered)
 
 
 def answer(packet: bytes, aliases: Mapping[bytes, bytes]) -> bytes | None:

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from blocker.fleet import capabilities
+from blocker.plugins.dnsdist import Dnsdist
+from blocker.policy.reader import Reader
 from blocker.rpz import zone
 from tests.conformance import seen
 from tests.conformance.cases import REGIONS
-from tests.conformance.world import Store, World
-from tests.servers import knot_lab, lab, powerdns_lab, unbound_lab, unbound_rpz_lab, zone_lab
+from tests.conformance.world import ENFORCEMENT, Store, World
+from tests.servers import dnsdist_lab, knot_lab, lab, powerdns_lab, unbound_lab, unbound_rpz_lab, zone_lab
 from tests.servers.zone_lab import ZONE
 
 if TYPE_CHECKING:
@@ -137,6 +139,33 @@ def _dnslib(folder: Path, upstream: int) -> Iterator[Runner]:
 
 
 @dataclass(kw_only=True)
+class Pushed(Stored):
+    """dnsdist, whose own store is pushed to at every transition."""
+
+    target: Dnsdist
+
+    def hold(self, world: World, region: str, t: int) -> None:
+        super().hold(world, region, t)
+        self.turn(world, region, t)
+
+    def turn(self, world: World, region: str, t: int) -> None:
+        reader = Reader(self.store.state)
+        try:
+            with reader.snapshot() as policy:
+                self.target.send(self.target.prepare(policy, t))
+        finally:
+            reader.close()  # One process opens a store once, and the next world is written here.
+
+
+@contextmanager
+def _dnsdist(folder: Path, upstream: int) -> Iterator[Runner]:
+    store = Store(state=folder / "state")
+    store.hold(World(cases=()))
+    with dnsdist_lab.dnsdist(folder, store.state, ENFORCEMENT, upstream) as server:
+        yield Pushed(store=store, port=server.port, target=Dnsdist(store.state))
+
+
+@dataclass(kw_only=True)
 class Modular:
     """Unbound with our module: an Unbound for each region, for each has one cache for all its clients."""
 
@@ -241,6 +270,7 @@ ENGINES: Mapping[str, Engine] = {
     "embedded": Engine(kind="embedded", by="self", start=_embedded),
     "embedded-tcp": Engine(kind="embedded", by="self", start=_embedded_tcp),
     "dnslib": Engine(kind="embedded", by="self", start=_dnslib),
+    "dnsdist": Engine(kind="dnsdist", by="lmdb", start=_dnsdist),
     "unbound-module": Engine(kind="unbound", by="module", start=_unbound_module),
     "unbound-rpz": Engine(kind="unbound", by="rpz", start=_unbound_rpz),
     "powerdns-rpz": Engine(kind="powerdns", by="rpz", start=_powerdns),

@@ -15,7 +15,15 @@ from tests.conformance.engines import ENGINES
 from tests.conformance.rows import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.conformance.session import Results
+
+_MOOT = {
+    "aliases": ("alias-form", "excepted-aliases", "cached-aliases"),
+    "ede": ("forged", "reason"),
+}
+"""What a limit leaves no room for."""
 
 _HEAD = """# Conformance
 
@@ -43,13 +51,16 @@ def page() -> str:
             *("refused if too long for the zone" if ENGINES[name].can.is_zone else "yes" for name in names),
         ]
     )
-    rows += [
-        [f"`{limit}`", *("limit" if limit in ENGINES[name].can.reach else "works" for name in names)]
-        for limit in REACH
-    ]
+    rows += [[f"`{limit}`", *(_reaches(limit, ENGINES[name].can.reach) for name in names)] for limit in REACH]
     lines = [_HEAD, *(f"| {' | '.join(row)} |\n" for row in rows), "\n| limit | meaning |\n|---|---|\n"]
     lines += [f"| `{limit}` | {meaning} |\n" for limit, meaning in REACH.items()]
     return "".join(lines)
+
+
+def _reaches(limit: str, reach: Sequence[str]) -> str:
+    if limit in reach:
+        return "limit"
+    return "–" if any(limit in _MOOT.get(one, ()) for one in reach) else "works"
 
 
 def tally(results: Results) -> str:

@@ -97,7 +97,7 @@ def _aspects(
     codes = [code for code, _ in seen.edes]
     if expected.form is None:
         yield "unsaid", set(), f"it passes and says EDE {codes}" if {4, 16} & set(codes) else ""
-        yield from _shaped(expected, seen, "shaping")
+        yield from _shaped(expected, seen, {"shaping"} | ({"aliases"} if chain else set()))
         return
     if not ask.is_plain:
         yield "said", {"ede"}, "" if 16 in codes else f"EDE {codes}, not 16"
@@ -113,7 +113,7 @@ def _aspects(
             {"negative-ttl"},
             "" if (seen.keeps or 0) <= _MOST_KEPT and seen.keeps is not None else kept,
         )
-    yield from _shaped(expected, seen, "lift-shaping")
+    yield from _shaped(expected, seen, {"lift-shaping"})
 
 
 def _wrong(
@@ -143,9 +143,9 @@ def _unreasoned(expected: Expected, seen: Seen) -> str:
     return ""
 
 
-def _shaped(expected: Expected, seen: Seen, limit: str) -> Iterator[tuple[str, set[str], str]]:
+def _shaped(expected: Expected, seen: Seen, limits: set[str]) -> Iterator[tuple[str, set[str], str]]:
     """Whether caches below may keep the answer past a change that may be known, if one is near."""
     most = _UPSTREAM if expected.until is None else max(0, math.floor(expected.until - seen.asked) - 1)
     if most < _UPSTREAM:
         kept = max(seen.ttl, seen.keeps or 0)
-        yield "shaped", {limit}, f"kept for {kept} s, {most} are left" if kept > most else ""
+        yield "shaped", limits, f"kept for {kept} s, {most} are left" if kept > most else ""

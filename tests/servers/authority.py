@@ -23,11 +23,15 @@ TTL = 3600
 
 @dataclass
 class Authority:
-    """`records` by (name, type); any other name has one address. `asked` counts the names."""
+    """`records` by (name, type); any other name has one address. `asked` counts the names.
+
+    For `delays` seconds it keeps the answer for a name back, and nobody else waits for that.
+    """
 
     port: int
     records: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
+    delays: dict[str, float] = field(default_factory=dict)
 
     def alias(self, name: str, target: str, ttl: int = TTL) -> None:
         self.records[name, "CNAME"] = (f"{name} {ttl} IN CNAME {target}.",)
@@ -59,12 +63,21 @@ def authority() -> Iterator[Authority]:
                     packet, address = listening.recvfrom(4096)
                 except TimeoutError:
                     continue
-                listening.sendto(found.answer(packet), address)
+                name = dns.message.from_wire(packet).question[0].name.to_text(omit_final_dot=True)
+                said = found.answer(packet)
+                if name in found.delays:
+                    timer = threading.Timer(found.delays[name], listening.sendto, (said, address))
+                    timer.start()
+                    timers.append(timer)
+                else:
+                    listening.sendto(said, address)
 
+        timers: list[threading.Timer] = []
         thread = threading.Thread(target=serve)
         thread.start()
         try:
             yield found
         finally:
             ended.set()
-            thread.join()
+            for one in (thread, *timers):
+                one.join()

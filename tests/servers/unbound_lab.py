@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 OPS = ROOT / "ops" / "unbound"
 SCRIPT = ROOT / "blocker" / "plugins" / "unbound.py"
-PYTHONPATH = Path("/usr/lib/python3/dist-packages")
 
 _CONF = """\
 {before}
@@ -80,16 +79,24 @@ class Unbound:
 def module() -> Path:
     """Where Unbound's Python module is; without it the test is skipped with the command that installs it."""
     lab.program("unbound")
-    found = PYTHONPATH / "unboundmodule.py"
+    found = Path(_environment()["PYTHONPATH"]) / "unboundmodule.py"
     if not found.exists():
         pytest.skip(f"unboundmodule is not installed: apt-get install {lab.PACKAGES['unboundmodule']}")
     return found
 
 
+def _environment() -> dict[str, str]:
+    """What ops/unbound/environment sets."""
+    lines = (OPS / "environment").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
 def environment(state: Path, region: str) -> dict[str, str]:
-    """What the operator sets in /etc/default/unbound."""
-    values = {"PYTHONPATH": str(PYTHONPATH), "BLOCKER_STATE": str(state), "BLOCKER_REGION": region}
-    return {**os.environ, **values}
+    """The environment of ops, but for the state and region of the lab."""
+    given = _environment()
+    values = {"BLOCKER_STATE": str(state), "BLOCKER_REGION": region}
+    assert values.keys() <= given.keys()
+    return {**os.environ, **given, **values}
 
 
 def write(

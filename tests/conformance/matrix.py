@@ -60,7 +60,7 @@ def page() -> str:
 def _reaches(limit: str, reach: Sequence[str]) -> str:
     if limit in reach:
         return "limit"
-    return "–" if any(limit in _MOOT.get(one, ()) for one in reach) else "works"
+    return "-" if any(limit in _MOOT.get(one, ()) for one in reach) else "works"
 
 
 def tally(results: Results) -> str:

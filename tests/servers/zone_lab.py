@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import dns.rcode
 
+from blocker.rpz import zone
 from tests.servers import lab
 
 if TYPE_CHECKING:
@@ -50,3 +51,11 @@ def until_blocked(port: int, name: str, log: Path, *, seconds: float = 20) -> No
             return
         time.sleep(0.02)
     raise AssertionError(f"{name} is still not blocked:\n{log.read_text(errors='replace')[-3000:]}")
+
+
+def replace(path: Path, serial: int, *records: str) -> None:
+    """Give the zone's file these records, written aside and renamed."""
+    aside = path.with_suffix(".new")
+    head = zone.header(ZONE, serial=serial, ttl=30, comment="lab")
+    aside.write_text(head + "".join(f"{record}\n" for record in records))
+    aside.rename(path)

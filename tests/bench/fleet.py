@@ -1,0 +1,267 @@
+"""An ISP's fleet on loopback: our resolver, and every other engine fed as `blocker push` feeds it.
+
+Configurations are those of ops/ as they stand, but for ports and folders. The orders are applied before
+anything starts; from then on nothing but time happens to the policy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from blocker import sitefile
+from tests.bench import processes, site, world
+from tests.bench.engines import say
+from tests.bench.scale import accept
+from tests.servers import dnsdist_lab, knot_lab, lab, powerdns_lab, unbound_lab, unbound_rpz_lab
+from tests.servers.zone_lab import ZONE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from tests.bench.options import Options
+
+REGION = "ID"
+SETTING_UP = 45
+"""Seconds from planning to the first instant: for applying the orders and starting everything."""
+
+SECRET = powerdns_lab.SECRET
+
+KEY = f'key "blocker" {{ algorithm hmac-sha256; secret "{SECRET}"; }};\n'
+
+_NAMED = """\
+options {{
+    directory "{folder}";
+    pid-file "{folder}/named.pid";
+    session-keyfile "{folder}/session.key";
+    managed-keys-directory "{folder}";
+    listen-on port {port} {{ 127.0.0.1; }};
+    listen-on-v6 {{ none; }};
+    dnssec-validation no;
+    {options}
+}};
+include "{key}";
+controls {{ inet 127.0.0.1 port {control} allow {{ 127.0.0.1; }} keys {{ "blocker"; }}; }};
+zone "{zone}" {{
+    file "{folder}/{zone}.zone";
+    check-names ignore;
+    {source}
+}};
+"""
+
+_HIDDEN = "recursion no; notify-delay 0;"
+_PRIMARY = """\
+type primary;
+    allow-update {{ key "blocker"; }};
+    allow-transfer {{ 127.0.0.1; }};
+    notify explicit;
+    also-notify {{ {others} }};
+    max-journal-size 100m;"""
+
+_RESOLVER = """\
+recursion yes;
+    allow-query {{ 127.0.0.0/8; }};
+    forward only;
+    forwarders {{ 127.0.0.1 port {upstream}; }};
+    response-policy {{ zone "{zone}"; }} qname-wait-recurse no break-dnssec yes min-update-interval 0;"""
+_SECONDARY = """\
+type secondary;
+    primaries {{ 127.0.0.1 port {primary}; }};
+    masterfile-format text;
+    notify no;
+    allow-query {{ none; }};"""
+
+_EMPTY = "$TTL 30\n@ SOA localhost. nobody.invalid. 1 30 5 2592000 30\n@ NS localhost.\n"
+
+_SITE = """\
+rpz: {{zone: "{zone}", primary: "127.0.0.1:{primary}", key: rpz.key}}
+points:
+{points}"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instant:
+    """One order: `name` and `target` are blocked from `start` until `until` (epoch seconds).
+
+    `alias` leads to `target`. `names` are further ordered names.
+    """
+
+    slug: str
+    name: str
+    target: str
+    alias: str
+    start: int
+    until: int
+    names: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """An engine that runs: as site.yaml says it."""
+
+    kind: str
+    port: int
+    by: str = ""
+    control: tuple[str, ...] = ()
+
+    def line(self, name: str) -> str:
+        words = f", control: {json.dumps(self.control)}" if self.control else ""
+        by = f", by: {self.by}" if self.by else ""
+        address = f'address: "127.0.0.1:{self.port}", region: {REGION}'
+        return f"  - {{name: {name}, kind: {self.kind}, {address}{by}{words}}}\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """What runs: the port of each engine by its name, and the process that pushes."""
+
+    servers: Mapping[str, int]
+    state: Path
+    log: Path
+
+
+@contextmanager
+def started(folder: Path, orders: Sequence[Instant], options: Options) -> Iterator[Fleet]:
+    """Everything runs and is fed."""
+    with ExitStack() as open_:
+        upstream = open_.enter_context(world.upstream({one.alias: one.target for one in orders}))
+        own = site.make(folder, upstream=upstream)
+        for one in orders:
+            _write(folder, one)
+        say("applying")
+        applied = accept(folder)
+        assert applied.code == 0, applied.output
+        engines = _Engines(folder, upstream, own, open_)
+        points = engines.start(options)
+        path = folder / "site.yaml"
+        lines = "".join(point.line(name) for name, point in points.items())
+        more = _SITE.format(zone=ZONE.partition(".")[2], primary=engines.primary, points=lines)
+        path.write_text(path.read_text() + more)
+        log = folder / "push.log"
+        say("starting push")
+        push = open_.enter_context(processes.started(lab.blocker(path, "push"), log))
+        time.sleep(1)
+        assert push.poll() is None, processes.tail(log)
+        yield Fleet(
+            servers={name: point.port for name, point in points.items()}, state=folder / "state", log=log
+        )
+
+
+def _write(folder: Path, one: Instant) -> None:
+    """The order's file, and its list's if it has one."""
+    names = f"names: [{one.name}, {one.target}]"
+    orders = folder / "orders" / "bench"
+    if one.names:
+        octets = "".join(f"{name}\n" for name in one.names).encode()
+        (orders / f"{one.slug}.txt").write_bytes(octets)
+        digest = hashlib.sha256(octets).hexdigest()
+        names += f'\n    names_file: {{file: {one.slug}.txt, sha256: "{digest}"}}'
+    start, until = (datetime.fromtimestamp(at, UTC).isoformat() for at in (one.start, one.until))
+    (orders / f"{one.slug}.yaml").write_text(
+        site.ORDER.format(id=f"bench/{one.slug}", names=names, start=start, until=until)
+    )
+
+
+class _Engines:
+    """What starts each engine, in one folder, fed by one primary."""
+
+    def __init__(self, folder: Path, upstream: int, own: int, open_: ExitStack) -> None:
+        self._folder, self._upstream, self._own, self._open = folder, upstream, own, open_
+        self._site, self._state = folder / "site.yaml", folder / "state"
+        self._ports = {"bind": lab.free_port(), "unbound-rpz": lab.free_port()}
+        self._key = folder / "rpz.key"
+        self._key.write_text(KEY)
+        self.primary = lab.free_port()
+        notified = " ".join(f"127.0.0.1 port {port};" for port in self._ports.values())
+        hidden = _PRIMARY.format(others=notified)
+        _named(open_, folder / "primary", self.primary, self._key, options=_HIDDEN, source=hidden)
+
+    def start(self, options: Options) -> dict[str, Point]:
+        """Every engine that is wanted and installed."""
+        found = {}
+        for start in (
+            self.embedded,
+            self.unbound_module,
+            self.dnsdist,
+            self.unbound_rpz,
+            self.bind,
+            self.powerdns,
+            self.knot,
+        ):
+            name = start.__name__.replace("_", "-")
+            if options.takes(name):
+                say(f"starting {name}")
+                try:
+                    found[name] = start()
+                except pytest.skip.Exception as why:
+                    print(f"{name}: left out, {why}")
+        return found
+
+    def embedded(self) -> Point:
+        log = self._folder / "serve.log"
+        process = self._open.enter_context(processes.started(lab.blocker(self._site, "serve"), log))
+        lab.until_answering(self._own, process, log)
+        return Point(kind="embedded", port=self._own)
+
+    def unbound_module(self) -> Point:
+        room = self._folder / "unbound-module"
+        run = unbound_lab.unbound(room, self._state, self._upstream, region=REGION)
+        running = self._open.enter_context(run)
+        return Point(kind="unbound", port=running.port, by="module", control=running.control)
+
+    def dnsdist(self) -> Point:
+        enforcement = sitefile.load(self._site).enforcement
+        run = dnsdist_lab.dnsdist(self._folder / "dnsdist", self._state, enforcement, self._upstream)
+        return Point(kind="dnsdist", port=self._open.enter_context(run).port)
+
+    def unbound_rpz(self) -> Point:
+        room, port = self._folder / "unbound-rpz", self._ports["unbound-rpz"]
+        run = unbound_rpz_lab.unbound_rpz(
+            room, self._upstream, room / "zone", primary=self.primary, port=port
+        )
+        return Point(kind="unbound", port=port, by="rpz", control=self._open.enter_context(run).control)
+
+    def bind(self) -> Point:
+        port = self._ports["bind"]
+        own = _RESOLVER.format(zone=ZONE, upstream=self._upstream)
+        source = _SECONDARY.format(primary=self.primary)
+        control = _named(self._open, self._folder / "bind", port, self._key, options=own, source=source)
+        return Point(kind="bind", port=port, control=control)
+
+    def powerdns(self) -> Point:
+        room = self._folder / "powerdns"
+        run = powerdns_lab.powerdns(room, self._upstream, room / "zone", primary=self.primary)
+        running = self._open.enter_context(run)
+        return Point(kind="powerdns", port=running.port, control=running.control)
+
+    def knot(self) -> Point:
+        zone = self._state / "rpz" / f"{ZONE}.zone"
+        running = self._open.enter_context(knot_lab.knot(self._folder / "knot", self._upstream, zone))
+        return Point(kind="knot", port=running.port)
+
+
+def _named(
+    open_: ExitStack, room: Path, port: int, key: Path, *, options: str, source: str
+) -> tuple[str, ...]:
+    """Start named; the first words of its control command."""
+    path, control, log = lab.program("named"), lab.free_port(), room / "log"
+    room.mkdir()
+    (room / "named.conf").write_text(
+        _NAMED.format(
+            folder=room, port=port, options=options, key=key, control=control, zone=ZONE, source=source
+        )
+    )
+    if "type primary" in source:
+        (room / f"{ZONE}.zone").write_text(_EMPTY)
+    words = [path, "-g", "-n", "1", "-c", str(room / "named.conf")]
+    process = open_.enter_context(processes.started(words, log))
+    lab.until_answering(port, process, log)
+    return (lab.program("rndc"), "-s", "127.0.0.1", "-p", str(control), "-k", str(key))

@@ -18,7 +18,16 @@ from blocker.rpz import zone
 from tests.conformance import seen
 from tests.conformance.cases import REGIONS
 from tests.conformance.world import ENFORCEMENT, Store, World
-from tests.servers import dnsdist_lab, knot_lab, lab, powerdns_lab, unbound_lab, unbound_rpz_lab, zone_lab
+from tests.servers import (
+    bind_lab,
+    dnsdist_lab,
+    knot_lab,
+    lab,
+    powerdns_lab,
+    unbound_lab,
+    unbound_rpz_lab,
+    zone_lab,
+)
 from tests.servers.zone_lab import ZONE
 
 if TYPE_CHECKING:
@@ -250,6 +259,15 @@ def _unbound_rpz(folder: Path, upstream: int) -> Iterator[Runner]:
 
 
 @contextmanager
+def _bind(folder: Path, upstream: int) -> Iterator[Runner]:
+    runner = _zoned(folder)
+    with bind_lab.secondary(folder / "bind", upstream, zone_file=runner.zonefile) as server:
+        runner.port, runner.log = server.port, server.log
+        runner.load = lambda: server.controlled("reload", ZONE)
+        yield runner
+
+
+@contextmanager
 def _powerdns(folder: Path, upstream: int) -> Iterator[Runner]:
     runner = _zoned(folder)
     with powerdns_lab.powerdns(folder, upstream, runner.zonefile) as server:
@@ -273,6 +291,7 @@ ENGINES: Mapping[str, Engine] = {
     "dnsdist": Engine(kind="dnsdist", by="lmdb", start=_dnsdist),
     "unbound-module": Engine(kind="unbound", by="module", start=_unbound_module),
     "unbound-rpz": Engine(kind="unbound", by="rpz", start=_unbound_rpz),
+    "bind-rpz": Engine(kind="bind", by="rpz", start=_bind),
     "powerdns-rpz": Engine(kind="powerdns", by="rpz", start=_powerdns),
     "knot-rpz": Engine(kind="knot", by="rpz", start=_knot),
 }

@@ -20,8 +20,8 @@ from blocker import sitefile
 from tests.bench import processes, site, world
 from tests.bench.engines import say
 from tests.bench.scale import accept
-from tests.servers import dnsdist_lab, knot_lab, lab, powerdns_lab, unbound_lab, unbound_rpz_lab
-from tests.servers.zone_lab import ZONE
+from tests.servers import bind_lab, dnsdist_lab, knot_lab, lab, powerdns_lab, unbound_lab, unbound_rpz_lab
+from tests.servers.zone_lab import ZONE, filled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,56 +30,8 @@ if TYPE_CHECKING:
     from tests.bench.options import Options
 
 REGION = "ID"
-SETTING_UP = 45
+SETTING_UP = 35
 """Seconds from planning to the first instant: for applying the orders and starting everything."""
-
-SECRET = powerdns_lab.SECRET
-
-KEY = f'key "blocker" {{ algorithm hmac-sha256; secret "{SECRET}"; }};\n'
-
-_NAMED = """\
-options {{
-    directory "{folder}";
-    pid-file "{folder}/named.pid";
-    session-keyfile "{folder}/session.key";
-    managed-keys-directory "{folder}";
-    listen-on port {port} {{ 127.0.0.1; }};
-    listen-on-v6 {{ none; }};
-    dnssec-validation no;
-    {options}
-}};
-include "{key}";
-controls {{ inet 127.0.0.1 port {control} allow {{ 127.0.0.1; }} keys {{ "blocker"; }}; }};
-zone "{zone}" {{
-    file "{folder}/{zone}.zone";
-    check-names ignore;
-    {source}
-}};
-"""
-
-_HIDDEN = "recursion no; notify-delay 0;"
-_PRIMARY = """\
-type primary;
-    allow-update {{ key "blocker"; }};
-    allow-transfer {{ 127.0.0.1; }};
-    notify explicit;
-    also-notify {{ {others} }};
-    max-journal-size 100m;"""
-
-_RESOLVER = """\
-recursion yes;
-    allow-query {{ 127.0.0.0/8; }};
-    forward only;
-    forwarders {{ 127.0.0.1 port {upstream}; }};
-    response-policy {{ zone "{zone}"; }} qname-wait-recurse no break-dnssec yes min-update-interval 0;"""
-_SECONDARY = """\
-type secondary;
-    primaries {{ 127.0.0.1 port {primary}; }};
-    masterfile-format text;
-    notify no;
-    allow-query {{ none; }};"""
-
-_EMPTY = "$TTL 30\n@ SOA localhost. nobody.invalid. 1 30 5 2592000 30\n@ NS localhost.\n"
 
 _SITE = """\
 rpz: {{zone: "{zone}", primary: "127.0.0.1:{primary}", key: rpz.key}}
@@ -177,12 +129,24 @@ class _Engines:
         self._folder, self._upstream, self._own, self._open = folder, upstream, own, open_
         self._site, self._state = folder / "site.yaml", folder / "state"
         self._ports = {"bind": lab.free_port(), "unbound-rpz": lab.free_port()}
-        self._key = folder / "rpz.key"
-        self._key.write_text(KEY)
-        self.primary = lab.free_port()
-        notified = " ".join(f"127.0.0.1 port {port};" for port in self._ports.values())
-        hidden = _PRIMARY.format(others=notified)
-        _named(open_, folder / "primary", self.primary, self._key, options=_HIDDEN, source=hidden)
+        self.primary = self._primary()
+
+    def _primary(self) -> int:
+        """The hidden primary; Unbound, which signs nothing, is let in by its address."""
+        room, port = self._folder / "primary", lab.free_port()
+        room.mkdir()
+        (room / f"{ZONE}.zone").write_text(bind_lab.EMPTY.read_text())
+        (self._folder / "rpz.key").write_text(bind_lab.KEY)
+        signed, unsigned = self._ports["bind"], self._ports["unbound-rpz"]
+        notified = f'127.0.0.1 port {signed} key "blocker"; 127.0.0.1 port {unsigned};'
+        changes = {
+            **bind_lab._own(room, port, "/var/lib/bind"),
+            "port 5354 { 127.0.0.1; 192.0.2.53; }": f"port {port} {{ 127.0.0.1; }}",
+            "{ 192.0.2.71; }": "{ 127.0.0.1; }",
+            'also-notify { 192.0.2.61 key "blocker"; 192.0.2.71; };': f"also-notify {{ {notified} }};",
+        }
+        self._open.enter_context(bind_lab._running(room, port, filled(bind_lab.PRIMARY, changes)))
+        return port
 
     def start(self, options: Options) -> dict[str, Point]:
         """Every engine that is wanted and installed."""
@@ -230,11 +194,9 @@ class _Engines:
         return Point(kind="unbound", port=port, by="rpz", control=self._open.enter_context(run).control)
 
     def bind(self) -> Point:
-        port = self._ports["bind"]
-        own = _RESOLVER.format(zone=ZONE, upstream=self._upstream)
-        source = _SECONDARY.format(primary=self.primary)
-        control = _named(self._open, self._folder / "bind", port, self._key, options=own, source=source)
-        return Point(kind="bind", port=port, control=control)
+        room, port = self._folder / "bind", self._ports["bind"]
+        run = bind_lab.secondary(room, self._upstream, primary=self.primary, port=port)
+        return Point(kind="bind", port=port, control=self._open.enter_context(run).control)
 
     def powerdns(self) -> Point:
         room = self._folder / "powerdns"
@@ -246,22 +208,3 @@ class _Engines:
         zone = self._state / "rpz" / f"{ZONE}.zone"
         running = self._open.enter_context(knot_lab.knot(self._folder / "knot", self._upstream, zone))
         return Point(kind="knot", port=running.port)
-
-
-def _named(
-    open_: ExitStack, room: Path, port: int, key: Path, *, options: str, source: str
-) -> tuple[str, ...]:
-    """Start named; the first words of its control command."""
-    path, control, log = lab.program("named"), lab.free_port(), room / "log"
-    room.mkdir()
-    (room / "named.conf").write_text(
-        _NAMED.format(
-            folder=room, port=port, options=options, key=key, control=control, zone=ZONE, source=source
-        )
-    )
-    if "type primary" in source:
-        (room / f"{ZONE}.zone").write_text(_EMPTY)
-    words = [path, "-g", "-n", "1", "-c", str(room / "named.conf")]
-    process = open_.enter_context(processes.started(words, log))
-    lab.until_answering(port, process, log)
-    return (lab.program("rndc"), "-s", "127.0.0.1", "-p", str(control), "-k", str(key))

@@ -114,7 +114,12 @@ def from_wire(wire: bytes) -> Key:
 
 def to_wire(key: Key) -> bytes:
     """The name in wire form, uncompressed, with its root octet."""
-    return b"".join([b"%c%b" % (len(label), label) for label in reversed(labels_of(key))]) + b"\0"
+    wire, at = b"\0", 0
+    while at < len(key):
+        end = at + 1 + key[at]
+        wire = key[at:end] + wire
+        at = end
+    return wire
 
 
 def ancestry(key: Key) -> Iterator[Key]:

@@ -7,31 +7,28 @@ the difference.
 
 from __future__ import annotations
 
-import struct
 import tempfile
 from dataclasses import dataclass, field
+from struct import Struct
 from typing import IO, TYPE_CHECKING
 
 from blocker.names import Key
+from blocker.plugins.dnsdist_classes import GONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from blocker.plugins.dnsdist_classes import Row
-
 Rows = dict[bytes, bytes | None]
 """Rows of one database by key: what they are to be, None for those that go."""
 
-NUMBER = struct.Struct(">I")
-_PAIR = struct.Struct(">II")
-_NOTHING = 0xFFFFFFFF
-GONE = _PAIR.pack(_NOTHING, _NOTHING)
-"""The two classes of a name that has no rows."""
+NUMBER = Struct(">I")
+"""How a class is written."""
 
 _IN_MEMORY = 32 << 20
 _CHUNK = 1 << 20
 _PULSE_EVERY = 1000
+_END: tuple[None, bytes] = (None, GONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +45,7 @@ class Held:
 
 
 class Spool:
-    """Changed rows in order, many of them on disk: key, what it was and what it is to be (see `pack`)."""
+    """Changed rows in order, many of them on disk: key, what it was and what it is to be, both packed."""
 
     def __init__(self, folder: Path) -> None:
         self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(folder))  # noqa: SIM115 - __del__
@@ -67,8 +64,8 @@ class Spool:
         while chunk := self._file.read(_CHUNK):
             left += chunk
             at = 0
-            while at < len(left) and (end := at + 1 + left[at] + 2 * _PAIR.size) <= len(left):
-                middle, last = end - 2 * _PAIR.size, end - _PAIR.size
+            while at < len(left) and (end := at + 1 + left[at] + 2 * len(GONE)) <= len(left):
+                middle, last = end - 2 * len(GONE), end - len(GONE)
                 yield Key(left[at + 1 : middle]), left[middle:last], left[last:end]
                 at = end
             left = left[at:]
@@ -100,17 +97,6 @@ class Change:
         return not (self.is_new or self.is_fresh or self.answers or self.size)
 
 
-def pack(row: Row) -> bytes:
-    """The classes of a row: own, below."""
-    return _PAIR.pack(_NOTHING if row.own is None else row.own, _NOTHING if row.below is None else row.below)
-
-
-def tables(packed: bytes) -> tuple[bytes | None, bytes | None]:
-    """The values for the tables `own` and `names`."""
-    own, below = packed[:4], packed[4:]
-    return (None if own == GONE[:4] else own, None if below == GONE[4:] else below)
-
-
 def delta(held: Mapping[bytes, bytes], wanted: Mapping[bytes, bytes]) -> Rows:
     """The rows of `wanted` that aren't so, and those that go."""
     changed: Rows = {key: value for key, value in wanted.items() if held.get(key) != value}
@@ -119,24 +105,23 @@ def delta(held: Mapping[bytes, bytes], wanted: Mapping[bytes, bytes]) -> Rows:
 
 
 def difference(
-    held: Iterable[tuple[bytes, bytes]], wanted: Iterable[Row], pulse: Callable[[], None]
+    held: Iterable[tuple[bytes, bytes]], wanted: Iterable[tuple[bytes, bytes]], pulse: Callable[[], None]
 ) -> Iterator[tuple[bytes, bytes, bytes]]:
     """Both in order of their keys, side by side: key, what it is and what it is to be, where they differ."""
     there = iter(held)
-    key, value = next(there, (None, GONE))
-    for count, row in enumerate(wanted):
+    key, value = next(there, _END)
+    for count, (name, classed) in enumerate(wanted):
         if count % _PULSE_EVERY == 0:
             pulse()
-        while key is not None and key < row.key:
+        while key is not None and key < name:
             yield key, value, GONE
-            key, value = next(there, (None, GONE))
-        now = pack(row)
-        if key == row.key:
-            if value != now:
-                yield row.key, value, now
-            key, value = next(there, (None, GONE))
+            key, value = next(there, _END)
+        if key == name:
+            if value != classed:
+                yield name, value, classed
+            key, value = next(there, _END)
         else:
-            yield row.key, GONE, now
+            yield name, GONE, classed
     while key is not None:
         yield key, value, GONE
-        key, value = next(there, (None, GONE))
+        key, value = next(there, _END)

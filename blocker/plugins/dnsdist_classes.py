@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import blake2b
+from struct import Struct
 from typing import TYPE_CHECKING
 
 from blocker.names import Key
@@ -40,25 +41,31 @@ _MOST_STEPS = 65536
 _LETTERS = {Form.NXDOMAIN: "x", Form.NODATA: "d", Form.REFUSED: "r", Form.REDIRECT: "a"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """What dnsdist is told of one name; None where the tables have no row for it.
+Classed = tuple[int | None, int | None]
+"""What dnsdist is told of one name: the class of the name itself, and that of the names below it (and of
+itself where it has none of its own). None where the tables have no row.
+"""
 
-    `own` is the class of the name itself, `below` that of the names below it, and of itself without `own`.
-    """
+_PAIR = Struct(">II")
+_NOTHING = 0xFFFFFFFF
 
-    key: Key
-    own: int | None = None
-    below: int | None = None
+
+def pack(classed: Classed) -> bytes:
+    """Eight octets, to keep and compare."""
+    own, below = classed
+    return _PAIR.pack(_NOTHING if own is None else own, _NOTHING if below is None else below)
+
+
+GONE = pack((None, None))
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What a set does to the path above it."""
+    """What a set does to the path above it; `packed` is None if that needs no row."""
 
     path: tuple[int, ...]
     below: int
-    row: tuple[int | None, int | None] | None
+    packed: bytes | None
 
 
 class Classes:
@@ -79,8 +86,11 @@ class Classes:
         self.members: dict[int, tuple[bytes, Key]] = {}
         """Identity and a member of every class met, by its number."""
 
-    def rows(self, walk: Iterable[tuple[Key, int]]) -> Iterator[Row]:
-        """The rows of all names of the policy, given with their sets in the order of their keys."""
+    def rows(self, walk: Iterable[tuple[Key, int]]) -> Iterator[tuple[Key, bytes]]:
+        """Every name that needs rows with its classes, packed.
+
+        The names of the policy come with their sets in the order of their keys, and so do these.
+        """
         steps: dict[tuple[tuple[int, ...], int], _Step] = {}
         above: list[tuple[Key, _Step]] = []
         top = _Step((), FREE, None)
@@ -94,15 +104,15 @@ class Classes:
                     steps.clear()
                 step = steps[parent.path, set_id] = self._step(parent, key, set_id)
             above.append((key, step))
-            if step.row is not None:
-                yield Row(key=key, own=step.row[0], below=step.row[1])
+            if step.packed is not None:
+                yield key, step.packed
 
     def _step(self, parent: _Step, key: Key, set_id: int) -> _Step:
         path = (*parent.path, set_id)
         own = self._number(path, key, has_own=True)
         below = self._number(path, key, has_own=False)
-        row = (own if own != below else None, below if below != parent.below else None)
-        return _Step(path, below, row if row != (None, None) else None)
+        packed = pack((own if own != below else None, below if below != parent.below else None))
+        return _Step(path, below, packed if packed != GONE else None)
 
     def _number(self, path: tuple[int, ...], key: Key, *, has_own: bool) -> int:
         found = self._identity(path, has_own=has_own)

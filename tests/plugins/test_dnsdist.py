@@ -16,7 +16,8 @@ from blocker.errors import StoreError
 from blocker.orders.model import Kind
 from blocker.plugins import dnsdist
 from blocker.plugins.dnsdist import FILE, Dnsdist
-from blocker.plugins.dnsdist_change import GONE, Spool
+from blocker.plugins.dnsdist_change import Spool
+from blocker.plugins.dnsdist_classes import GONE
 from blocker.policy import writer
 from blocker.policy.reader import Reader
 from blocker.policy.records import Withheld
@@ -347,7 +348,8 @@ def test_a_region_that_the_site_dropped_has_no_answers(world: World, monkeypatch
     assert not world.table("active-ID")
 
 
-def test_long_work_lets_the_heart_beat(world: World) -> None:
+def test_long_work_lets_the_heart_beat(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dnsdist, "_BATCH", 1000)
     world.apply(order("x/1", directives=(directive("d", *(f"n{one}.example" for one in range(3000))),)))
     beats = []
     world.target = Dnsdist(world.state, pulse=lambda: beats.append(1))

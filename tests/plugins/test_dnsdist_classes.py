@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -43,8 +44,12 @@ class Tables:
         self.index = index
         self.classes = Classes(index, {}, known=known or {}, following=following)
         self.rows = list(self.classes.rows(sorted(index.names.items())))
-        self.own = {names.to_wire(row.key): row.own for row in self.rows if row.own is not None}
-        self.below = {names.to_wire(row.key): row.below for row in self.rows if row.below is not None}
+        self.own: dict[bytes, int] = {}
+        self.below: dict[bytes, int] = {}
+        for name, packed in self.rows:
+            for table, number in zip((self.own, self.below), struct.unpack(">II", packed), strict=True):
+                if number != 0xFFFFFFFF:
+                    table[names.to_wire(name)] = number
 
     def class_of(self, name: Key) -> int:
         wire = names.to_wire(name)
@@ -113,11 +118,11 @@ def one(*written: str, **changes: object) -> list[Order]:
     ],
 )
 def test_a_name_takes_the_rows_it_needs(given_orders: list[Order], rows: dict[str, str]) -> None:
+    tables = Tables(Index(schedule(given_orders), read))
+    kinds = {(True, True): "both", (True, False): "own", (False, True): "below"}
     found = {
-        names.to_text(row.key): {True: "own", False: "both"}[row.below is None]
-        if row.own is not None
-        else "below"
-        for row in Tables(Index(schedule(given_orders), read)).rows
+        names.to_text(name): kinds[names.to_wire(name) in tables.own, names.to_wire(name) in tables.below]
+        for name, _ in tables.rows
     }
     assert found == rows
 

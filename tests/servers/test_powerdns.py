@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import dns.edns
@@ -9,7 +11,7 @@ import dns.message
 import dns.rcode
 import pytest
 
-from tests.servers import lab, powerdns_lab, zone_lab
+from tests.servers import bind_lab, lab, powerdns_lab, zone_lab
 from tests.servers.authority import ADDRESS, authority
 
 if TYPE_CHECKING:
@@ -80,3 +82,40 @@ def test_a_new_zone_is_for_names_and_aliases_that_were_just_answered_too(
     recursor.controlled("reload-lua-config")
     assert [ask(recursor, name).rcode() for name in names] == [dns.rcode.NXDOMAIN] * 3
     assert ask(recursor, "bad.example").rcode() == dns.rcode.NOERROR
+
+
+@contextmanager
+def transferring(folder: Path, upstream: int, primary: int, secret: str) -> Iterator[PowerDNS]:
+    kept = folder / "kept.zone"
+    with powerdns_lab.powerdns(
+        folder / "powerdns", upstream, kept, primary=primary, secret=secret
+    ) as running:
+        yield running
+
+
+def test_it_takes_the_zone_from_the_primary_and_keeps_it_over_a_restart(
+    tmp_path: Path, upstream: int
+) -> None:
+    with bind_lab.primary(tmp_path / "primary") as primary:
+        bind_lab.update(primary, "bad.example CNAME .", "*.bad.example CNAME .")
+        with transferring(tmp_path, upstream, primary.port, bind_lab.SECRET) as running:
+            zone_lab.until_blocked(running.port, "www.bad.example", running.log)
+            assert ask(running, "new.example").rcode() == dns.rcode.NOERROR
+            bind_lab.update(primary, "new.example CNAME .")
+            zone_lab.until_blocked(running.port, "new.example", running.log, seconds=5)
+    with transferring(tmp_path, upstream, primary.port, bind_lab.SECRET) as running:
+        assert ask(running, "new.example").rcode() == dns.rcode.NXDOMAIN, "the primary is gone"
+        assert ask(running, "free.example").rcode() == dns.rcode.NOERROR
+
+
+def test_with_another_key_it_gets_no_zone_says_so_and_goes_on_resolving(
+    tmp_path: Path, upstream: int
+) -> None:
+    with bind_lab.primary(tmp_path / "primary") as primary:
+        bind_lab.update(primary, "bad.example CNAME .")
+        with transferring(tmp_path, upstream, primary.port, "b3RoZXI=" * 5) as running:
+            deadline = time.monotonic() + 10
+            while "Unable to load RPZ zone" not in running.log.read_text(errors="replace"):
+                assert time.monotonic() < deadline, running.log.read_text(errors="replace")
+                time.sleep(0.1)
+            assert ask(running, "bad.example").rcode() == dns.rcode.NOERROR

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import dns.rcode
 import pytest
 
-from tests.servers import lab, unbound_rpz_lab, zone_lab
+from tests.servers import bind_lab, lab, unbound_rpz_lab, zone_lab
 from tests.servers.authority import authority
 
 if TYPE_CHECKING:
@@ -62,3 +62,20 @@ def test_an_alias_in_the_cache_leaks_until_it_is_flushed_which_is_declared(
         assert rcode(running.port, "alias.example") == "NOERROR"
         running.controlled("flush", "alias.example")
         assert rcode(running.port, "alias.example") == "NXDOMAIN"
+
+
+def test_it_takes_the_zone_from_the_primary_at_its_word_and_keeps_it_over_a_restart(
+    tmp_path: Path, upstream: int
+) -> None:
+    kept, port = tmp_path / "kept.zone", lab.free_port()
+    folder = tmp_path / "unbound"
+    with bind_lab.primary(tmp_path / "primary", unsigned=[port]) as primary:
+        bind_lab.update(primary, "bad.example CNAME .", "*.bad.example CNAME .")
+        with unbound_rpz_lab.unbound_rpz(folder, upstream, kept, primary=primary.port, port=port) as running:
+            zone_lab.until_blocked(port, "www.bad.example", running.log)
+            assert rcode(port, "new.example") == "NOERROR"
+            bind_lab.update(primary, "new.example CNAME .")
+            zone_lab.until_blocked(port, "new.example", running.log, seconds=5)
+    with unbound_rpz_lab.unbound_rpz(folder, upstream, kept, primary=primary.port, port=port):
+        assert rcode(port, "new.example") == "NXDOMAIN", "the primary is gone"
+        assert rcode(port, "free.example") == "NOERROR"

@@ -30,7 +30,8 @@ PURE = {
     "resolver.wire", "resolver.answer", "resolver.chain", "resolver.judge", "resolver.engine",
     "resolver.cache", "resolver.shares", "resolver.quick",
     "plugins.dnsdist_classes", "plugins.dnsdist_config",
-    "rpz.zone", "rpz.delta", "fleet.capabilities", "fleet.purge", "fleet.refusal", "fleet.report",
+    "rpz.zone", "rpz.delta", "rpz.keyfile", "rpz.update",
+    "fleet.capabilities", "fleet.purge", "fleet.refusal", "fleet.report",
     "prober.expect", "prober.judge", "prober.schedule", "prober.observe", "prober.report", "prober.book",
 }  # fmt: skip
 WORLD = {

@@ -35,8 +35,8 @@ STAR = b"\x01*"
 
 NXDOMAIN, NODATA, PASSTHRU = ".", "*.", "rpz-passthru."
 
-MOST_ADDRESSES = 500
-"""Addresses of one redirect: their records must fit into one answer and one update."""
+MOST_ADDRESSES = 100
+"""Addresses of one redirect: a name's and its wildcard's records must fit into one update."""
 
 _TRIGGERS = frozenset({b"rpz-ip", b"rpz-nsip", b"rpz-nsdname", b"rpz-client-ip"})
 _MEMO = 65536
@@ -167,7 +167,7 @@ def soa(serial: int, ttl: int) -> str:
 
 def lines(entry: Entry) -> str:
     """The entry's records as text, relative to the zone."""
-    owner, rule = names.to_text(entry.owner), entry.rule
+    owner, rule = b".".join(reversed(names.labels_of(entry.owner))).decode("ascii"), entry.rule
     if rule in (NXDOMAIN, NODATA, PASSTHRU):
         return f"{owner} CNAME {rule}\n"
     return "".join(f"{owner} {'AAAA' if ':' in address else 'A'} {address}\n" for address in rule.split(" "))

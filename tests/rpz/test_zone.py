@@ -199,8 +199,8 @@ def test_what_fits_the_longest_owner_has_room_for_its_wildcard() -> None:
         (Action(form=Form.NXDOMAIN), None),
         (Action(form=Form.NODATA), None),
         (Action(form=Form.REFUSED), "can't say REFUSED"),
-        (Action(form=Form.REDIRECT, addresses=(ip_address("192.0.2.1"),) * 500), None),
-        (Action(form=Form.REDIRECT, addresses=(ip_address("192.0.2.1"),) * 501), "501 addresses"),
+        (Action(form=Form.REDIRECT, addresses=(ip_address("192.0.2.1"),) * 100), None),
+        (Action(form=Form.REDIRECT, addresses=(ip_address("192.0.2.1"),) * 101), "101 addresses"),
     ],
 )
 def test_actions_that_a_zone_cannot_say_are_named(action: Action, why: str | None) -> None:

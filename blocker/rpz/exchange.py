@@ -1,0 +1,222 @@
+"""Talking with a primary: one TCP connection, everything signed (RFC 8945), both ways.
+
+A shell. An answer that isn't signed with our key is no answer. Nothing waits longer than its timeout, nothing
+grows with what the primary says: a transfer is read record by record. What goes wrong is said in a sentence
+that names the zone, the cause and the way out.
+"""
+
+from __future__ import annotations
+
+import errno
+import secrets
+import socket
+import struct
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+import dns.exception
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
+import dns.rdtypes.ANY.TSIG
+import dns.tsig
+
+from blocker import names
+from blocker.errors import PointError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from blocker.rpz.keyfile import SigningKey
+    from blocker.site import Endpoint
+
+CONNECT, ANSWER = 5.0, 20.0
+"""Seconds that a connection and one message may take."""
+
+_LENGTH = struct.Struct("!H")
+_MOST_MESSAGES = 1_000_000  # of one transfer
+
+_REASONS = {
+    dns.rcode.NOTAUTH: "it is not the primary of this zone; add the zone there, as in ops/bind/primary.conf",
+    dns.rcode.REFUSED: "it refuses; let the key update and transfer the zone, as in ops/bind/primary.conf",
+    dns.rcode.NXRRSET: "somebody else changed the zone meanwhile; it is read anew",
+    dns.rcode.SERVFAIL: (
+        "it failed; its log says why (a full disk, a folder that it can't write, a zone not loaded)"
+    ),
+    dns.rcode.NOTIMP: "it takes no updates",
+}
+
+
+class Session:
+    """A connection to the primary, opened when it is first needed. `zone` is canonical text."""
+
+    def __init__(self, endpoint: Endpoint, zone: str, key: SigningKey) -> None:
+        self._endpoint, self._zone = endpoint, zone
+        self._origin = dns.name.from_text(zone)
+        self._key = dns.tsig.Key(dns.name.from_text(key.name), key.secret, key.algorithm)
+        self._signer = names.to_wire(names.to_key(key.name))
+        self._socket: socket.socket | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def soa(self) -> tuple[bytes, int, int]:
+        """The data of the zone's SOA record in wire form, its serial, its TTL. Raises PointError."""
+        query = dns.message.make_query(self._origin, dns.rdatatype.SOA)
+        query.use_tsig(self._key)
+        answer = self._ask(query.to_wire(), query.mac)
+        for rrset in answer.answer:
+            if rrset.rdtype == dns.rdatatype.SOA and rrset.name == self._origin:
+                return rrset[0].to_wire(), rrset[0].serial, rrset.ttl
+        raise self._error("it has no such zone; add the zone there, as in ops/bind/primary.conf")
+
+    def update(self, message: bytes) -> None:
+        """Send an unsigned update, signed. Raises PointError unless it was done."""
+        signed, mac = self._signed(message)
+        self._ask(signed, mac)
+
+    def transfer(self) -> Iterator[tuple[bytes, int, str, int]]:
+        """Every record but SOA and NS (RFC 5936): owner, type, data as text, TTL.
+
+        The owner is relative to the zone, in wire form without the root. Raises PointError; what came until
+        then is not whole.
+        """
+        query = dns.message.make_query(self._origin, dns.rdatatype.AXFR)
+        query.use_tsig(self._key)
+        wire = query.to_wire()
+        self._send(wire)
+        context, ends = None, 0
+        for _ in range(_MOST_MESSAGES):
+            answer = self._parse(
+                self._receive(),
+                request_mac=query.mac,
+                xfr=True,
+                origin=self._origin,
+                tsig_ctx=context,
+                multi=True,
+                one_rr_per_rrset=True,
+            )
+            context = answer.tsig_ctx
+            for rrset in answer.answer:
+                if rrset.rdtype == dns.rdatatype.SOA:
+                    ends += 1
+                elif rrset.rdtype != dns.rdatatype.NS:
+                    owner = b"".join(
+                        _LENGTH.pack(len(label))[1:] + label for label in rrset.name.labels if label
+                    )
+                    yield (
+                        owner,
+                        rrset.rdtype,
+                        rrset[0].to_text(origin=self._origin, relativize=False),
+                        rrset.ttl,
+                    )
+            if ends >= 2:
+                if not answer.had_tsig:
+                    raise self._error("its transfer is not signed to the end")
+                return
+        raise self._error("its transfer does not end")
+
+    def _signed(self, message: bytes) -> tuple[bytes, bytes | None]:
+        """The message with a TSIG record at its end (RFC 8945 §4.2), and the record's MAC."""
+        key = self._key
+        make: Any = dns.rdtypes.ANY.TSIG.TSIG  # It has no types.
+        empty = make(
+            dns.rdataclass.ANY,
+            dns.rdatatype.TSIG,
+            key.algorithm,
+            0,
+            300,
+            b"",
+            struct.unpack("!H", message[:2])[0],
+            0,
+            b"",
+        )
+        sign: Any = dns.tsig.sign  # It has no types.
+        tsig, _ = sign(message, key, empty, int(time.time()))
+        data = tsig.to_wire()
+        record = self._signer + struct.pack("!HHIH", dns.rdatatype.TSIG, dns.rdataclass.ANY, 0, len(data))
+        return message[:10] + _LENGTH.pack(1) + message[12:] + record + data, tsig.mac
+
+    def _ask(self, wire: bytes, mac: bytes | None) -> dns.message.Message:
+        self._send(wire)
+        answer = self._parse(self._receive(), request_mac=mac)
+        if not answer.had_tsig:  # Not every version of dnspython minds.
+            raise self._error("its answer is not signed; give both sides the same key file")
+        return answer
+
+    # Any: the options of dns.message.from_wire.
+    def _parse(self, wire: bytes, **options: Any) -> dns.message.Message:
+        try:
+            answer = dns.message.from_wire(wire, keyring=self._key, **options)
+        except (dns.tsig.PeerBadSignature, dns.tsig.PeerBadKey) as error:
+            raise self._error(
+                f"it does not accept the key {self._key.name.to_text(omit_final_dot=True)} "
+                f"({'another secret' if isinstance(error, dns.tsig.PeerBadSignature) else 'unknown there'}); "
+                "give both sides the same key file"
+            ) from error
+        except (dns.tsig.PeerBadTime, dns.tsig.BadTime) as error:
+            raise self._error(
+                "its clock and ours differ by more than five minutes; set them right"
+            ) from error
+        except dns.exception.DNSException as error:
+            raise self._error(
+                f"its answer can't be trusted or read ({error or type(error).__name__})"
+            ) from error
+        rcode = answer.rcode()
+        if rcode != dns.rcode.NOERROR:
+            raise self._error(_REASONS.get(rcode, f"it answers {dns.rcode.to_text(rcode)}"))
+        return answer
+
+    def _send(self, wire: bytes) -> None:
+        try:
+            if self._socket is None:
+                self._socket = socket.create_connection(self._endpoint, CONNECT)
+                self._socket.settimeout(ANSWER)
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket.sendall(_LENGTH.pack(len(wire)) + wire)
+        except OSError as error:
+            raise self._unreachable(error) from error
+
+    def _receive(self) -> bytes:
+        (length,) = _LENGTH.unpack(self._exactly(_LENGTH.size))
+        return self._exactly(length)
+
+    def _exactly(self, count: int) -> bytes:
+        held = bytearray()
+        deadline = time.monotonic() + ANSWER
+        while len(held) < count:
+            try:
+                if self._socket is None or time.monotonic() > deadline:
+                    raise TimeoutError
+                piece = self._socket.recv(count - len(held))
+            except OSError as error:
+                raise self._unreachable(error) from error
+            if not piece:
+                raise self._error("it closed the connection midway; it may have been stopped")
+            held += piece
+        return bytes(held)
+
+    def _unreachable(self, error: OSError) -> PointError:
+        if isinstance(error, TimeoutError):
+            return self._error(f"it did not answer within {ANSWER:.0f} s")
+        if error.errno == errno.ECONNREFUSED:
+            return self._error("nothing listens there (TCP); start it, or mend rpz.primary in site.yaml")
+        return self._error(f"it can't be reached: {error.strerror or error}")
+
+    def _error(self, why: str) -> PointError:
+        return PointError(f"{self._zone} at {self._endpoint}: {why}")
+
+
+def new_id() -> int:
+    """An id for a message (RFC 5452 §9.2)."""
+    return secrets.randbelow(1 << 16)

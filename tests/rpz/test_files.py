@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import resource
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from blocker.errors import StoreError
+from blocker.rpz import zone
+from blocker.rpz.files import ZoneFile
+from tests.policy.child import in_child
+from tests.policy.strategies import EPOCH
+from tests.rpz.world import blocking, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def target(tmp_path: Path, *, pulse: Callable[[], None] = silent, now: float = EPOCH) -> ZoneFile:
+    return ZoneFile(zone="id.rpz", region="ID", state=tmp_path / "state", pulse=pulse, clock=lambda: now)
+
+
+def push(to: ZoneFile, *names: str, t: int = EPOCH, ttl: int = 30) -> int:
+    return to.send(to.prepare(blocking(*names, ttl=ttl), t))
+
+
+def serial(to: ZoneFile) -> int:
+    return int(to.path.read_text().splitlines()[3].split(" ")[4])
+
+
+def test_the_file_is_a_zone_that_says_where_it_is_from(tmp_path: Path) -> None:
+    to = target(tmp_path)
+    assert to.name == "file id.rpz"
+    assert push(to, "a.example") == 3  # Two owners, and the head.
+    assert to.path.read_text() == (
+        "; generation 7 of c0ffeec0ffeec0ff, as of 2027-01-15T08:00:00Z; written by blocker push\n"
+        "$ORIGIN id.rpz.\n"
+        "$TTL 30\n"
+        f"@ SOA localhost. nobody.invalid. {EPOCH} 30 5 2592000 30\n"
+        "@ NS localhost.\n"
+        "a.example CNAME .\n"
+        "*.a.example CNAME .\n"
+    )
+    assert to.path == tmp_path / "state" / "rpz" / "id.rpz.zone"
+    assert to.path.stat().st_mode & 0o777 == 0o640
+    assert to.path.parent.stat().st_mode & 0o7777 == 0o2750
+
+
+def test_a_file_that_says_it_already_is_left_alone(tmp_path: Path) -> None:
+    to = target(tmp_path)
+    push(to, "a.example")
+    before = to.path.stat()
+    change = target(tmp_path, now=EPOCH + 60).prepare(blocking("a.example"), EPOCH + 5)
+    assert change.is_empty
+    assert to.send(change) == 0
+    assert to.path.stat() == before
+    assert list(to.path.parent.iterdir()) == [to.path]
+
+
+def test_each_change_counts_the_owners_that_differ_and_has_a_later_serial(tmp_path: Path) -> None:
+    to = target(tmp_path)
+    push(to, "a.example", "b.example")
+    assert push(to, "b.example", "c.example") == 4
+    assert serial(to) == EPOCH + 1, "the clock stood still, or went back"
+    assert push(target(tmp_path, now=EPOCH + 100), "b.example") == 2
+    assert serial(to) == EPOCH + 100
+
+
+def test_nothing_is_in_force_before_it_is_sent(tmp_path: Path) -> None:
+    to = target(tmp_path)
+    push(to, "a.example")
+    before = to.path.read_text()
+    to.prepare(blocking("b.example"), EPOCH)
+    assert to.path.read_text() == before
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda text: text.replace("a.example", "other.example"),
+        lambda text: text + "b.example CNAME .\n",
+        lambda text: text[:-5],
+        lambda text: "",
+        lambda text: text.replace("$TTL 30", "$TTL 31"),
+        lambda text: text.replace("localhost. nobody", "localhost.  nobody"),
+        lambda text: text + "\x00\xff rubbish\n",
+        lambda text: text.replace("CNAME .", "TXT x"),
+    ],
+)
+def test_a_file_edited_by_hand_is_noticed_and_heals(tmp_path: Path, edit: Callable[[str], str]) -> None:
+    to = target(tmp_path)
+    push(to, "a.example")
+    assert to.is_whole()
+    right = to.path.read_text().splitlines()[4:]
+    to.path.write_text(edit(to.path.read_text()), encoding="latin-1")
+    assert not to.is_whole()
+    assert push(to, "a.example") > 0
+    assert to.path.read_text().splitlines()[4:] == right
+    assert to.is_whole()
+
+
+def test_a_file_that_vanished_is_not_whole_and_comes_back(tmp_path: Path) -> None:
+    to = target(tmp_path)
+    push(to, "a.example")
+    to.path.unlink()
+    assert not to.is_whole()
+    push(to, "a.example")
+    assert to.is_whole()
+
+
+def test_another_ttl_is_written_though_no_name_differs(tmp_path: Path) -> None:
+    to = target(tmp_path)
+    push(to, "a.example")
+    assert push(to, "a.example", ttl=60) == 1
+    assert "$TTL 60\n" in to.path.read_text()
+
+
+def test_a_change_prepared_before_another_one_is_not_sent(tmp_path: Path) -> None:
+    to = target(tmp_path)
+    old = to.prepare(blocking("a.example"), EPOCH)
+    to.prepare(blocking("b.example"), EPOCH)
+    with pytest.raises(StoreError, match="another change was prepared"):
+        to.send(old)
+
+
+def test_a_full_disk_is_a_store_error_and_the_old_zone_stays_whole(tmp_path: Path) -> None:
+    to = target(tmp_path)
+    push(to, "a.example")
+    before = to.path.read_bytes()
+
+    def on_a_full_disk() -> int:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))
+        return push(to, *(f"n{number}.example" for number in range(1000)))
+
+    said = in_child(on_a_full_disk)
+    assert said.startswith(f"StoreError: {to.path}: "), said
+    assert "the old zone stays" in said
+    assert to.path.read_bytes() == before
+    assert list(to.path.parent.iterdir()) == [to.path]
+
+
+def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "rpz").write_text("in the way")
+    with pytest.raises(StoreError, match="rpz"):
+        target(tmp_path)
+
+
+def test_a_long_zone_is_felt_by_the_pulse(tmp_path: Path) -> None:
+    beats: list[None] = []
+    to = target(tmp_path, pulse=lambda: beats.append(None))
+    push(to, *(f"n{number}.example" for number in range(2500)))
+    assert len(beats) == 5
+    held = to.path.read_text().splitlines(keepends=True)[5:]
+    assert len(list(zone.parse(held))) == 5000

@@ -1,6 +1,6 @@
 """Where the daemons are put together: values to shells, and no logic of its own.
 
-`run` is serve and watch in one supervised tree. None of them applies anything; each holds its lock in
+`run` is serve, watch and push in one supervised tree. None of them applies anything; each holds its lock in
 state/, so that nobody starts a second one by mistake.
 """
 
@@ -15,6 +15,7 @@ import click
 
 from blocker import sitefile
 from blocker.errors import OrdersInvalid, Problem
+from blocker.fleet import targets
 from blocker.policy.reader import Reader
 from blocker.prober import daemon
 from blocker.resolver.workers import serve_children
@@ -29,26 +30,28 @@ if TYPE_CHECKING:
 HEARTBEAT = 5.0  # seconds; the prober may be slower than a worker, for no answer waits for it
 
 
-def start(path: Path, *, serve: bool = False, watch: bool = False) -> int:
+def start(path: Path, *, serve: bool = False, watch: bool = False, push: bool = False) -> int:
     """Run the daemons of the site until SIGTERM or Ctrl-C; the exit code."""
     site = sitefile.load(path)
     Reader(site.state).close()  # Without a policy there is nothing to enforce: say so now.
     with ExitStack() as held:
-        for wanted, name in ((serve, "serve"), (watch, "watch")):
+        for wanted, name in ((serve, "serve"), (watch, "watch"), (push, "push")):
             if wanted:
                 held.enter_context(lock(site.state / f"{name}.lock"))
 
         def reload() -> list[Child]:
             nonlocal site
             new = sitefile.load(path)
-            children = _children(new, path, serve=serve, watch=watch, old=site)
+            children = _children(new, path, serve=serve, watch=watch, push=push, old=site)
             site = new
             return children
 
-        return supervise(_children(site, path, serve=serve, watch=watch), on_hangup=reload)
+        return supervise(_children(site, path, serve=serve, watch=watch, push=push), on_hangup=reload)
 
 
-def _children(site: Site, path: Path, *, serve: bool, watch: bool, old: Site | None = None) -> list[Child]:
+def _children(
+    site: Site, path: Path, *, serve: bool, watch: bool, push: bool, old: Site | None = None
+) -> list[Child]:
     """The children for the site; `old` is what they take over from."""
     found: list[Child] = []
     if serve:
@@ -64,8 +67,15 @@ def _children(site: Site, path: Path, *, serve: bool, watch: bool, old: Site | N
         if site.web is not None:
             found.append(server.child(site, held=old is not None and old.web == site.web))
             _say(f"metrics on http://{site.web}/metrics")
-    if not found:
+    if push:
+        pushing = targets.children(site)
+        found += pushing
+        if pushing:
+            _say(f"pushing to {', '.join(child.name.removeprefix('push ') for child in pushing)}")
+    if not found and watch:
         raise _lacks(path, "points or web", "there is nothing to watch and nowhere to show it")
+    if not found:
+        raise _lacks(path, "points by rpz or of dnsdist", "there is nothing to push to")
     return found
 
 

@@ -27,9 +27,11 @@ VERBS = (
     "release",
     "serve",
     "watch",
+    "push",
     "dnsdist-config",
     "run",
     "verify",
+    "rpz",
     "demo",
     "version",
 )

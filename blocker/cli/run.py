@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 @click.command("run")
 @click.pass_obj
 def command(site: Path) -> int:
-    """Answer queries, probe the points and serve /metrics, in one supervised tree.
+    """Answer queries, push to the points, probe them and serve /metrics, in one supervised tree.
 
     SIGHUP re-reads site.yaml; SIGTERM or Ctrl-C ends it within 2 s.
     """
     from blocker.cli.daemons import start
 
-    return start(site, serve=True, watch=True)
+    return start(site, serve=True, watch=True, push=True)

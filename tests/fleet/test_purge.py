@@ -154,14 +154,15 @@ def test_a_start_known_in_advance_is_shaped_by_our_module_and_purged_elsewhere(t
 
 
 def test_what_began_while_nobody_was_here_is_purged_at_the_start(tmp_path: Path) -> None:
+    now = time.time()
     store(
         tmp_path,
-        block("old.example", start=NOW - 10**6, until=NOW + 10**6),
-        block("grok.example", start=NOW + 100, until=NOW + 10**6, ident="court/o2"),
+        block("old.example", start=now - 10**6, until=now + 10**6),
+        block("grok.example", start=now + 100, until=now + 10**6, ident="court/o2"),
     )
     purger = make(tmp_path, point("bind", "rpz"))
     with purger._live.snapshot() as snapshot:
-        purger.look(snapshot, NOW + 3650)  # The apply is older than max_ttl, the start is not.
+        purger.look(snapshot, now + 3650)  # The apply is older than max_ttl, the start is not.
     assert list(purger.caches[0].due) == ["grok.example"]
 
 

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from blocker.errors import PointError
+
 DEFAULT = "/etc/unbound/unbound.conf"
 
 _MOST_FILES = 256
 _MOST_OCTETS = 1 << 20
 _COMMENT = re.compile(r"#.*")
-_SETTING = re.compile(r"(?<![\w-])([a-z][a-z-]*):[ \t]*(?:\"([^\"\n]*)\"|([^\s\"]+))")
+_SETTING = re.compile(
+    r"(?<![\w-])(include|include-toplevel|serve-expired|cache-min-ttl):[ \t]*(?:\"([^\"\n]*)\"|([^\s\"]+))"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +33,7 @@ class Settings:
     unread: str = ""
 
 
-class ConfigRefused(Exception):
+class ConfigRefused(PointError):
     """Under this configuration the policy can't hold; the message says what to change."""
 
 
@@ -50,7 +54,7 @@ def file_of(words: list[str]) -> str:
     for number, word in enumerate(words[1:], 1):
         if word == "-c" and number + 1 < len(words):
             return words[number + 1]
-        if word.startswith("-c"):
+        if len(word) > 2 and word.startswith("-c"):
             return word[2:]
     if words and words[0].endswith("checkconf") and not words[-1].startswith("-") and len(words) > 1:
         return words[-1]

@@ -30,6 +30,7 @@ PACKAGES = {
     "kresd": "knot-resolver",
     "dnsdist": "dnsdist",
     "unboundmodule": "python3-unbound",
+    "apparmor_parser": "apparmor",
     "named": "bind9",
     "named-checkconf": "bind9-utils",
     "rndc": "bind9-utils",

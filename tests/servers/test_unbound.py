@@ -445,3 +445,18 @@ def test_the_configurations_of_ops_pass_unbounds_own_check_and_enforce_as_they_s
         )
     assert ran.returncode == 0, ran.stderr
     assert "no errors" in ran.stdout
+
+
+def test_apparmor_takes_what_is_added_to_debians_profile(tmp_path: Path) -> None:
+    unbound_lab.module()
+    parser = lab.program("apparmor_parser")
+    (tmp_path / "local").mkdir()
+    for name in ("abi", "abstractions", "tunables"):
+        (tmp_path / name).symlink_to(f"/etc/apparmor.d/{name}")
+    shutil.copy(unbound_lab.OPS / "apparmor", tmp_path / "local" / "usr.sbin.unbound")
+    profile = shutil.copy("/etc/apparmor.d/usr.sbin.unbound", tmp_path)
+    options = ("--skip-kernel-load", "--skip-cache", "--debug", "--base", str(tmp_path))
+    ran = subprocess.run([parser, *options, profile], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    for path in ("/opt/blocker/**", "/var/lib/blocker/state/policy.lmdb-lock"):
+        assert f"({path})" in ran.stdout

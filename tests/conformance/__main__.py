@@ -21,6 +21,7 @@ def main(words: list[str]) -> int:
     failed = [(name, cell) for name, found in session.worst(results).items() for cell in found]
     for name, cell in failed:
         print(f"{name}: {cell}")
+    print(matrix.limits())
     print(matrix.tally(results))
     return 1 if failed else 0
 

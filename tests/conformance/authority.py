@@ -133,7 +133,7 @@ def answer(packet: bytes, aliases: Mapping[bytes, bytes]) -> bytes | None:
         if do:
             records.append(_record(owner, _RRSIG, _signature(qtype)))
     else:
-        authority.append(_record(_SIGNER or b"", 6, _SOA))
+        authority.append(_record(owner, 6, _SOA))  # Every name has NS records, so is a zone of its own.
     tail = b"\0" + struct.pack("!HHIH", _OPT, 1232, 0x8000 if do else 0, 0) if has_opt else b""
     head = packet[:2] + b"\x85\x80" + struct.pack("!HHHH", 1, len(records), len(authority), bool(tail))
     return head + question + b"".join(records + authority) + tail

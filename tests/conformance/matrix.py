@@ -39,6 +39,13 @@ An order in a *form* that a point can't say is refused by `blocker plan`. A limi
 
 def page() -> str:
     """The page."""
+    lines = [_HEAD, limits(), "\n\n| limit | meaning |\n|---|---|\n"]
+    lines += [f"| `{limit}` | {meaning} |\n" for limit, meaning in REACH.items()]
+    return "".join(lines)
+
+
+def limits() -> str:
+    """Every engine with its limits, as a table."""
     names = list(ENGINES)
     rows = [["", *names], ["---", *("---" for _ in names)]]
     rows += [
@@ -52,9 +59,7 @@ def page() -> str:
         ]
     )
     rows += [[f"`{limit}`", *(_reaches(limit, ENGINES[name].can.reach) for name in names)] for limit in REACH]
-    lines = [_HEAD, *(f"| {' | '.join(row)} |\n" for row in rows), "\n| limit | meaning |\n|---|---|\n"]
-    lines += [f"| `{limit}` | {meaning} |\n" for limit, meaning in REACH.items()]
-    return "".join(lines)
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _reaches(limit: str, reach: Sequence[str]) -> str:

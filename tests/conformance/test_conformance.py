@@ -9,7 +9,8 @@ import pytest
 
 from blocker.fleet.capabilities import CAPABILITIES, REACH
 from blocker.site import WAYS
-from tests.conformance import matrix, session
+from tests.conformance import session
+from tests.conformance.conftest import SEEN
 from tests.conformance.engines import ENGINES
 from tests.conformance.rows import Cell, Outcome
 
@@ -21,8 +22,10 @@ GENERATED = int(os.environ.get("BLOCKER_GENERATED", "300"))
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    return session.run(tmp_path_factory.mktemp("conformance"), generated=GENERATED)
+def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Results:
+    found = session.run(tmp_path_factory.mktemp("conformance"), generated=GENERATED)
+    request.config.stash[SEEN] = found
+    return found
 
 
 def seen(results: Results, engine: str) -> list[Cell]:
@@ -50,9 +53,12 @@ def test_every_limit_that_an_engine_declares_is_met_by_the_real_server(results: 
     assert set(ENGINES[engine].can.reach) - met == set()
 
 
-def test_what_was_seen_is_printed(results: Results) -> None:
-    print(f"\n{matrix.tally(results)}")
+def test_every_engine_was_asked_or_is_not_installed(results: Results) -> None:
     assert set(results.cells) | set(results.missing) == set(ENGINES)
+    rows = {
+        name: len({(cell.case, str(cell.ask)) for cell in found}) for name, found in results.cells.items()
+    }
+    assert min(rows.values()) > GENERATED
 
 
 def test_every_way_of_a_point_is_declared_and_every_limit_is_explained() -> None:

@@ -30,12 +30,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":  # Unbound runs this file in an interpreter that knows of no environment.
+    import importlib.util
     import site
 
     _root = Path(__file__).resolve().parents[2]
-    _own = f".venv/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
-    sys.path.insert(0, str(_root))
-    site.addsitedir(str(_root if _root.name == "site-packages" else _root / _own))
+    _python = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    _own = _root if _root.name == "site-packages" else _root / ".venv" / "lib" / _python / "site-packages"
+    sys.path[:0] = [str(_root), str(_own)]  # Before the system's own packages, which may be older.
+    site.addsitedir(str(_own))
+    if not all(map(importlib.util.find_spec, ("dnslib", "idna", "lmdb"))):
+        raise ImportError(
+            f"{_own} is no environment of the toolkit for the {_python} that Unbound has in it: "
+            f"make one (PYTHON=/usr/bin/{_python} ops/install), or name it in PYTHONPATH"
+        )
 
 import lmdb
 

@@ -8,6 +8,7 @@ import subprocess
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dns.edns
@@ -27,7 +28,6 @@ from tests.servers.authority import ADDRESS, TTL, Authority, authority
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from blocker.orders.model import Order
 
@@ -445,6 +445,33 @@ def test_the_configurations_of_ops_pass_unbounds_own_check_and_enforce_as_they_s
         )
     assert ran.returncode == 0, ran.stderr
     assert "no errors" in ran.stdout
+
+
+def test_an_installed_copy_finds_the_environment_that_it_is_in(site: Site) -> None:
+    packages = site.folder / "env" / "site-packages"
+    packages.mkdir(parents=True)
+    for path in Path(lmdb.__file__).parents[1].iterdir():
+        if "blocker" not in path.name:
+            (packages / path.name).symlink_to(path)
+    shutil.copytree(unbound_lab.ROOT / "blocker", packages / "blocker")
+    script = packages / "blocker" / "plugins" / "unbound.py"
+    script.write_text(script.read_text().replace("is enforced for", "of the copy is enforced for"))
+    site.apply(ordered("nx.example"))
+    with site.unbound(script=script) as running:
+        assert is_blocked(running.port, "nx.example")
+        assert "blocker: generation 1 of the copy is enforced for ID" in running.log
+        # The system may have a library of the same name, which is not the one that was installed.
+        mapped = Path(f"/proc/{running.pid}/maps").read_text()
+        assert str(Path(lmdb.__file__).parent.resolve()) in mapped
+
+
+def test_without_an_environment_of_unbounds_python_it_says_how_to_make_one(site: Site) -> None:
+    shutil.copytree(unbound_lab.ROOT / "blocker", site.folder / "bare" / "blocker")
+    script = site.folder / "bare" / "blocker" / "plugins" / "unbound.py"
+    site.apply(ordered("nx.example"))
+    with pytest.raises(AssertionError, match="it ended") as raised, site.unbound(script=script):
+        pass
+    assert "ops/install" in str(raised.value)
 
 
 def test_apparmor_takes_what_is_added_to_debians_profile(tmp_path: Path) -> None:

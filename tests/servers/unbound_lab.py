@@ -24,7 +24,6 @@ OPS = ROOT / "ops" / "unbound"
 SCRIPT = ROOT / "blocker" / "plugins" / "unbound.py"
 
 _CONF = """\
-{before}
 include: "{ops}"
 server:
   interface: 127.0.0.1
@@ -105,18 +104,18 @@ def write(
     *,
     conf: str = "module.conf",
     server: str = "",
-    before: str = "",
     after: str = "",
+    script: Path = SCRIPT,
 ) -> tuple[Path, int]:
     """A configuration that includes the one of ops; its path and port."""
     folder.mkdir(parents=True, exist_ok=True)
-    script = folder / "blocker-unbound.py"
-    script.unlink(missing_ok=True)
-    script.symlink_to(SCRIPT)
+    link = folder / "blocker-unbound.py"
+    link.unlink(missing_ok=True)
+    link.symlink_to(script)
     port = lab.free_port()
     path = folder / "unbound.conf"
     values = {"ops": OPS / conf, "port": port, "folder": folder, "upstream": upstream}
-    path.write_text(_CONF.format(**values, server=server, before=before, after=after))
+    path.write_text(_CONF.format(**values, server=server, after=after))
     return path, port
 
 
@@ -130,13 +129,15 @@ def unbound(
     conf: str = "module.conf",
     server: str = "",
     after: str = "",
+    script: Path = SCRIPT,
 ) -> Iterator[Unbound]:
     """Unbound on a free port, forwarding to `upstream`, enforcing the store in `state` for the region.
 
-    `server` are further lines of its server section, `after` is further configuration.
+    `server` are further lines of its server section, `after` is further configuration; `script` is the module
+    where it is installed.
     """
     module()
-    path, port = write(folder, upstream, conf=conf, server=server, after=after)
+    path, port = write(folder, upstream, conf=conf, server=server, after=after, script=script)
     log = folder / "log"
     command = [lab.program("unbound"), "-d", "-p", "-c", str(path)]
     with lab.started(command, log, cwd=folder, env=environment(state, region)) as process:

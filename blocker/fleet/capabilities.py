@@ -28,6 +28,7 @@ REACH: Mapping[str, str] = {
         "DS and DNSKEY of a blocked name do not pass where names below it are free: validating resolvers "
         "below this one may fail those"
     ),
+    "any": "a query for ANY gets a redirect's addresses, or an error whether the name is blocked or not",
     "ede": "a blocked answer does not say that it is one (EDE 16), nor why",
     "forged": "a redirect says EDE 16, and not EDE 4 beside it",
     "reason": "a blocked answer tells where to read more, and not the order",
@@ -66,11 +67,11 @@ CAPABILITIES: Mapping[tuple[str, str], Capability] = {
     ("embedded", "self"): Capability(),
     ("unbound", "module"): Capability(),
     ("unbound", "rpz"): Capability(forms=_SAYABLE, reach=("cached-aliases", *_ZONE, *_SILENT), is_zone=True),
-    ("bind", "rpz"): Capability(forms=_SAYABLE, reach=(*_ZONE, *_SILENT), is_zone=True),
+    ("bind", "rpz"): Capability(forms=_SAYABLE, reach=(*_ZONE, *_SILENT, "any"), is_zone=True),
     ("powerdns", "rpz"): Capability(
-        forms=_SAYABLE, reach=("alias-form", *_ZONE, *_TERSE, "negative-ttl"), is_zone=True
+        forms=_SAYABLE, reach=("alias-form", *_ZONE, *_TERSE, "negative-ttl", "any"), is_zone=True
     ),
-    ("knot", "rpz"): Capability(forms=_SAYABLE, reach=(*_ZONE, *_TERSE), is_zone=True),
+    ("knot", "rpz"): Capability(forms=_SAYABLE, reach=(*_ZONE, *_TERSE, "any"), is_zone=True),
     ("dnsdist", "lmdb"): Capability(reach=("aliases",)),
 }
 """By the kind of a point and its way of getting the policy (blocker.site.WAYS)."""

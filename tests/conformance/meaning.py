@@ -55,6 +55,7 @@ def meaning(policy: Policy, ask: Ask, aliases: Mapping[str, str], t: float) -> E
         form = verdict.form_for(qtype)
         if form is not None:
             needs |= {"aliases", "cached-aliases"} if at else set()
+            needs |= {"any"} if ask.qtype == "ANY" else set()
             return _expected(form, verdict, at, until, needs)
         if verdict.is_blocked and qtype in (DS, DNSKEY):
             needs.add("holes")

@@ -34,7 +34,7 @@ def standing(now: int, owner_limit: int) -> list[Case]:
             [
                 *(
                     blocked("@", qtype)
-                    for qtype in ("A", "AAAA", "TXT", "MX", "HTTPS", "NS", "DS", "DNSKEY", "SRV")
+                    for qtype in ("A", "AAAA", "TXT", "MX", "HTTPS", "NS", "DS", "DNSKEY", "SRV", "ANY")
                 ),
                 blocked("a.@"),
                 blocked("a.b.c.d.e.@", "TXT"),
@@ -66,6 +66,7 @@ def standing(now: int, owner_limit: int) -> list[Case]:
                 blocked("a.@", "TXT", form=nodata),
                 blocked("@", "AAAA", form=nodata, do=True),
                 blocked("@", "DS", form=nodata),
+                blocked("@", "ANY", form=nodata),
             ],
         ),
         case(
@@ -96,7 +97,7 @@ def standing(now: int, owner_limit: int) -> list[Case]:
                 blocked("a.@", "AAAA", redirect, to=(V4, V6), do=True),
                 *(
                     blocked("@", qtype, redirect, to=(V4, V6))
-                    for qtype in ("HTTPS", "TXT", "MX", "NS", "DS", "DNSKEY", "SRV")
+                    for qtype in ("HTTPS", "TXT", "MX", "NS", "DS", "DNSKEY", "SRV", "ANY")
                 ),
                 blocked("a.@", "HTTPS", redirect, to=(V4, V6), do=True),
                 blocked("@", "A", redirect, to=(V4, V6), tcp=True),

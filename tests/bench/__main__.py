@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tests.bench import engines, instants, life, processes, scale, start
+from tests.bench import big_start, engines, instants, life, processes, scale, start
 from tests.bench.options import Options
 
 
@@ -26,7 +26,14 @@ def _lines(path: str) -> list[str]:
     return Path(path).read_text().splitlines() if Path(path).exists() else []
 
 
-BENCHES = {"scale": scale, "start": start, "life": life, "engines": engines, "instants": instants}
+BENCHES = {
+    "scale": scale,
+    "start": start,
+    "life": life,
+    "engines": engines,
+    "instants": instants,
+    "big_start": big_start,
+}
 
 
 @click.command()

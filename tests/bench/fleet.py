@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from blocker import sitefile
+from blocker.fleet import capabilities, report
+from blocker.fleet.report import Pushed
+from blocker.site import WAYS
 from tests.bench import processes, site, world
 from tests.bench.engines import say
 from tests.bench.scale import accept
@@ -64,6 +67,11 @@ class Point:
     by: str = ""
     control: tuple[str, ...] = ()
 
+    @property
+    def reach(self) -> tuple[str, ...]:
+        """The limits that are declared for it."""
+        return capabilities.of(self.kind, self.by or WAYS[self.kind][0]).reach
+
     def line(self, name: str) -> str:
         words = f", control: {json.dumps(self.control)}" if self.control else ""
         by = f", by: {self.by}" if self.by else ""
@@ -73,11 +81,20 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """What runs: the port of each engine by its name, and the process that pushes."""
+    """What runs: the engines by their names, the state directory, and the log of `blocker push`."""
 
-    servers: Mapping[str, int]
+    points: Mapping[str, Point]
     state: Path
     log: Path
+
+    @property
+    def ports(self) -> dict[str, int]:
+        return {name: point.port for name, point in self.points.items()}
+
+    def pushed(self) -> list[Pushed]:
+        """What was pushed to each target last."""
+        found = [report.from_json(path.read_bytes()) for path in (self.state / report.FOLDER).glob("*.json")]
+        return [one for reports in found for one in reports or () if isinstance(one, Pushed)]
 
 
 @contextmanager
@@ -102,9 +119,7 @@ def started(folder: Path, orders: Sequence[Instant], options: Options) -> Iterat
         push = open_.enter_context(processes.started(lab.blocker(path, "push"), log))
         time.sleep(1)
         assert push.poll() is None, processes.tail(log)
-        yield Fleet(
-            servers={name: point.port for name, point in points.items()}, state=folder / "state", log=log
-        )
+        yield Fleet(points=points, state=folder / "state", log=log)
 
 
 def _write(folder: Path, one: Instant) -> None:

@@ -3,7 +3,7 @@
 All orders are applied beforehand, and every name is asked for long enough to stand in every cache. Each
 instant has names of its own: one that is ordered, and an alias of another one that is ordered with it. One
 client asks every engine for them every 2 ms; what counts is when the first right answer arrived, by the
-clock that all share.
+clock that all share. `after it` are answers by the old policy that came after one by the new, and losses.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blocker.fleet import capabilities
 from tests.bench import fleet, poll
 from tests.bench.engines import say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from tests.bench.fleet import Instant
+    from tests.bench.fleet import Fleet, Instant
     from tests.bench.options import Options
-    from tests.bench.poll import Judged, Stream
+    from tests.bench.poll import Judged, Watch
 
 STEP = 2.0
 """Seconds between two instants; a start and a lift by turns."""
@@ -35,6 +36,9 @@ WARM = 6.0
 """Seconds before an instant from which its names are asked for."""
 
 ROWS = ("name", "alias")
+
+Group = tuple[str, str, str]
+"""An engine, what happens, and a row."""
 
 TARGETS = {
     "embedded": 0.005,
@@ -82,16 +86,16 @@ def plan(count: int, first: float) -> tuple[list[Instant], list[Event]]:
     return orders, sorted(events, key=lambda event: event.instant)
 
 
-def streams(events: Sequence[Event], servers: Mapping[str, int]) -> dict[tuple[str, str, str], list[Stream]]:
-    """What is asked of whom, by server, what happens, and row."""
-    found: dict[tuple[str, str, str], list[Stream]] = {}
+def watches(events: Sequence[Event], servers: Iterable[str]) -> dict[Group, list[Watch]]:
+    """What is asked of whom."""
+    found: dict[Group, list[Watch]] = {}
     for event in events:
         for server in servers:
             for row in ROWS:
                 found.setdefault((server, event.what, row), []).append(
-                    poll.Stream(
+                    poll.Watch(
                         server=server,
-                        name=event.order.name if row == "name" else event.order.alias,
+                        asks=event.order.name if row == "name" else event.order.alias,
                         instant=event.instant,
                         rcode=poll.NXDOMAIN if event.what == "start" else poll.NOERROR,
                         since=event.instant - (WARM if event.what == "start" else STEP),
@@ -110,22 +114,21 @@ def run(options: Options) -> None:
         whole = events[-1].instant - time.time()
         say(f"{count} orders: the first starts in {fleet.SETTING_UP} s, the last ends in {whole:.0f} s")
         with fleet.started(Path(scratch), orders, options) as running:
-            servers = running.servers
             assert time.time() < first - WARM, "setting up took longer than this benchmark allows for"
-            asked = streams(events, servers)
-            client = poll.Client(servers)
+            asked = watches(events, running.points)
+            client = poll.Client(running.ports)
             try:
                 client.run([one for group in asked.values() for one in group])
             finally:
                 client.close()
-        show({key: [poll.judge(one) for one in group] for key, group in asked.items()}, servers)
+        show({key: [poll.judge(one) for one in group] for key, group in asked.items()}, running)
         print(
             f"\nthe client asked {len(client.late):,} times, {statistics.median(client.late) * 1000:.2f} ms "
             f"late in the median, {max(client.late) * 1000:.1f} ms at most"
         )
 
 
-def show(found: Mapping[tuple[str, str, str], Sequence[Judged]], servers: Mapping[str, int]) -> None:
+def show(found: Mapping[Group, Sequence[Judged]], running: Fleet) -> None:
     """A table for starts and one for lifts."""
     for what in ("start", "lift"):
         for row in ROWS:
@@ -136,8 +139,11 @@ def show(found: Mapping[tuple[str, str, str], Sequence[Judged]], servers: Mappin
             print(
                 f"{'engine':<16}{'min':>9}{'median':>9}{'p90':>9}{'max':>9}{'never':>7}{'early':>7}  after it"
             )
-            for server in servers:
+            for server, point in running.points.items():
                 group = found[server, what, row]
+                if row == "alias" and "aliases" in point.reach:
+                    print(f"{server:<16}  declared: {capabilities.REACH['aliases']}")
+                    continue
                 values = [one.first for one in group if one.first is not None]
                 print(
                     f"{server:<16}{poll.distribution(values)}{len(group) - len(values):>7}"

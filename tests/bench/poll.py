@@ -1,9 +1,7 @@
-"""Many names of many servers asked again and again by one client, closely around their instants.
+"""Many questions to many servers by one client, each at its time.
 
-A Stream is one name at one server and one instant. It is asked SPARSE before the instant, so that every
-cache has it; DENSE from just before the instant until a little after the answer changed; then SPARSE again
-to the end of its window, so that an answer that changes back is seen. Nothing is concluded here but in
-`judge`, which is pure.
+A Questioner says which name it asks which server, when, and takes the answers. When an answer came is what
+the kernel noted on it, so a client that is late to read does not make a server look late.
 """
 
 from __future__ import annotations
@@ -11,18 +9,20 @@ from __future__ import annotations
 import heapq
 import select
 import socket
+import struct
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from tests.bench.load import query
+from tests.bench.load import percentile, query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-SPARSE, DENSE = 0.1, 0.002
-BEFORE, AFTER = 0.02, 0.05
 NXDOMAIN, NOERROR = 3, 0
+
+_TIMESTAMPNS = 35  # SO_TIMESTAMPNS of socket(7), which the socket module doesn't name
+_TIMESPEC = struct.Struct("@qq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,104 @@ class Seen:
     rcode: int
 
 
-@dataclass(slots=True, kw_only=True)
-class Stream:
-    """A name whose answers become `rcode` at `instant`; asked from `since` to `till` (epoch seconds)."""
+class Questioner(Protocol):
+    """Asks one server, from `since` (epoch seconds) on."""
 
     server: str
-    name: str
+    since: float
+
+    def name(self) -> str:
+        """What to ask now."""
+
+    def following(self, now: float) -> float | None:
+        """When to ask next; None ends it."""
+
+    def answered(self, name: str, seen: Seen) -> None:
+        """One answer."""
+
+
+class Client:
+    """One socket for each server, by name. `late` are the seconds by which each question left too late."""
+
+    def __init__(self, servers: Mapping[str, int]) -> None:
+        self._sockets: dict[str, socket.socket] = {}
+        self._waiting: dict[str, dict[int, tuple[Questioner, str, float]]] = {}
+        self._number = 0
+        self.late: list[float] = []
+        for name, port in servers.items():
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            sock.setsockopt(socket.SOL_SOCKET, _TIMESTAMPNS, 1)
+            sock.connect(("127.0.0.1", port))
+            sock.setblocking(False)
+            self._sockets[name], self._waiting[name] = sock, {}
+
+    def close(self) -> None:
+        for sock in self._sockets.values():
+            sock.close()
+
+    def run(self, questioners: Sequence[Questioner], *, grace: float = 1.0) -> None:
+        """Until all of them end, and `grace` seconds more for what is under way."""
+        queue = [(one.since, number) for number, one in enumerate(questioners)]
+        heapq.heapify(queue)
+        names = {sock: name for name, sock in self._sockets.items()}
+        till = float("inf")
+        while (now := time.time()) < till:
+            while queue and queue[0][0] <= now:
+                due, number = heapq.heappop(queue)
+                self.late.append(now - due)
+                self._ask(questioners[number], now)
+                following = questioners[number].following(now)
+                if following is not None:
+                    heapq.heappush(queue, (following, number))
+                now = time.time()
+            if not queue and till == float("inf"):
+                till = now + grace
+            wait = min(0.1, max(0.0, queue[0][0] - now)) if queue else 0.1
+            for sock in select.select(list(names), [], [], wait)[0]:
+                self._receive(sock, self._waiting[names[sock]])
+
+    def _ask(self, one: Questioner, now: float) -> None:
+        number = self._number = (self._number + 1) & 0xFFFF
+        name = one.name()
+        self._waiting[one.server][number] = (one, name, now)
+        try:
+            self._sockets[one.server].send(query(name, number))
+        except OSError:  # Nobody listens: a lost query.
+            return
+
+    @staticmethod
+    def _receive(sock: socket.socket, waiting: dict[int, tuple[Questioner, str, float]]) -> None:
+        while True:
+            try:
+                octets, more, _, _ = sock.recvmsg(4096, 64)
+            except OSError:
+                return
+            received = time.time()
+            for level, kind, data in more:
+                if (level, kind) == (socket.SOL_SOCKET, _TIMESTAMPNS):
+                    seconds, nanoseconds = _TIMESPEC.unpack(data)
+                    received = seconds + nanoseconds / 1e9
+            asked = waiting.pop(int.from_bytes(octets[:2], "big"), None)
+            if asked is not None:
+                one, name, sent = asked
+                one.answered(name, Seen(sent, received, octets[3] & 15))
+
+
+@dataclass(slots=True, kw_only=True)
+class Watch:
+    """A name whose answers become `rcode` at `instant`; asked from `since` until `till` (epoch seconds).
+
+    Now and then before the instant, so that every cache has it; as often as can be from just before it until
+    a little after the answer changed; then now and then, so that an answer that changes back is seen.
+    """
+
+    SPARSE = 0.1
+    DENSE = 0.002
+    BEFORE, AFTER = 0.02, 0.05
+
+    server: str
+    asks: str
     instant: float
     rcode: int
     since: float
@@ -48,12 +140,21 @@ class Stream:
     asked: int = 0
     changed: float = float("inf")
 
-    def following(self, now: float) -> float:
-        """When to ask next; after `till` no more."""
-        start = self.instant - BEFORE
+    def name(self) -> str:
+        self.asked += 1
+        return self.asks
+
+    def following(self, now: float) -> float | None:
+        start = self.instant - self.BEFORE
         if now < start:
-            return min(now + SPARSE, start)
-        return now + (DENSE if now < self.changed + AFTER else SPARSE)
+            return min(now + self.SPARSE, start)
+        following = now + (self.DENSE if now < self.changed + self.AFTER else self.SPARSE)
+        return following if following < self.till else None
+
+    def answered(self, name: str, seen: Seen) -> None:
+        self.seen.append(seen)
+        if seen.rcode == self.rcode:
+            self.changed = min(self.changed, seen.received)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,93 +175,97 @@ class Judged:
     lost: int
 
 
-def judge(stream: Stream) -> Judged:
-    """What the answers of one stream say."""
-    other = NOERROR if stream.rcode == NXDOMAIN else NXDOMAIN
-    new = [one for one in stream.seen if one.rcode == stream.rcode]
-    old = [one for one in stream.seen if one.rcode == other]
+def judge(watch: Watch) -> Judged:
+    """What the answers say."""
+    other = NOERROR if watch.rcode == NXDOMAIN else NXDOMAIN
+    new = [one for one in watch.seen if one.rcode == watch.rcode]
+    old = [one for one in watch.seen if one.rcode == other]
     first = min((one.received for one in new), default=None)
     return Judged(
-        first=None if first is None else first - stream.instant,
-        stale=max((one.sent for one in old), default=stream.instant) - stream.instant,
-        early=first is not None and first < stream.instant,
+        first=None if first is None else first - watch.instant,
+        stale=max((one.sent for one in old), default=watch.instant) - watch.instant,
+        early=first is not None and first < watch.instant,
         relapsed=sum(first is not None and one.sent > first for one in old),
-        wrong=len(stream.seen) - len(new) - len(old),
-        lost=stream.asked - len(stream.seen),
+        wrong=len(watch.seen) - len(new) - len(old),
+        lost=watch.asked - len(watch.seen),
     )
 
 
-class Client:
-    """One socket for each server, by name."""
+@dataclass(slots=True, kw_only=True)
+class Steady:
+    """A name asked every `every` seconds from `since` on, until `is_over` (told the time) says so."""
 
-    def __init__(self, servers: Mapping[str, int]) -> None:
-        self._sockets: dict[str, socket.socket] = {}
-        self._waiting: dict[str, dict[int, tuple[Stream, float]]] = {}
-        self._numbers: dict[str, int] = {}
-        self.late: list[float] = []
-        for name, port in servers.items():
-            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-            sock.connect(("127.0.0.1", port))
-            sock.setblocking(False)
-            self._sockets[name], self._waiting[name], self._numbers[name] = sock, {}, 0
+    server: str
+    asks: str
+    every: float
+    since: float
+    is_over: Callable[[float], bool]
+    asked: list[float] = field(default_factory=list)
+    seen: list[Seen] = field(default_factory=list)
 
-    def close(self) -> None:
-        for sock in self._sockets.values():
-            sock.close()
+    def name(self) -> str:
+        self.asked.append(time.time())
+        return self.asks
 
-    def run(self, streams: Sequence[Stream]) -> None:
-        """Ask every stream in its window. `late` gets the seconds by which each question left too late."""
-        queue = [(stream.since, number) for number, stream in enumerate(streams)]
-        heapq.heapify(queue)
-        last = max((stream.till for stream in streams), default=0.0)
-        names = {sock: name for name, sock in self._sockets.items()}
-        while queue or time.time() < last + 0.5:
-            now = time.time()
-            while queue and queue[0][0] <= now:
-                due, number = heapq.heappop(queue)
-                stream = streams[number]
-                self._ask(stream, now)
-                self.late.append(now - due)
-                following = stream.following(now)
-                if following <= stream.till:
-                    heapq.heappush(queue, (following, number))
-                now = time.time()
-            wait = min(0.1, max(0.0, queue[0][0] - now)) if queue else 0.1
-            for sock in select.select(list(names), [], [], wait)[0]:
-                self._receive(names[sock])
+    def following(self, now: float) -> float | None:
+        return None if self.is_over(now) else now + self.every
 
-    def _ask(self, stream: Stream, now: float) -> None:
-        number = self._numbers[stream.server] = (self._numbers[stream.server] + 1) & 0xFFFF
-        self._waiting[stream.server][number] = (stream, now)
-        stream.asked += 1
-        try:
-            self._sockets[stream.server].send(query(stream.name, number))
-        except OSError:  # Nobody listens: a lost query.
-            return
+    def answered(self, name: str, seen: Seen) -> None:
+        self.seen.append(seen)
 
-    def _receive(self, server: str) -> None:
-        sock, waiting = self._sockets[server], self._waiting[server]
-        while True:
-            try:
-                octets = sock.recv(4096)
-            except OSError:
-                return
-            received = time.time()
-            asked = waiting.pop(int.from_bytes(octets[:2], "big"), None)
-            if asked is None:
-                continue
-            stream, sent = asked
-            seen = Seen(sent, received, octets[3] & 15)
-            stream.seen.append(seen)
-            if seen.rcode == stream.rcode:
-                stream.changed = min(stream.changed, received)
+    def latency(self, share: float, *, since: float, till: float) -> float:
+        """Seconds that `share` of the answers to what was asked meanwhile did not exceed."""
+        found = [one.received - one.sent for one in self.seen if since <= one.sent < till]
+        return percentile(found, share) if found else float("nan")
+
+    def silence(self, *, since: float, till: float) -> float:
+        """The longest that anybody who asked meanwhile waited until the server said anything to anybody."""
+        came = iter(sorted(one.received for one in self.seen))
+        longest, answer = 0.0, next(came, float("inf"))
+        for asked in sorted(self.asked):
+            while answer < asked:
+                answer = next(came, float("inf"))
+            if since <= asked < till and answer < float("inf"):
+                longest = max(longest, answer - asked)
+        return longest
+
+
+@dataclass(slots=True, kw_only=True)
+class Hunt:
+    """Names asked in turn from `since` on, until each was blocked once or `till` has come (epoch seconds).
+
+    `passed` is when the last question left that was answered as if nothing were ordered, 0.0 if none was.
+    """
+
+    server: str
+    every: float
+    since: float
+    till: float
+    pending: dict[str, None]
+    blocked: dict[str, float] = field(default_factory=dict)
+    passed: float = 0.0
+
+    def name(self) -> str:
+        first = next(iter(self.pending or self.blocked))
+        if self.pending:
+            self.pending[first] = self.pending.pop(first)
+        return first
+
+    def following(self, now: float) -> float | None:
+        return now + self.every if self.pending and now < self.till else None
+
+    def answered(self, name: str, seen: Seen) -> None:
+        if seen.rcode == NXDOMAIN and name in self.pending:
+            self.blocked[name] = seen.received
+            del self.pending[name]
+        elif seen.rcode == NOERROR:
+            self.passed = max(self.passed, seen.sent)
 
 
 def distribution(values: Iterable[float]) -> str:
     """Least, median, nine tenths and most, of seconds in milliseconds."""
     found = sorted(values)
     if not found:
-        return f"{'-':>9}{'-':>9}{'-':>9}{'-':>9}"
-    at = [found[0], *(found[min(len(found) - 1, int(len(found) * share))] for share in (0.5, 0.9)), found[-1]]
-    return "".join(f"{value * 1000:>9.1f}" for value in at)
+        return f"{'-':>9}" * 4
+    shown = (found[0], percentile(found, 0.5), percentile(found, 0.9), found[-1])
+    return "".join(f"{value * 1000:>9.1f}" for value in shown)

@@ -57,66 +57,84 @@ do
   end
 {regions}
 
-  -- "x. 1767225600 - TEXT": form, whether DS and DNSKEY pass (*), until, addresses, text.
+  -- "x. 1767225600 - TEXT": form, whether DS and DNSKEY pass (*), until, addresses, text. There are few, and
+  -- each is taken apart once. What LuaJIT can't compile would be most of the time that an answer takes: it
+  -- can call C with a pointer, but not with what dnsdist hands over for one.
   local read = [[
     local pass, spoofed, ttl = %d, %d, %d
     local ffi = require("ffi")
     local C = ffi.C
+    ffi.cdef("long time(long *)")
     local get, set = C.dnsdist_ffi_dnsquestion_get_tag, C.dnsdist_ffi_dnsquestion_set_tag
     local can_explain, explain = pcall(function() return C.dnsdist_ffi_dnsquestion_set_extended_dns_error end)
 
-    -- What lies ahead, by caches that serve a TTL n for up to n + 1 seconds.
-    local function left(till)
-      return math.max(0, math.min(ttl, till == "0" and ttl or tonumber(till) - os.time() - 2))
-    end
-
-    local function spoof(dq, octets, addresses)
+    local function addresses_of(octets, text)
       local found = {{}}
-      for hex in addresses:gmatch("%%x+") do
+      for hex in text:gmatch("%%x+") do
         if #hex == 2 * octets then
           found[#found + 1] = hex:gsub("%%x%%x", function(octet) return string.char(tonumber(octet, 16)) end)
         end
       end
-      if #found == 0 then
-        return false
-      end
-      local values = ffi.new("dnsdist_ffi_raw_value_t[?]", #found)
+      local values = ffi.new("dnsdist_ffi_raw_value_t[?]", math.max(1, #found))
       for at, address in ipairs(found) do
         values[at - 1].value, values[at - 1].size = address, octets
       end
-      C.dnsdist_ffi_dnsquestion_spoof_addrs(dq, values, #found)
-      return true
+      return {{count = #found, values = values, held = found}}
     end
 
-    return function(dq)
-      local said = ffi.string(get(dq, "blocker-answer"))
+    local known, count = {{}}, 0
+    local function parsed(said)
       local form, mark, till, addresses, text = said:match("^(%%l)(.) (%%d+) (%%S+) ?(.*)$")
-      if form == "p" then
-        set(dq, "blocker-until", till)
+      local new = {{
+        form = form, has_holes = mark == "*", till = tonumber(till), text = text,
+        [1] = addresses_of(4, addresses), [28] = addresses_of(16, addresses)
+      }}
+      if count == 10000 then
+        known, count = {{}}, 0
+      end
+      known[said], count = new, count + 1
+      return new
+    end
+
+    local function decided(dq)
+      local said = ffi.string(get(dq, "blocker-answer"))
+      local found = known[said] or parsed(said)
+      if found.form == "p" then
+        set(dq, "blocker-until", tostring(found.till))
         return pass
       end
-      local qtype = C.dnsdist_ffi_dnsquestion_get_qtype(dq)
-      if mark == "*" and (qtype == 43 or qtype == 48) then
+      local qtype = tonumber(C.dnsdist_ffi_dnsquestion_get_qtype(dq))
+      if found.has_holes and (qtype == 43 or qtype == 48) then
         return pass
       end
       if can_explain then
-        explain(dq, 16, text, #text)
-      else
-        set(dq, "blocker-text", text)
+        explain(dq, 16, found.text, #found.text)
       end
+      local left = ttl
+      if found.till > 0 then -- Caches serve a TTL n for up to n + 1 seconds, and this one has begun.
+        left = math.max(0, math.min(ttl, found.till - tonumber(C.time(nil)) - 2))
+      end
+      local form = found.form
       if form == "a" then
-        local octets = qtype == 1 and 4 or qtype == 28 and 16
-        if octets and spoof(dq, octets, addresses) then
-          set(dq, "blocker-ttl", tostring(left(till)))
+        local addresses = (qtype == 1 or qtype == 28) and found[qtype]
+        if addresses and addresses.count > 0 then
+          set(dq, "blocker-form", "a")
+          set(dq, "blocker-ttl", tostring(left))
+          C.dnsdist_ffi_dnsquestion_spoof_addrs(dq, addresses.values, addresses.count)
           return spoofed
         end
         form = "d"
       end
-      if till ~= "0" and left(till) < ttl then
-        set(dq, "blocker-ttl", tostring(left(till)))
+      if left < ttl then
+        set(dq, "blocker-ttl", tostring(left))
       end
       set(dq, "blocker-form", form)
       return pass
+    end
+
+    local question = ffi.typeof("dnsdist_ffi_dnsquestion_t *")
+    return function(dq)
+      return decided(ffi.cast(question, dq))
     end
   ]]
   addAction(
@@ -139,12 +157,9 @@ do
   -- by the counts of the header (RFC 1035 4.1.1). The OPT, the last, gets EDE 16, and 4 beside an address
   -- (RFC 8914); without text where that would be more than the 512 octets that every client takes.
   local write = [[
+    local pass = %d
     local ffi = require("ffi")
     local C = ffi.C
-
-    local function packet_of(dq)
-      return ffi.cast("uint8_t *", C.dnsdist_ffi_dnsquestion_get_header(dq))
-    end
 
     local function number(value)
       return string.char(math.floor(value / 256), value %% 256)
@@ -154,33 +169,53 @@ do
       return number(15) .. number(2 + #text) .. number(code) .. text
     end
 
-    return function(dq)
-      local packet, length = packet_of(dq), C.dnsdist_ffi_dnsquestion_get_len(dq)
+    local known, count = {{}}, 0
+    local function parsed(said)
+      local text = said:match("^%%l. %%d+ %%S+ ?(.*)$")
+      local new = {{[false] = ede(16, text), [true] = ede(16, text) .. ede(4, "")}}
+      if count == 10000 then
+        known, count = {{}}, 0
+      end
+      known[said], count = new, count + 1
+      return new
+    end
+    local short = {{[false] = ede(16, ""), [true] = ede(16, "") .. ede(4, "")}}
+
+    local function packet_of(dq)
+      return ffi.cast("uint8_t *", C.dnsdist_ffi_dnsquestion_get_header(dq))
+    end
+
+    local function written(dq)
+      local packet, length = packet_of(dq), tonumber(C.dnsdist_ffi_dnsquestion_get_len(dq))
       local is_refused, has_address = packet[3] %% 16 == 5, packet[7] > 0
       if not is_refused and not has_address and packet[9] == 0 and packet[11] > 0 then
         packet[9], packet[11] = 1, packet[11] - 1
       end
       local opt = length - 11
       if packet[11] ~= 1 or packet[opt] ~= 0 or packet[opt + 2] ~= 41 or packet[opt + 10] ~= 0 then
-        return %d
+        return pass
       end
-      local text = ffi.string(C.dnsdist_ffi_dnsquestion_get_tag(dq, "blocker-text"))
-      local forged = has_address and ede(4, "") or ""
-      local options = ede(16, text) .. forged
+      local said = ffi.string(C.dnsdist_ffi_dnsquestion_get_tag(dq, "blocker-answer"))
+      local options = (known[said] or parsed(said))[has_address]
       if length + #options > 512 then
-        options = ede(16, "") .. forged
+        options = short[has_address]
       end
       if length + #options <= 512 and C.dnsdist_ffi_dnsquestion_set_size(dq, length + #options) then
         packet = packet_of(dq)
-        ffi.copy(packet + opt + 9, number(#options), 2)
+        packet[opt + 9], packet[opt + 10] = math.floor(#options / 256), #options %% 256
         ffi.copy(packet + length, options, #options)
       end
-      return %d
+      return pass
+    end
+
+    local question = ffi.typeof("dnsdist_ffi_dnsquestion_t *")
+    return function(dq)
+      return written(ffi.cast(question, dq))
     end
   ]]
   if not SetMaxTTLResponseAction then
-    write = string.format(write, DNSResponseAction.None, DNSResponseAction.None)
-    addSelfAnsweredResponseAction(TagRule("blocker-text"), LuaFFIPerThreadResponseAction(write))
+    write = string.format(write, DNSResponseAction.None)
+    addSelfAnsweredResponseAction(TagRule(form), LuaFFIPerThreadResponseAction(write))
   end
 
   -- No TTL outlives what it was said of.

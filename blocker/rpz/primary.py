@@ -80,6 +80,7 @@ class Primary:
         self._folder = folder(state)
         self._pulse, self._clock = pulse, clock
         self._held = Held(self._folder / f"{zone}.held")
+        self._spool: IO[bytes] | None = None
 
     def prepare(self, policy: Snapshot, t: int) -> PrimaryChange:
         """The messages that make the primary say what holds at `t`. Raises PointError, StoreError."""
@@ -95,10 +96,10 @@ class Primary:
 
     def send(self, change: PrimaryChange) -> int:
         """Send the messages. Raises PointError, StoreError; what was sent until then stays."""
-        if change.spool is None:
-            return 0
         state = self._held.state()
-        if state is None or state[0] != change.serial:
+        if change.spool is None or (state is not None and state[0] == change.last):
+            return 0
+        if change.spool is not self._spool or state is None or state[0] != change.serial:
             raise PointError(f"{self._zone} at {self._endpoint}: it changed since; it is prepared again")
         done, sent = change.serial, 0
         change.spool.seek(0)
@@ -116,6 +117,7 @@ class Primary:
                     raise PointError(f"{self._zone} at {self._endpoint}: {why}")
         finally:
             self._confirm(change, sent, done)
+            self._drop()
         return change.size
 
     def is_whole(self) -> bool:
@@ -128,6 +130,13 @@ class Primary:
     def close(self) -> None:
         """Let go of the files."""
         self._held.close()
+        self._drop()
+
+    def _drop(self) -> None:
+        """Let go of what was prepared last."""
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
 
     def _session(self) -> Session:
         try:
@@ -194,28 +203,28 @@ class Primary:
 
     def _spooled(self, steps: Iterable[Step], soa: bytes, serial: int, ttl: int) -> PrimaryChange:
         """The messages of these steps, on the disk: there can be many."""
-        spool: IO[bytes] | None = None
+        self._drop()
         size, first = 0, serial
         try:
             for step in steps:
-                if spool is None:
-                    spool = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - lives as long as the change
+                if self._spool is None:
+                    self._spool = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed when it is sent
                 serial = zone.successor(serial, self._clock())
                 after = update.soa(zone.soa(serial, ttl))
                 message = update.message(
                     zone=self._zone, before=soa, after=after, edits=step, ttl=ttl, number=new_id()
                 )
                 blob = _packed(step)
-                spool.write(_HEAD.pack(serial, len(message), len(blob)) + message + blob)
+                self._spool.write(_HEAD.pack(serial, len(message), len(blob)) + message + blob)
                 soa = after
                 size += len(step)
                 self._pulse()
-            if spool is not None:
-                spool.flush()
+            if self._spool is not None:
+                self._spool.flush()
         except OSError as error:
             why = f"{error.strerror or error}; {self._zone} stays as it is until the disk is mended"
             raise StoreError(f"{self._folder}: {why}") from error
-        return PrimaryChange(size=size, serial=first, last=serial, ttl=ttl, spool=spool)
+        return PrimaryChange(size=size, serial=first, last=serial, ttl=ttl, spool=self._spool)
 
 
 def _is_rule(kind: int, data: str) -> bool:

@@ -32,6 +32,7 @@ PACKAGES = {
     "unboundmodule": "python3-unbound",
     "apparmor_parser": "apparmor",
     "named": "bind9",
+    "tsig-keygen": "bind9",
     "named-checkconf": "bind9-utils",
     "rndc": "bind9-utils",
     "dig": "bind9-dnsutils",

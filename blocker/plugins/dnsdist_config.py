@@ -87,7 +87,7 @@ do
       local form, mark, till, addresses, text = said:match("^(%%l)(.) (%%d+) (%%S+) ?(.*)$")
       local new = {{
         form = form, has_holes = mark == "*", till = tonumber(till), text = text,
-        [1] = addresses_of(4, addresses), [28] = addresses_of(16, addresses)
+        [1] = addresses_of(4, addresses), [28] = addresses_of(16, addresses), room = 2 * #addresses
       }}
       if count == 10000 then
         known, count = {{}}, 0
@@ -108,7 +108,9 @@ do
         return pass
       end
       if can_explain then
-        explain(dq, 16, found.text, #found.text)
+        -- An SOA or addresses come to the question; 512 octets are what every client takes.
+        local room = 512 - tonumber(C.dnsdist_ffi_dnsquestion_get_len(dq)) - 64 - found.room
+        explain(dq, 16, found.text, #found.text <= room and #found.text or 0)
       end
       local left = ttl
       if found.till > 0 then -- Caches serve a TTL n for up to n + 1 seconds, and this one has begun.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from blocker.policy import writer
 from blocker.policy.reader import Reader
 from blocker.policy.records import Withheld
 from blocker.site import Enforcement
+from tests.policy.child import in_child
 from tests.policy.strategies import EPOCH, directive, key, order
 from tests.policy.test_writer import commit
 
@@ -325,6 +327,27 @@ def test_dnsdists_group_may_read_the_file_and_take_a_slot_in_the_lock(world: Wor
     world.target.make(SITE)
     assert stat.S_IMODE((world.state / FILE).stat().st_mode) == 0o640
     assert stat.S_IMODE((world.state / f"{FILE}-lock").stat().st_mode) == 0o660
+
+
+def test_a_pusher_killed_while_it_writes_leaves_the_last_change_whole(world: World) -> None:
+    world.apply(TWO)
+    world.push(2)
+    world.target.close()
+    world.apply(TWO, ONE)
+
+    def killed() -> None:
+        target = Dnsdist(world.state)
+        reader = Reader(world.state)
+        with reader.snapshot() as policy:
+            change = target.prepare(policy, EPOCH + 2)
+        target._pulse = lambda: os.kill(os.getpid(), signal.SIGKILL)
+        target.send(change)
+
+    assert in_child(killed) == "killed by SIGKILL"
+    assert world.answer("a.example") is None
+    assert world.answer("b.example") is not None
+    assert world.push(2) > 0
+    assert world.answer("a.example") is not None
 
 
 def test_a_new_region_gets_its_database_and_nothing_else_changes(world: World) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from blocker.orders.model import Action, Form, Kind, Match
 from blocker.plugins.dnsdist import FILE, Dnsdist
+from blocker.plugins.dnsdist_config import MOST_REGIONS
 from blocker.policy.reader import Reader
 from blocker.site import Enforcement
 from tests.policy.strategies import EPOCH, directive, order
@@ -374,6 +375,14 @@ def test_without_its_store_dnsdist_refuses_to_start_and_says_so(tmp_path: Path) 
     ran = checked(conf)
     assert ran.returncode != 0
     assert FILE in ran.stdout + ran.stderr
+
+
+def test_dnsdist_opens_as_many_regions_as_the_rules_allow(tmp_path: Path) -> None:
+    site = Enforcement(
+        regions={f"ID-{one}": (ip_network(f"10.0.{one}.0/24"),) for one in range(MOST_REGIONS)}
+    )
+    conf, _ = dnsdist_lab.write(tmp_path / "lab", tmp_path / "state", site, 53)
+    assert checked(conf).returncode == 0
 
 
 def test_an_empty_store_blocks_nothing(tmp_path: Path) -> None:

@@ -28,10 +28,10 @@ VERBS = (
     "serve",
     "watch",
     "push",
-    "dnsdist-config",
     "run",
-    "verify",
     "rpz",
+    "dnsdist-config",
+    "verify",
     "demo",
     "version",
 )

@@ -225,8 +225,8 @@ class Steady:
         for asked in sorted(self.asked):
             while answer < asked:
                 answer = next(came, float("inf"))
-            if since <= asked < till and answer < float("inf"):
-                longest = max(longest, answer - asked)
+            if since <= asked < till:
+                longest = max(longest, min(answer, till) - asked)
         return longest
 
 

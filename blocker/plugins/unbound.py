@@ -24,10 +24,10 @@ import os
 import sys
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if __name__ == "__main__":  # Unbound runs this file in an interpreter that knows of no environment.
     import importlib.util
@@ -63,15 +63,16 @@ if TYPE_CHECKING:
     from blocker.policy.store import Snapshot
 
 _LOG_EVERY = 60.0
+_MOST_KNOWN = 65536
 _MOST_MADE = 16384
 _KEPT = (wire.NOERROR, wire.NXDOMAIN)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """One query of Unbound's mesh. `qname` in wire form and lower case; `is_client`: somebody waits for it.
+class Asked(NamedTuple):
+    """One query of Unbound's mesh. `qname` in wire form and lower case, `verdict` that of the name itself.
 
-    `qstate` is Unbound's own, a pointer behind which Python sees no types.
+    `is_spoken_of`: some order speaks of the name, at whatever time. `qstate` is Unbound's own, a pointer
+    behind which Python sees no types, and where every look costs a microsecond.
     """
 
     qstate: Any
@@ -79,7 +80,13 @@ class Asked:
     t: float
     qname: bytes
     qtype: int
-    is_client: bool
+    verdict: Verdict
+    is_spoken_of: bool
+
+    @property
+    def is_client(self) -> bool:
+        """Whether somebody waits for it, besides Unbound itself."""
+        return self.qstate.mesh_info.reply_list is not None
 
 
 class Guest:
@@ -91,6 +98,7 @@ class Guest:
         self._max_ttl = max_ttl
         self._live = LivePolicy(state, beat=lambda: None)
         self._decider = Decider()
+        self._known: dict[bytes, tuple[Verdict, bool]] = {}
         self._made: dict[tuple[bytes, int], tuple[float, unboundmsg.Made]] = {}
         self._epoch = -1
         self._next: int | None = None  # the next transition of the whole policy
@@ -121,11 +129,12 @@ class Guest:
             return int(ub.MODULE_ERROR)
         is_finished = not is_new
         try:
-            if qstate.qinfo.qclass == wire.IN:
+            qinfo = qstate.qinfo
+            if qinfo.qclass == wire.IN:
                 with self._turn, self._live.snapshot() as policy:
-                    asked = self._asked(policy, qstate)
+                    asked = self._asked(policy, qstate, qinfo)
                     if is_new:
-                        is_finished = asked.is_client and self._begin(asked)
+                        is_finished = self._begin(asked)
                     else:
                         self._end(asked)
         except Exception as error:  # noqa: BLE001 - the contract: no fault takes resolution down
@@ -162,12 +171,13 @@ class Guest:
         """Let the store go."""
         self._live.close()
 
-    def _asked(self, policy: Snapshot, qstate: Any) -> Asked:
+    def _asked(self, policy: Snapshot, qstate: Any, qinfo: Any) -> Asked:
         """The query, after everything was forgotten that holds no longer."""
         t = time.time()
         epoch = self._decider.refresh(policy, t)
         if epoch != self._epoch:
             self._epoch = epoch
+            self._known.clear()
             self._made.clear()
             self._next = next(iter(boundaries(policy.directives.values(), after=t)), None)
         if policy.stamp != self._stamp:
@@ -176,27 +186,28 @@ class Guest:
             self._ub.log_info(f"blocker: generation {number} is enforced for {self._region}")
         if self._live.trouble:
             self._complain(self._live.trouble)
-        return Asked(
-            qstate=qstate,
-            policy=policy,
-            t=t,
-            qname=bytes(qstate.qinfo.qname).lower(),
-            qtype=qstate.qinfo.qtype,
-            is_client=qstate.mesh_info.reply_list is not None,
-        )
+        qname = bytes(qinfo.qname).lower()
+        known = self._known.get(qname)  # A query comes twice: before others are asked, and after.
+        if known is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            key = names.from_wire(qname)
+            known = (self._decide(policy, key, t), bool(path_of(policy, key)[0]))
+            self._known[qname] = known
+        return Asked(qstate, policy, t, qname, qinfo.qtype, *known)
 
     def _decide(self, policy: Snapshot, key: Key, t: float, exempt: frozenset[str] = frozenset()) -> Verdict:
         return self._decider.decide(policy, key, self._region, t, exempt=exempt)
 
     def _begin(self, asked: Asked) -> bool:
         """Answer what is blocked without asking anybody; whether that was so."""
+        verdict = asked.verdict
+        if verdict.form_for(asked.qtype) is None or not asked.is_client:
+            return False
         known = self._made.get((asked.qname, asked.qtype))
         if known is not None and asked.t < known[0]:
             unboundmsg.give(self._ub, asked.qstate, known[1])
             return True
-        verdict = self._decide(asked.policy, names.from_wire(asked.qname), asked.t)
-        if verdict.form_for(asked.qtype) is None:
-            return False
         said = _said(verdict, asked.policy, asked.qtype, asked.t)
         made = unboundmsg.blocked(self._ub, asked.qname, asked.qtype, said)
         if len(self._made) >= _MOST_MADE:
@@ -210,7 +221,7 @@ class Guest:
     def _end(self, asked: Asked) -> None:
         """Judge what was found, of which Unbound has already kept a copy."""
         message = asked.qstate.return_msg
-        first = self._decide(asked.policy, names.from_wire(asked.qname), asked.t)
+        first = asked.verdict
         if first.form_for(asked.qtype) is not None:  # It began while others were asked.
             self._refuse(asked, (asked.qname,), first)
             return
@@ -219,7 +230,7 @@ class Guest:
         except wire.Malformed:
             self._refuse(asked, (asked.qname,), None)
             return
-        judged = Judged(until=first.until) if received is None else self._judged(asked, first, received)
+        judged = Judged(until=first.until) if received is None else self._judged(asked, received)
         owners = (asked.qname,) if received is None else received.owners
         if judged.is_unusable:
             self._refuse(asked, owners, None)
@@ -230,11 +241,11 @@ class Guest:
         elif message is not None and message.rep.flags & 0xF in _KEPT:
             self._shape(asked, message, judged.until, owners)
 
-    def _judged(self, asked: Asked, first: Verdict, received: chain.Received) -> Judged:
+    def _judged(self, asked: Asked, received: chain.Received) -> Judged:
         def decide(key: Key, exempt: frozenset[str] = frozenset()) -> Verdict:
             return self._decide(asked.policy, key, asked.t, exempt)
 
-        return judge(received, asked.qtype, first, decide)
+        return judge(received, asked.qtype, asked.verdict, decide)
 
     def _refuse(
         self,
@@ -265,14 +276,15 @@ class Guest:
         ub, qstate, rep = self._ub, asked.qstate, message.rep
         most = cap(until, asked.policy.enforcement.max_ttl, asked.t)
         kept = min(most, self._unseen(asked, owners))
-        is_kept = rep.ttl > 0 and not qstate.no_cache_store
         # Where Unbound caps by itself, an answer without a coming start needs no look at its records.
-        if (until is not None or self._max_ttl > most) and unboundmsg.longest(rep) > most:
+        is_long = (until is not None or self._max_ttl > most) and unboundmsg.longest(rep) > most
+        if not is_long and rep.ttl <= kept and (len(owners) == 1 or unboundmsg.longest(rep) <= kept):
+            return
+        is_kept = rep.ttl > 0 and not qstate.no_cache_store
+        if is_long:
             if is_kept:  # Taken back with its records: Unbound would keep the longer TTL of equal ones.
                 ub.invalidateQueryInCache(qstate, message.qinfo)
             unboundmsg.lower(rep, most)
-        elif rep.ttl <= kept and (len(owners) == 1 or unboundmsg.longest(rep) <= kept):
-            return
         # Under the name that an alias leads to Unbound keeps what it found, too.
         unboundmsg.forget(ub, qstate, owners[1:] if kept else owners, asked.qtype)
         if is_kept and kept:
@@ -283,7 +295,8 @@ class Guest:
 
         Names that no order speaks of have no such start; others are looked at again at the next transition.
         """
-        if not any(path_of(asked.policy, names.from_wire(owner))[0] for owner in owners):
+        below = (path_of(asked.policy, names.from_wire(owner))[0] for owner in owners[1:])
+        if not asked.is_spoken_of and not any(below):
             return chain.LONGEST
         return cap(self._next, chain.LONGEST, asked.t)
 

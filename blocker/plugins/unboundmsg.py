@@ -27,7 +27,8 @@ def received(ub: Any, message: Any, qname: bytes, qtype: int) -> chain.Received 
     if message is None:
         return None
     rep = message.rep
-    found = [rep.rrsets[number] for number in range(rep.an_numrrsets)]
+    rrsets = rep.rrsets
+    found = [rrsets[number] for number in range(rep.an_numrrsets)]
     kinds = [ub.ntohs(rrset.rk.type) for rrset in found]
     if not any(kind in _ALIASING for kind in kinds):
         return None

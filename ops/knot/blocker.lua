@@ -24,30 +24,61 @@ local MOST_LINKS = 16
 -- Owner (in wire form, without the zone's name) -> NXDOMAIN, NODATA, PASS or the addresses by type.
 local rules = {}
 
-local function read_zone()
-	local found, cut = {}, nil
-	local parser = require('zonefile').new()
-	local fine, why = parser:open(blocker.zone)
-	if not fine then error(why) end
-	while true do
-		fine, why = parser:parse()
-		if why then error('line ' .. tonumber(parser.line_counter) .. ': ' .. why) end
-		if not fine then return found end
-		local kind = tonumber(parser.r_type)
-		local owner = ffi.string(parser.r_owner, parser.r_owner_length):lower()
-		local data = ffi.string(parser.r_data, parser.r_data_length)
-		if kind == kres.type.SOA then
-			cut = #owner
-		elseif kind == kres.type.CNAME then
-			found[owner:sub(1, -cut - 1) .. '\0'] = TARGETS[data]
-		elseif kind == kres.type.A or kind == kres.type.AAAA then
-			local name = owner:sub(1, -cut - 1) .. '\0'
-			local addresses = found[name] or {}
-			addresses[kind] = addresses[kind] or {}
-			table.insert(addresses[kind], data)
-			found[name] = addresses
-		end
+-- A long list is read in small pieces, between which queries are answered.
+local PIECE = 2000  -- records
+
+local function take(parser, found, cut)
+	local kind = tonumber(parser.r_type)
+	local owner = ffi.string(parser.r_owner, parser.r_owner_length):lower()
+	local data = ffi.string(parser.r_data, parser.r_data_length)
+	if kind == kres.type.SOA then
+		return #owner
+	elseif not cut then
+		return nil
+	elseif kind == kres.type.CNAME then
+		found[owner:sub(1, -cut - 1) .. '\0'] = TARGETS[data]
+	elseif kind == kres.type.A or kind == kres.type.AAAA then
+		local name = owner:sub(1, -cut - 1) .. '\0'
+		local addresses = found[name] or {}
+		addresses[kind] = addresses[kind] or {}
+		table.insert(addresses[kind], data)
+		found[name] = addresses
 	end
+	return cut
+end
+
+local function refuse(why)
+	log_error(ffi.C.LOG_GRP_POLICY, 'blocker: ' .. blocker.zone .. ' is not enforced: ' .. tostring(why)
+		.. '; the one before goes on')
+end
+
+-- Reads the file in pieces of so many records and puts its rules in place when all of it was read; `finished` is
+-- called in any case.
+local function read_zone(size, finished)
+	local parser, found, cut = require('zonefile').new(), {}, nil
+	local function read_piece()
+		for _ = 1, size do
+			local more, why = parser:parse()
+			if why then error('line ' .. tonumber(parser.line_counter) .. ': ' .. why, 0) end
+			if not more then
+				rules = found
+				return true
+			end
+			cut = take(parser, found, cut)
+			if not cut then error('the first record is no SOA', 0) end
+		end
+		return false
+	end
+	local function go_on()
+		local fine, done = pcall(read_piece)
+		if not fine then refuse(done) end
+		if not fine or done then return finished() end
+		event.after(1, go_on)
+	end
+	local fine, why = parser:open(blocker.zone)
+	if fine then return go_on() end
+	refuse(why)
+	finished()
 end
 
 -- The serial stands in the first lines of the file, and is another one whenever anything else is.
@@ -60,22 +91,18 @@ local function serial()
 end
 
 local known
-local function refresh()
+local is_reading = false
+local function refresh(size)
+	if is_reading then return end
 	local found = serial()
 	if found == nil or found == known then return end
-	known = found
-	local fine, made = pcall(read_zone)
-	if fine then
-		rules = made
-		collectgarbage()
-	else
-		log_error(ffi.C.LOG_GRP_POLICY, 'blocker: ' .. blocker.zone .. ' is not enforced: ' .. tostring(made)
-			.. '; the one before goes on')
-	end
+	known, is_reading = found, true
+	read_zone(size, function () is_reading = false end)
 end
 
-refresh()
-event.recurrent(sec / 5, refresh)
+-- Before the first query all of it is read at once.
+refresh(math.huge)
+event.recurrent(sec / 5, function () refresh(PIECE) end)
 
 -- The rule for a name: its own, or that of the nearest wildcard. The zone is closed, so the nearest is the right
 -- one.

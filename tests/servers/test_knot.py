@@ -46,6 +46,10 @@ def ask(running: Knot, name: str, rdtype: str = "A") -> dns.message.Message:
     return answer
 
 
+def rcode(running: Knot, name: str) -> str:
+    return dns.rcode.to_text(ask(running, name).rcode())
+
+
 def test_it_blocks_with_the_reason_and_for_as_long_as_it_may_and_forwards_the_rest(knot: Knot) -> None:
     blocked = ask(knot, "www.bad.example")
     (ede,) = [option for option in blocked.options if isinstance(option, dns.edns.EDEOption)]
@@ -71,10 +75,7 @@ def test_a_file_that_is_replaced_is_enforced_within_a_second_though_names_are_ca
 
 def test_a_file_that_is_broken_or_gone_leaves_the_last_one_in_force(knot: Knot, zonefile: Path) -> None:
     zone_lab.replace(zonefile, 2, "new.example CNAME .", "this is no record")
-    deadline = time.monotonic() + 5
-    while "is not enforced" not in knot.log.read_text(errors="replace"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    _until_logged(knot, "is not enforced")
     assert ask(knot, "new.example").rcode() == dns.rcode.NOERROR
     assert ask(knot, "bad.example").rcode() == dns.rcode.NXDOMAIN
     zonefile.unlink()
@@ -82,6 +83,32 @@ def test_a_file_that_is_broken_or_gone_leaves_the_last_one_in_force(knot: Knot, 
     assert ask(knot, "bad.example").rcode() == dns.rcode.NXDOMAIN
     zone_lab.replace(zonefile, 3, "new.example CNAME .")
     zone_lab.until_blocked(knot.port, "new.example", knot.log, seconds=5)
+
+
+def test_a_long_list_is_read_while_queries_are_answered(knot: Knot, zonefile: Path) -> None:
+    zone_lab.replace(zonefile, 2, *(f"n{number}.example CNAME ." for number in range(50_000)))
+    gap = 0.0
+    while rcode(knot, "n49999.example") != "NXDOMAIN":
+        begun = time.monotonic()
+        assert rcode(knot, "free.example") == "NOERROR"
+        gap = max(gap, time.monotonic() - begun)
+        assert rcode(knot, "bad.example") in ("NXDOMAIN", "NOERROR")
+    print(f"the slowest answer meanwhile took {gap:.3f} s")
+    assert rcode(knot, "bad.example") == "NOERROR"
+
+
+def test_a_list_without_its_head_is_not_enforced(knot: Knot, zonefile: Path) -> None:
+    zonefile.with_suffix(".new").write_text("; SOA\nnew.example. 30 IN CNAME .\n")
+    zonefile.with_suffix(".new").rename(zonefile)
+    _until_logged(knot, "the first record is no SOA")
+    assert ask(knot, "bad.example").rcode() == dns.rcode.NXDOMAIN
+
+
+def _until_logged(knot: Knot, words: str) -> None:
+    deadline = time.monotonic() + 5
+    while words not in knot.log.read_text(errors="replace"):
+        assert time.monotonic() < deadline, knot.log.read_text(errors="replace")
+        time.sleep(0.05)
 
 
 def test_without_a_file_it_resolves_until_there_is_one(tmp_path: Path, upstream: int) -> None:

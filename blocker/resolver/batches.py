@@ -16,10 +16,11 @@ import mmap
 import os
 import socket
 import sys
+from operator import add
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 BATCH = 64
 MOST_QUERY = 4096
@@ -30,7 +31,8 @@ Address = tuple[str, int] | tuple[str, int, int, int]
 _BEFORE = 32  # octets before each datagram, for its address: a sockaddr_in6 has 28
 _SLOT = _BEFORE + MOST_QUERY + 96  # no multiple of a page: the slots' first lines share no set of the cache
 _PACKETS = tuple(range(_BEFORE, BATCH * _SLOT, _SLOT))
-_IN_SOCKADDR = {socket.AF_INET: (4, 4), socket.AF_INET6: (8, 16)}  # where the address is, and its octets
+_BODIES = tuple(start + 2 for start in _PACKETS)
+_IN_SOCKADDR = {socket.AF_INET: slice(4, 8), socket.AF_INET6: slice(8, 24)}
 
 
 class _Segment(ctypes.Structure):  # iovec
@@ -53,18 +55,48 @@ class _Message(ctypes.Structure):  # mmsghdr
     _fields_ = (("head", _Head), ("octets", ctypes.c_uint32))
 
 
-class Batch(Protocol):
+class Slots:
     """Datagrams of one socket, by slot.
 
-    Slot n's datagram begins at `octets[packets[n]]`, and `addresses[n]` says where in `octets` its client's
-    address is (4 or 16 octets). `octets` gives bytes for a slice and takes bytes of a slice's length.
+    Slot n's datagram begins at `octets[packets[n]]`; `octets` gives bytes for a slice and takes bytes of a
+    slice's length. Of the `answers`, the octets of each, every slot that was received must be set before
+    `send`; 0: none.
     """
+
+    answers: memoryview
+
+    def __init__(self, address: slice) -> None:
+        """`address` is where in the octets before a datagram its client's is (4 or 16 octets)."""
+        self.octets = mmap.mmap(-1, BATCH * _SLOT)
+        self._read: Callable[[slice], bytes] = self.octets.__getitem__
+        self.packets = _PACKETS
+        self.addresses = tuple(
+            slice(start + address.start, start + address.stop) for start in range(0, BATCH * _SLOT, _SLOT)
+        )
+
+    # As maps, for nothing is done more often: the loop over them runs in C.
+
+    def bodies(self, sizes: Sequence[int]) -> list[bytes]:
+        """Every datagram after its first two octets."""
+        return list(map(self._read, map(slice, _BODIES, map(add, _PACKETS, sizes))))
+
+    def clients(self, sizes: Sequence[int]) -> list[bytes]:
+        """The address of every datagram's client."""
+        return list(map(self._read, self.addresses[: len(sizes)]))
+
+
+class Batch(Protocol):
+    """What Many and Singles have in common."""
 
     octets: mmap.mmap
     packets: tuple[int, ...]
-    addresses: tuple[slice, ...]
     answers: memoryview
-    """The octets of each slot's answer; 0: none. Every slot that was received must be set before `send`."""
+
+    def bodies(self, sizes: Sequence[int]) -> list[bytes]:
+        """As of Slots."""
+
+    def clients(self, sizes: Sequence[int]) -> list[bytes]:
+        """As of Slots."""
 
     def receive(self) -> list[int]:
         """Fill the slots from 0 on, and say how many octets each got; nothing came: an empty list."""
@@ -98,7 +130,7 @@ def _found(name: str) -> Callable[..., int] | None:
 _RECEIVE, _SEND = _found("recvmmsg"), _found("sendmmsg")
 
 
-class Many:
+class Many(Slots):
     """A Batch by recvmmsg and sendmmsg."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -106,12 +138,7 @@ class Many:
         assert _SEND is not None  # noqa: S101
         self._receive, self._send = _RECEIVE, _SEND
         self._sock, self._handle = sock, sock.fileno()
-        self.octets = mmap.mmap(-1, BATCH * _SLOT)
-        self.packets = _PACKETS
-        at, size = _IN_SOCKADDR[sock.family]
-        self.addresses = tuple(
-            slice(start + at, start + at + size) for start in range(0, BATCH * _SLOT, _SLOT)
-        )
+        super().__init__(_IN_SOCKADDR[sock.family])
         memory = ctypes.addressof(ctypes.c_char.from_buffer(self.octets))
         self._segments_in, self._segments_out = (_Segment * BATCH)(), (_Segment * BATCH)()
         self._in = self._messages(memory, self._segments_in)
@@ -172,15 +199,13 @@ def _words(array: ctypes.Array[Any], code: Literal["@I", "@L"], field: Any) -> m
     return octets.cast(code)[field.offset // field.size :: ctypes.sizeof(array) // len(array) // field.size]
 
 
-class Singles:
+class Singles(Slots):
     """A Batch by recvfrom and sendto, for systems without those calls."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self.octets = mmap.mmap(-1, BATCH * _SLOT)
-        self.packets = _PACKETS
-        size = _IN_SOCKADDR[sock.family][1]
-        self.addresses = tuple(slice(start, start + size) for start in range(0, BATCH * _SLOT, _SLOT))
+        address = _IN_SOCKADDR[sock.family]
+        super().__init__(slice(0, address.stop - address.start))
         self.answers = memoryview(bytearray(BATCH * 8)).cast("@L")
         self._clients: list[Address] = []
 

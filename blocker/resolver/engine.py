@@ -381,6 +381,7 @@ def _ready(case: _Case, made: Answer) -> Ready:
         head=made.octets[2:12],
         tail=made.octets[end:],
         end=end,
+        size=len(made.octets),
         mark=mark_of(made.outcome, made.octets),
     )
 

@@ -20,8 +20,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from math import inf
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blocker import names
 from blocker.resolver import answer, wire
@@ -44,6 +45,7 @@ _MOST_ABOVE = 65536
 _MOST_SHAPES = 4096
 _MOST_TEMPLATES = 4096
 _OUTCOMES = 8
+_REMEMBERED = 8  # slots: what is asked often gets its turn, and what is not seldom pushes it out
 _U32 = Struct("!I")
 
 
@@ -51,8 +53,8 @@ class Ready(NamedTuple):
     """An answer but for its id and its question.
 
     Good while the wall clock is below `till` and the monotonic one below `fresh`. `head` are its octets 2 to
-    12, `tail` those after the question, which ends at `end`. `mark` counts it. `ttls` are the offsets and
-    values of those that count down from `stored` and are at most `cap`.
+    12, `tail` those after the question, which ends at `end`, of `size` in all. `mark` counts it. `ttls` are
+    the offsets and values of those that count down from `stored` and are at most `cap`.
     """
 
     till: float
@@ -60,6 +62,7 @@ class Ready(NamedTuple):
     head: bytes
     tail: bytes
     end: int
+    size: int
     mark: int
     ttls: tuple[tuple[int, int], ...] = ()
     stored: float = 0.0
@@ -75,11 +78,12 @@ class _Shape:
         self.key = (query.qtype, query.qclass, query.do, bool(query.flags & wire.CD))
 
 
-class _Above(NamedTuple):
-    """What the policy says from the top down to a name with others below it."""
+_Above = tuple[bytes, tuple[object, ...] | None]
+"""The key of a name's parent, and the sets met from the top down to it. No class: many queries make one."""
 
-    key: Key
-    path: tuple[object, ...]
+_TOP: _Above = (b"", ())
+_NOWHERE: _Above = (b"", None)
+_NOTHING = Ready(till=-inf, fresh=-inf, head=b"", tail=b"", end=0, size=0, mark=0)
 
 
 @dataclass(slots=True, eq=False)
@@ -87,7 +91,7 @@ class Known:
     """What was said to the clients of one region, by the query's octets after the id; and templates."""
 
     memo: dict[bytes, Ready] = field(default_factory=dict)
-    templates: dict[tuple[_Shape, tuple[object, ...], object | None, int], Ready] = field(
+    templates: dict[tuple[_Shape, tuple[object, ...] | None, object | None, int], Ready] = field(
         default_factory=dict
     )
 
@@ -95,6 +99,12 @@ class Known:
 def mark_of(outcome: int, octets: bytes) -> int:
     """Under what number to count an answer: its outcome, and whether it is cut off."""
     return outcome * 2 + (octets[2] >> 1 & 1)
+
+
+def _count_down(octets: Any, at: int, ttls: tuple[tuple[int, int], ...], age: int, cap: int) -> None:
+    """Write the TTLs of an answer of this age into the octets from `at` on."""
+    for offset, ttl in ttls:
+        _U32.pack_into(octets, at + offset, max(0, min(ttl - age, cap)))
 
 
 class Quick:
@@ -111,7 +121,7 @@ class Quick:
         self._cache = cache
         self._who = who
         self._most = most
-        self._kept = 0
+        self._count = 0
         self._strangers = Known()
         self._clients: dict[bytes, Known] = {}
         self._regions: dict[str | None, Known] = {}
@@ -126,7 +136,7 @@ class Quick:
             known.templates.clear()
         for kept in (self._clients, self._regions, self._above, self._shapes, self._alike):
             kept.clear()
-        self._kept = 0
+        self._count = 0
 
     def sweep(
         self,
@@ -141,35 +151,45 @@ class Quick:
 
         A fault in one of them is told to `complain`, and the query is the engine's.
         """
-        octets, packets, addresses, answers = batch.octets, batch.packets, batch.addresses, batch.answers
-        clients, find, pack = self._clients, policy.find, _U32.pack_into
+        octets, answers = batch.octets, batch.answers
+        find, shapes, above = policy.find, self._shapes, self._above
         left: list[int] = []
         tally = [0] * (2 * _OUTCOMES)
-        for slot, size in enumerate(sizes):
-            at = packets[slot]
-            body = octets[at + 2 : at + size]
+        clients = batch.clients(sizes)
+        # Few and plain steps: at line rate a step for each datagram is a percent of all we do.
+        for slot, (at, body, known) in enumerate(
+            zip(batch.packets, batch.bodies(sizes), map(self._clients.get, clients), strict=False)
+        ):
             try:
-                known = clients.get(octets[addresses[slot]])
                 if known is None:
-                    known = self._meet(octets[addresses[slot]], policy, t)
-                ready = known.memo.get(body)
-                if ready is None or t >= ready[0] or now >= ready[1]:
-                    ready = self._look(body, known, find, t, now)
-                    if ready is None:
+                    known = self._meet(clients[slot], policy, t)  # noqa: PLW2901 - it is what was missing
+                ready = known.memo.get(body, _NOTHING)
+                if t >= ready[0] or now >= ready[1]:
+                    name, _, rest = body[10:].partition(b"\0")
+                    shape = shapes.get(body[:10] + rest)
+                    if shape is not None and 0 < len(name) < 255 and (first := name[0] + 1) <= 64:
+                        name = name.lower()
+                        key, path = above.get(name[first:]) or self._above_of(name, find)
+                        own = find(key + name[:first])  # type: ignore[arg-type]  # a Key; it costs a call to say so
+                        ready = known.templates.get((shape, path, own, len(name)), _NOTHING)
+                        if ready is _NOTHING:
+                            ready = self._kept(name, shape, known, now)
+                        if slot < _REMEMBERED:
+                            self._remember(body, known, ready)
+                    if t >= ready[0] or now >= ready[1]:
                         answers[slot] = 0
                         left.append(slot)
                         continue
-                _, _, head, tail, end, mark, ttls, stored, cap = ready
+                _, _, head, tail, end, size, mark, ttls, stored, cap = ready
                 octets[at + 2 : at + 12] = head
-                stop = at + end
-                octets[stop : stop + len(tail)] = tail
-                for offset, ttl in ttls:
-                    pack(octets, at + offset, max(0, min(ttl - int(now - stored), cap)))
-                answers[slot] = end + len(tail)
+                octets[at + end : at + size] = tail
+                if ttls:
+                    _count_down(octets, at, ttls, int(now - stored), cap)
+                answers[slot] = size
                 tally[mark] += 1
             except Exception as error:  # noqa: BLE001 - a bug here is not the client's, nor its neighbours'
                 complain(error)
-                octets[at + 2 : at + size] = body
+                octets[at + 2 : at + 2 + len(body)] = body
                 answers[slot] = 0
                 left.append(slot)
         return left, tally
@@ -188,42 +208,19 @@ class Quick:
             known = self._regions[region] = Known()
         return known
 
-    def _look(self, body: bytes, known: Known, find: Find, t: float, now: float) -> Ready | None:
-        """The answer by template or cache entry, for a query that was not asked in these octets before.
+    def _kept(self, name: bytes, shape: _Shape, known: Known, now: float) -> Ready:
+        """What stands with the cache entry, if it is for the like of this query."""
+        entry = self._cache.get((name + b"\0", *shape.key), now)
+        ready = entry and entry.ready
+        return ready[2] if ready and ready[0] is known and ready[1] is shape else _NOTHING
 
-        A name is whole if its first label is and what follows is known to be: `_above` has only such.
-        """
-        end = body.find(0, 10)
-        if not 10 < end < 265 or not 0 < (size := body[10]) < 64:
-            return None
-        name = body[10 : end + 1].lower()
-        shape = self._shapes.get(body[:10] + body[end + 1 :])
-        above = self._above.get(name[size + 1 :])
-        if shape is None or above is None:
-            return None
-        own = find(names.Key(above.key + name[: size + 1]))
-        ready = None
-        if own is not None or above.path:
-            ready = known.templates.get((shape, above.path, own, end))
-        if ready is None:
-            entry = self._cache.get((name, *shape.key), now)
-            if (
-                entry is None
-                or entry.ready is None
-                or entry.ready[0] is not known
-                or entry.ready[1] is not shape
-            ):
-                return None
-            ready = entry.ready[2]
-        if t >= ready.till or now >= ready.fresh:
-            return None
-        if self._kept >= self._most:
-            self._kept = 0
+    def _remember(self, body: bytes, known: Known, ready: Ready) -> None:
+        if self._count >= self._most:
+            self._count = 0
             for other in self._regions.values():
                 other.memo.clear()
-        self._kept += 1
+        self._count += 1
         known.memo[body] = ready
-        return ready
 
     def keep(
         self,
@@ -235,28 +232,43 @@ class Quick:
         entry: Entry[Judged] | None = None,
     ) -> None:
         """Take in what the engine answered: from the cache entry, or else because the name is blocked."""
-        shape, name = self._shape(packet, query), query.qname
-        if shape is None or len(name) == 1:
+        shape, name = self._shape(packet, query), query.qname[:-1]
+        if shape is None or not name:
             return
-        known, size = self._region(region), name[0]
-        above = self._above_of(name[size + 1 :], find)
+        known = self._region(region)
         if entry is not None:
             entry.ready = (known, shape, ready)
             return
         if len(known.templates) >= _MOST_TEMPLATES:
             known.templates.clear()
-        own = find(names.Key(above.key + name[: size + 1]))
-        known.templates[shape, above.path, own, 9 + len(name)] = ready
+        first = name[0] + 1
+        key, path = self._above.get(name[first:]) or self._above_of(name, find)
+        own = find(names.Key(key + name[:first]))
+        known.templates[shape, path, own, len(name)] = ready
 
     def _above_of(self, name: bytes, find: Find) -> _Above:
-        above = self._above.get(name)
-        if above is None:
-            if len(self._above) >= _MOST_ABOVE:
-                self._above.clear()
-            key = names.from_wire(name)
-            found = (find(ancestor) for ancestor in names.ancestry(key))
-            above = self._above[name] = _Above(key, tuple(own for own in found if own is not None))
-        return above
+        """What is above a name whose parent is not in `_above` (lower case, without the root's octet).
+
+        Label by label, for it must end where its octets do: else there is no such name.
+        """
+        first = name[0] + 1
+        if first > 64 or first > len(name):
+            return _NOWHERE
+        if first == len(name):
+            return _TOP
+        higher = name[first:]
+        second = higher[0] + 1
+        key, path = self._above.get(higher[second:]) or self._above_of(higher, find)
+        if path is None or second > 64:
+            return _NOWHERE
+        key += higher[:second]
+        own = find(names.Key(key))
+        if own is not None:  # Not kept: a list has as many of these as it has names.
+            return key, (*path, own)
+        if len(self._above) >= _MOST_ABOVE:
+            self._above.clear()
+        found = self._above[higher] = (key, path)
+        return found
 
     def _shape(self, packet: bytes, query: Query) -> _Shape | None:
         """The query's shape; None where octets may mean something by their place, as compressed names do."""

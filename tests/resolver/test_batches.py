@@ -48,7 +48,8 @@ def test_every_answer_goes_to_who_asked(here: socket.socket, way: Callable[[sock
             for slot, size in enumerate(sizes):
                 at = batch.packets[slot]
                 host, port = batch.address(slot)[:2]
-                assert socket.inet_pton(here.family, host) == batch.octets[batch.addresses[slot]]
+                assert socket.inet_pton(here.family, host) == batch.clients(sizes)[slot]
+                assert batch.bodies(sizes)[slot] == batch.octets[at + 2 : at + size]
                 assert (host, port) in {client.getsockname()[:2] for client in clients}
                 batch.octets[at : at + size + 1] = batch.octets[at : at + size] + b"!"
                 batch.answers[slot] = size + 1

@@ -21,7 +21,7 @@ from tests import fuzz_packets
 from tests.resolver.world import T0, ask, block, engine, policy, upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from blocker.policy.index import Index
 
@@ -42,6 +42,12 @@ class Block:
             self.octets[at : at + len(packet)] = packet
             self.octets[where] = client
         self.sizes = [len(packet) for packet, _ in asked]
+
+    def bodies(self, sizes: Sequence[int]) -> list[bytes]:
+        return [self.octets[at + 2 : at + size] for at, size in zip(self.packets, sizes, strict=True)]
+
+    def clients(self, sizes: Sequence[int]) -> list[bytes]:
+        return [self.octets[where] for where in self.addresses[: len(sizes)]]
 
     def answer(self, slot: int) -> bytes | None:
         at, size = self.packets[slot], self.answers[slot]
@@ -228,6 +234,35 @@ def test_a_zero_octet_within_a_label_ends_no_name() -> None:
         assert found in (expected, None)
 
 
+@pytest.mark.parametrize(
+    "label",
+    [b"\x40" + b"x" * 64, b"\x7f" + b"x" * 127, b"\x03ab", b"\x02a\x40" + b"x" * 64, b"\xc0\x0c"],
+    ids=["64 octets", "127 octets", "cut off", "64 octets further down", "a pointer"],
+)
+def test_octets_that_are_no_name_are_left_to_the_engine(label: bytes) -> None:
+    mind, index = engine(), policy(GROK)
+    for size in range(1, 220):  # A template for every length there is.
+        labels = [b"x" * min(63, size - at) for at in range(0, size, 64)]
+        packet = ask("grok.example")
+        said(
+            mind,
+            index,
+            packet[:12] + b"".join(bytes((len(one),)) + one for one in labels if one) + packet[12:],
+        )
+    for parent in (b"\x04grok\x07example\0", b"\x01w\x04grok\x07example\0", b"\0"):
+        packet = ask("grok.example")[:12] + label + parent + b"\0\1\0\1"
+        assert swept(mind, index, packet) == [None]
+
+
+def test_what_is_asked_once_in_a_crowd_is_answered_and_seldom_remembered() -> None:
+    mind, index = engine(), policy(GROK)
+    packets = [ask(f"{letter}.grok.example") for letter in "abcdefghijkl"]
+    said(mind, index, packets[0])
+    assert swept(mind, index, *packets) == [said(engine(), index, packet) for packet in packets]
+    (known,) = mind._quick._regions.values()
+    assert 0 < len(known.memo) < len(packets)
+
+
 def test_a_large_query_is_answered_and_not_remembered() -> None:
     mind, index = engine(), policy(GROK)
     padding = dns.edns.GenericOption(dns.edns.OptionType.PADDING, b"\0" * 600)
@@ -243,8 +278,7 @@ def test_a_bug_is_told_and_leaves_the_query_to_the_engine(monkeypatch: pytest.Mo
     for one in (packet, good):
         said(mind, index, one)
     assert None not in swept(mind, index, good)
-    honest: Any = Quick._look
-    monkeypatch.setattr(Quick, "_look", lambda self, *rest: honest(self, *rest)._replace(tail=None))
+    monkeypatch.setattr(Quick, "_remember", lambda *_: (_ for _ in ()).throw(TypeError))
     batch = Block((packet, ME), (good, ME))
     left, _ = mind.sweep(batch, batch.sizes, index, T0, T0, told.append)
     assert left == [0]

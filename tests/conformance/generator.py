@@ -23,8 +23,8 @@ ASKED = 25
 _POOL = ["@", *(f"{'.'.join(labels)}.@" for depth in (1, 2, 3) for labels in product("ab", repeat=depth))]
 _FORMS = [*[Form.NXDOMAIN] * 5, *[Form.NODATA] * 2, *[Form.REDIRECT] * 3]
 _ADDRESSES = [("192.0.2.200",), ("2001:db8::200",), ("192.0.2.201", "2001:db8::201")]
-_PLACES = [("ID",), ("ID",), ("ID-JK",), ("GB",), ("ID", "GB")]
-_QTYPES = {"A": 45, "AAAA": 15, "HTTPS": 10, "TXT": 8, "DS": 7, "SRV": 5, "MX": 4, "DNSKEY": 4, "NS": 2}
+_PLACES = [*[("ID",)] * 4, ("ID-JK",), ("GB",), ("ID", "GB")]
+_QTYPES = {"A": 40, "AAAA": 15, "HTTPS": 10, "TXT": 8, "DS": 10, "SRV": 5, "MX": 4, "DNSKEY": 6, "NS": 2}
 _FROM = {"ID": 60, "ID-JK": 15, "GB": 15, None: 10}
 assert set(_FROM) == set(REGIONS)
 
@@ -41,9 +41,16 @@ def _piece(chance: random.Random, id_: str, now: int) -> Case:
     drafts: list[Draft] = []
     for _ in range(chance.randint(1, 4)):
         drafts.append(_block(chance, now, may_refuse=may_refuse))
-        if chance.random() < 0.25:
+        if chance.random() < 0.2:
             drafts.append(_act(chance, len(drafts), now))
-    asks = [_ask(chance, aliases) for _ in range(ASKED)]
+    spoken = [
+        one.removeprefix("*.")
+        for draft in drafts
+        for part in ("subjects", "excepts", "remove")
+        for one in draft.values.get(part, ())
+    ]
+    near = [*spoken, *(one.partition(".")[2] for one in spoken if one != "@")]
+    asks = [_ask(chance, aliases, near) for _ in range(ASKED)]
     return case(id_, "generated", drafts, asks, aliases=aliases)
 
 
@@ -90,10 +97,10 @@ def _aliases(chance: random.Random) -> Iterator[tuple[str, str]]:
         yield names[at], chance.choice(names[at + 1 :])
 
 
-def _ask(chance: random.Random, aliases: dict[str, str]) -> Ask:
+def _ask(chance: random.Random, aliases: dict[str, str], near: list[str]) -> Ask:
     (qtype,) = chance.choices(list(_QTYPES), list(_QTYPES.values()))
     (region,) = chance.choices(list(_FROM), list(_FROM.values()))
-    name = chance.choice(list(aliases) if aliases and chance.random() < 0.3 else _POOL)
+    name = chance.choice(chance.choices([list(aliases) or _POOL, near, _POOL], [3, 5, 2])[0])
     if chance.random() < 0.3:
         name = f"{chance.choice(['x', 'a', 'b', 'y.x'])}.{name}"
     if name in aliases and qtype in ("DS", "DNSKEY"):

@@ -285,12 +285,16 @@ def test_a_blocked_answers_ttl_ends_before_its_lift(site: Site) -> None:
 def test_passing_answers_have_the_sites_largest_ttl(site: Site) -> None:
     site.apply(ordered("nx.example"), max_ttl=60)
     site.authority.alias("alias.example", "free.example")
+    site.authority.alias("blocked.example", "nx.example")
     with site.unbound() as running:
         for name in ("free.example", "alias.example", "free.example"):
             answer = asked(running.port, name)
             assert all(rrset.ttl <= 60 for rrset in answer.answer), name
             assert answer.answer[-1][0].to_text() == ADDRESS
         assert asked(running.port, "free.example", "MX").authority[0].ttl <= 60
+        answer = asked(running.port, "blocked.example")
+        assert answer.rcode() == NXDOMAIN
+        assert answer.answer[0].ttl <= 60, "the alias to what is blocked"
 
 
 def test_an_apply_shows_at_the_next_query_and_a_flush_makes_it_so_for_cached_names(site: Site) -> None:
@@ -304,10 +308,13 @@ def test_an_apply_shows_at_the_next_query_and_a_flush_makes_it_so_for_cached_nam
         running.controlled("flush_zone", "cached.example")
         assert is_blocked(running.port, "cached.example")
         assert is_blocked(running.port, "alias.example")
-        site.apply(ordered("nx.example"))
+        assert explained(asked(running.port, "nx.example"))[0][1].startswith("court/o1/d https")
+        site.apply(ordered("nx.example"), ordered("nx.example", ident="court/o3", form=Form.REFUSED))
         for name in ("new.example", "cached.example", "alias.example"):
             assert not is_blocked(running.port, name)
-        assert is_blocked(running.port, "nx.example")
+        answer = asked(running.port, "nx.example")
+        assert answer.rcode() == dns.rcode.REFUSED
+        assert explained(answer)[0][1].startswith("court/o3/d court/o1/d https")
         assert "blocker: generation 3 is enforced for ID" in running.log
 
 
@@ -329,6 +336,8 @@ def test_the_store_may_be_replaced_and_vanish(site: Site) -> None:
         (site.state / store.FILE).write_bytes(b"\0" * 65536)
         time.sleep(0.15)
         assert is_blocked(running.port, "third.example")
+        # The first complaint was of the missing file; the next may come a minute later.
+        assert "No such file or directory; the last policy read goes on being enforced" in running.log
         assert asked(running.port, "free.example").rcode() == NOERROR
 
 

@@ -30,7 +30,7 @@ PURE = {
     "resolver.wire", "resolver.answer", "resolver.chain", "resolver.judge", "resolver.engine",
     "resolver.cache", "resolver.shares", "resolver.quick",
     "plugins.dnsdist_classes", "plugins.dnsdist_config",
-    "rpz.zone", "rpz.delta", "rpz.keyfile", "rpz.update",
+    "rpz.zone", "rpz.delta", "rpz.keyfile", "rpz.transfer", "rpz.update",
     "fleet.capabilities", "fleet.purge", "fleet.refusal", "fleet.report",
     "prober.expect", "prober.judge", "prober.schedule", "prober.observe", "prober.report", "prober.book",
 }  # fmt: skip

@@ -11,18 +11,23 @@ that both block. For that
   rules are *flipped*, name by name, which changes no name's closest encloser (RFC 4592 §3.3.1). Then what
   the new zone says without them is *contracted*, from the bottom up.
 
-Both zones are closed, in the order of `zone.entries`. What is kept are the changes below one name.
+Both zones are closed, in the order of `zone.entries`, and mostly alike: what is alike is passed over in runs.
+What is kept are the changes below one name.
 """
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from blocker.names import ROOT, Key
+from blocker.names import Key, ancestry
 from blocker.rpz.zone import PASSTHRU, STAR, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+
+_RUN = 1024  # entries compared at once
 
 
 class Edit(NamedTuple):
@@ -50,48 +55,66 @@ class _Side(NamedTuple):
 
 
 class _Node(NamedTuple):
-    """One name in both zones."""
+    """A changed name: the edits of itself and of its wildcard, one of them at least."""
 
     key: Key
-    held: _Side
-    wanted: _Side
+    edits: list[Edit]
 
 
 def edits(held: Iterable[Entry], wanted: Iterable[Entry]) -> Iterator[Edit]:
-    """All owners of both zones in order, changed or not."""
+    """The owners that the zones differ in, in order."""
     old, new = iter(held), iter(wanted)
-    had, has = next(old, None), next(new, None)
-    while had is not None and has is not None:
-        if had.owner < has.owner:
-            yield Edit(had.owner, had.rule, None)
-            had = next(old, None)
-        elif has.owner < had.owner:
-            yield Edit(has.owner, None, has.rule)
-            has = next(new, None)
-        else:
-            yield Edit(has.owner, had.rule, has.rule)
-            had, has = next(old, None), next(new, None)
-    while had is not None:
-        yield Edit(had.owner, had.rule, None)
-        had = next(old, None)
-    while has is not None:
-        yield Edit(has.owner, None, has.rule)
-        has = next(new, None)
+    had: list[Entry] = []
+    has: list[Entry] = []
+    while True:
+        had += islice(old, _RUN - len(had))
+        has += islice(new, _RUN - len(has))
+        if had == has:
+            if not had:
+                return
+            had, has = [], []
+            continue
+        at, to = 0, 0
+        while at < len(had) and to < len(has):
+            (mine, rule), (theirs, other) = had[at], has[to]
+            if mine == theirs:
+                at, to = at + 1, to + 1
+                if rule != other:
+                    yield Edit(mine, rule, other)
+            elif mine < theirs:
+                at += 1
+                yield Edit(mine, rule, None)
+            else:
+                to += 1
+                yield Edit(theirs, None, other)
+        if not has:
+            yield from (Edit(owner, rule, None) for owner, rule in had)
+            at = len(had)
+        if not had:
+            yield from (Edit(owner, None, rule) for owner, rule in has)
+            to = len(has)
+        had, has = had[at:], has[to:]
 
 
 def steps(
-    held: Iterable[Entry], wanted: Iterable[Entry], *, cost: Callable[[Edit], int], most: int
+    held: Iterable[Entry],
+    wanted: Iterable[Entry],
+    *,
+    rule_of: Callable[[Key], str | None],
+    cost: Callable[[Edit], int],
+    most: int,
 ) -> Iterator[Step]:
     """The steps from `held` to `wanted`, of changed owners alone; the edits of a step cost `most` together.
 
-    The edits of one name and its wildcard are in one step whatever they cost.
+    The edits of one name and its wildcard are in one step whatever they cost. `rule_of` finds the rule of an
+    owner in `held`.
     """
     step: dict[Key, Edit] = {}
     spent = 0
     for group in _groups(_nodes(edits(held, wanted))):
-        whole = [edit for node in group for edit in _edits(node.key, node.held, node.wanted)]
+        whole = [edit for node in group for edit in node.edits]
         fits = len(group) == 1 or sum(map(cost, whole)) <= most
-        for part in [whole] if fits else _apart(group):
+        for part in [whole] if fits else _apart(group, rule_of):
             price = sum(map(cost, part))
             if step and spent + price > most:
                 yield _step(step)
@@ -108,53 +131,19 @@ def _step(found: dict[Key, Edit]) -> Step:
     return tuple(edit for edit in found.values() if edit.was != edit.now)
 
 
-def _edits(key: Key, was: _Side, now: _Side) -> list[Edit]:
-    pairs = [Edit(key, was.own, now.own), Edit(Key(key + STAR), was.below, now.below)]
-    return [edit for edit in pairs if edit.was != edit.now]
-
-
-def _apart(group: list[_Node]) -> Iterator[list[Edit]]:
-    """The changes below one name in parts that may come in steps of their own, in this order."""
-    for node in group:
-        yield _edits(node.key, node.held, node.held.expanded())
-    for node in group:
-        yield _edits(node.key, node.held.expanded(), node.wanted.expanded())
-    for node in reversed(group):
-        yield _edits(node.key, node.wanted.expanded(), node.wanted)
-
-
 def _nodes(found: Iterable[Edit]) -> Iterator[_Node]:
-    """The changed names, each with what stands above it."""
-    above: list[tuple[Key, str | None, str | None]] = [(ROOT, None, None)]
-    waiting: Edit | None = None
+    """The edits of each name and its wildcard together."""
+    node: _Node | None = None
     for edit in found:
-        if waiting is not None:
-            if edit.owner == waiting.owner + STAR:
-                yield from _node(above, waiting, edit)
-                waiting = None
-                continue
-            yield from _node(above, waiting, None)
-            waiting = None
-        if edit.owner.endswith(STAR):
-            yield from _node(above, None, edit)
-        else:
-            waiting = edit
-    if waiting is not None:
-        yield from _node(above, waiting, None)
-
-
-def _node(
-    above: list[tuple[Key, str | None, str | None]], own: Edit | None, wild: Edit | None
-) -> Iterator[_Node]:
-    key = own.owner if own is not None else Key(wild.owner[: -len(STAR)]) if wild is not None else ROOT
-    while not key.startswith(above[-1][0]):
-        above.pop()
-    _, held, wanted = above[-1]
-    own = own or Edit(key, None, None)
-    wild = wild or Edit(key, None, None)
-    above.append((key, wild.was or held, wild.now or wanted))
-    if own.was != own.now or wild.was != wild.now:
-        yield _Node(key, _Side(own.was, wild.was, held), _Side(own.now, wild.now, wanted))
+        key = Key(edit.owner.removesuffix(STAR))
+        if node is not None and node.key == key:
+            node.edits.append(edit)
+            continue
+        if node is not None:
+            yield node
+        node = _Node(key, [edit])
+    if node is not None:
+        yield node
 
 
 def _groups(nodes: Iterable[_Node]) -> Iterator[list[_Node]]:
@@ -167,3 +156,36 @@ def _groups(nodes: Iterable[_Node]) -> Iterator[list[_Node]]:
         group.append(node)
     if group:
         yield group
+
+
+def _apart(group: list[_Node], rule_of: Callable[[Key], str | None]) -> Iterator[list[Edit]]:
+    """The changes below one name in parts that may come in steps of their own, in this order."""
+    changed = {edit.owner: edit for node in group for edit in node.edits}
+
+    def held(owner: Key) -> str | None:
+        edit = changed.get(owner)
+        return rule_of(owner) if edit is None else edit.was
+
+    def wanted(owner: Key) -> str | None:
+        edit = changed.get(owner)
+        return rule_of(owner) if edit is None else edit.now
+
+    for node in group:
+        side = _side(node.key, held)
+        yield _between(node.key, side, side.expanded())
+    for node in group:
+        yield _between(node.key, _side(node.key, held).expanded(), _side(node.key, wanted).expanded())
+    for node in reversed(group):
+        side = _side(node.key, wanted)
+        yield _between(node.key, side.expanded(), side)
+
+
+def _side(key: Key, rule_of: Callable[[Key], str | None]) -> _Side:
+    above = (rule_of(Key(one + STAR)) for one in reversed([*ancestry(key)][:-1]))
+    inherited = next((rule for rule in above if rule is not None), None)
+    return _Side(rule_of(key), rule_of(Key(key + STAR)), inherited)
+
+
+def _between(key: Key, was: _Side, now: _Side) -> list[Edit]:
+    pairs = [Edit(key, was.own, now.own), Edit(Key(key + STAR), was.below, now.below)]
+    return [edit for edit in pairs if edit.was != edit.now]

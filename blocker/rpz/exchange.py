@@ -12,12 +12,14 @@ import secrets
 import socket
 import struct
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import dns.exception
 import dns.message
 import dns.name
 import dns.rcode
+import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import dns.rdtypes.ANY.TSIG
@@ -25,12 +27,14 @@ import dns.tsig
 
 from blocker import names
 from blocker.errors import PointError
+from blocker.rpz.transfer import SOA, Malformed, Message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
     from blocker.rpz.keyfile import SigningKey
+    from blocker.rpz.transfer import Record
     from blocker.site import Endpoint
 
 CONNECT, ANSWER = 5.0, 20.0
@@ -85,46 +89,49 @@ class Session:
         signed, mac = self._signed(message)
         self._ask(signed, mac)
 
-    def transfer(self) -> Iterator[tuple[bytes, int, str, int]]:
-        """Every record but SOA and NS (RFC 5936): owner, type, data as text, TTL.
-
-        The owner is relative to the zone, in wire form without the root. Raises PointError; what came until
-        then is not whole.
-        """
+    def transfer(self) -> Iterator[Record]:
+        """Every record but SOA and NS (RFC 5936). Raises PointError; what came until then is not whole."""
         query = dns.message.make_query(self._origin, dns.rdatatype.AXFR)
         query.use_tsig(self._key)
-        wire = query.to_wire()
-        self._send(wire)
-        context, ends = None, 0
+        self._send(query.to_wire())
+        zone, context, ends = names.to_key(self._zone), None, 0
         for _ in range(_MOST_MESSAGES):
-            answer = self._parse(
-                self._receive(),
-                request_mac=query.mac,
-                xfr=True,
-                origin=self._origin,
-                tsig_ctx=context,
-                multi=True,
-                one_rr_per_rrset=True,
-            )
-            context = answer.tsig_ctx
-            for rrset in answer.answer:
-                if rrset.rdtype == dns.rdatatype.SOA:
+            wire = self._receive()
+            try:
+                message = Message(wire, zone)
+            except Malformed as error:
+                raise self._error(f"its transfer can't be read: {error}") from error
+            context = self._validated(wire, message, query, context)
+            for record in message.records:
+                if record.kind == SOA and not record.owner:
                     ends += 1
-                elif rrset.rdtype != dns.rdatatype.NS:
-                    owner = b"".join(
-                        _LENGTH.pack(len(label))[1:] + label for label in rrset.name.labels if label
-                    )
-                    yield (
-                        owner,
-                        rrset.rdtype,
-                        rrset[0].to_text(origin=self._origin, relativize=False),
-                        rrset.ttl,
-                    )
+                else:
+                    yield record
             if ends >= 2:
-                if not answer.had_tsig:
-                    raise self._error("its transfer is not signed to the end")
                 return
         raise self._error("its transfer does not end")
+
+    # Any: dnspython's TSIG has no types.
+    def _validated(self, wire: bytes, message: Message, query: dns.message.Message, context: Any) -> Any:
+        """The context for the next message's signature (RFC 8945 §5.3.1), this one's being right."""
+        with self._trusting():
+            signature = message.signature
+            if signature is None:
+                raise dns.tsig.BadSignature
+            data = dns.rdata.from_wire(
+                dns.rdataclass.ANY, dns.rdatatype.TSIG, wire, signature.data, signature.octets
+            )
+            owner = dns.name.from_wire(names.to_wire(signature.owner), 0)[0]
+            now = int(time.time())
+            validate: Any = dns.tsig.validate
+            context = validate(
+                wire, self._key, owner, data, now, query.mac, signature.at, context, multi=True
+            )
+        if message.rcode != dns.rcode.NOERROR:
+            raise self._refused(message.rcode)
+        if message.number != query.id:
+            raise self._error("its transfer has another message's id")
+        return context
 
     def _signed(self, message: bytes) -> tuple[bytes, bytes | None]:
         """The message with a TSIG record at its end (RFC 8945 §4.2), and the record's MAC."""
@@ -149,15 +156,23 @@ class Session:
 
     def _ask(self, wire: bytes, mac: bytes | None) -> dns.message.Message:
         self._send(wire)
-        answer = self._parse(self._receive(), request_mac=mac)
+        answer = self._parse(self._receive(), mac)
         if not answer.had_tsig:  # Not every version of dnspython minds.
             raise self._error("its answer is not signed; give both sides the same key file")
         return answer
 
-    # Any: the options of dns.message.from_wire.
-    def _parse(self, wire: bytes, **options: Any) -> dns.message.Message:
+    def _parse(self, wire: bytes, mac: bytes | None) -> dns.message.Message:
+        with self._trusting():
+            answer = dns.message.from_wire(wire, keyring=self._key, request_mac=mac or b"")
+        if answer.rcode() != dns.rcode.NOERROR:
+            raise self._refused(answer.rcode())
+        return answer
+
+    @contextmanager
+    def _trusting(self) -> Iterator[None]:
+        """What is wrong with an answer or its signature becomes a sentence."""
         try:
-            answer = dns.message.from_wire(wire, keyring=self._key, **options)
+            yield
         except (dns.tsig.PeerBadSignature, dns.tsig.PeerBadKey) as error:
             raise self._error(
                 f"it does not accept the key {self._key.name.to_text(omit_final_dot=True)} "
@@ -172,10 +187,10 @@ class Session:
             raise self._error(
                 f"its answer can't be trusted or read ({error or type(error).__name__})"
             ) from error
-        rcode = answer.rcode()
-        if rcode != dns.rcode.NOERROR:
-            raise self._error(_REASONS.get(rcode, f"it answers {dns.rcode.to_text(rcode)}"))
-        return answer
+
+    def _refused(self, rcode: int) -> PointError:
+        text = dns.rcode.to_text(dns.rcode.Rcode(rcode))
+        return self._error(_REASONS.get(dns.rcode.Rcode(rcode), f"it answers {text}"))
 
     def _send(self, wire: bytes) -> None:
         try:

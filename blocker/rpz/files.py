@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 FOLDER = "rpz"
 """Below the state directory."""
 
-PULSE_EVERY = 1000
-"""Entries looked at between two calls of `pulse`."""
-
 _UNREADABLE = Entry(Key(b"\xff"), "")
 
 
@@ -91,18 +88,22 @@ class ZoneFile:
                     self._zone, serial=zone.successor(serial, self._clock()), ttl=ttl, comment=comment
                 )
             )
-            wanted = zone.entries(policy, self._zone, self._region, t)
+            batches = zone.batches(policy, self._zone, self._region, t)
             size = 0 if is_ours else 1
-            for count, edit in enumerate(edits(_readable(held), _written(wanted, new))):
-                size += edit.was != edit.now
-                if count % PULSE_EVERY == 0:
-                    self._pulse()
+            size += sum(1 for _ in edits(_readable(held), self._written(batches, new)))
             new.flush()
             if size:
                 os.fsync(new.fileno())
         if not size:
             self._scratch.unlink()
         return size
+
+    def _written(self, batches: Iterable[list[Entry]], new: TextIO) -> Iterator[Entry]:
+        """Every entry, written on its way."""
+        for batch in batches:
+            self._pulse()
+            new.writelines(map(zone.lines, batch))
+            yield from batch
 
     def send(self, change: ZoneChange) -> int:
         """Rename what was prepared last. Raises StoreError."""
@@ -183,10 +184,3 @@ def _readable(held: TextIO) -> Iterator[Entry]:
         yield from zone.parse(held)
     except ValueError:
         yield _UNREADABLE
-
-
-def _written(wanted: Iterable[Entry], new: TextIO) -> Iterator[Entry]:
-    """The same entries, written on their way."""
-    for entry in wanted:
-        new.write(zone.lines(entry))
-        yield entry

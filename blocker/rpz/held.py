@@ -64,6 +64,12 @@ class Held:
             for owner, rule in txn.cursor(db=self._entries):
                 yield Entry(Key(owner), rule.decode("ascii"))
 
+    def rule(self, owner: Key) -> str | None:
+        """The rule of one owner."""
+        with self._telling(), self._env.begin() as txn:
+            found = txn.get(owner, db=self._entries)
+            return None if found is None else found.decode("ascii")
+
     def change(self, edits: Iterable[Edit], *, serial: int, ttl: int) -> None:
         """What was confirmed: these edits, and that the zone has this serial now."""
         with self._telling(), self._env.begin(write=True) as txn:

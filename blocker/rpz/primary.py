@@ -16,15 +16,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import IO, TYPE_CHECKING
 
-import dns.rdatatype
-
 from blocker.errors import PointError, StoreError
-from blocker.names import ROOT, Key, from_wire
+from blocker.names import ROOT, Key
 from blocker.rpz import delta, keyfile, update, zone
 from blocker.rpz.delta import Edit
 from blocker.rpz.exchange import Session, new_id
-from blocker.rpz.files import PULSE_EVERY, folder
+from blocker.rpz.files import folder
 from blocker.rpz.held import Held
+from blocker.rpz.transfer import FOREIGN
 from blocker.rpz.zone import STAR, Entry
 
 if TYPE_CHECKING:
@@ -35,12 +34,10 @@ if TYPE_CHECKING:
     from blocker.rpz.delta import Step
     from blocker.site import Endpoint
 
-_FOREIGN = "?"
-"""The rule of an owner that has what we never write: it differs from all we want."""
-
 _UNKNOWN = 0xFFFFFFFF
 """The TTL of entries that were read from the primary and have several, or stand beside what isn't ours."""
 
+_PULSE_EVERY = 1000  # records of a transfer
 _MOST_KEY = 10_000  # octets of a key file
 _HEAD = struct.Struct("!III")  # serial after the message, octets of the message, octets of its edits
 _EDIT = struct.Struct("!BH")
@@ -86,12 +83,15 @@ class Primary:
         """The messages that make the primary say what holds at `t`. Raises PointError, StoreError."""
         with self._session() as session:
             soa, serial, _ = session.soa()
-            state = self._held.state()
-            if state is None or state[0] != serial:
+        state = self._held.state()
+        if state is None or state[0] != serial:
+            with self._session() as session:
                 state = self._read_all(session)
+            # A new connection: while we read, the primary was done long ago and found the old one idle.
+            with self._session() as session:
                 soa, serial, _ = session.soa()
-                if serial != state[0]:
-                    raise PointError(f"{self._zone} at {self._endpoint}: it changes while it is read")
+            if serial != state[0]:
+                raise PointError(f"{self._zone} at {self._endpoint}: it changes while it is read")
         return self._spooled(self._steps(policy, t, state[1]), soa, serial, policy.enforcement.ttl)
 
     def send(self, change: PrimaryChange) -> int:
@@ -167,14 +167,13 @@ class Primary:
 
         def entries() -> Iterator[tuple[bytes, str]]:
             nonlocal is_odd
-            for count, (owner, kind, data, own_ttl) in enumerate(session.transfer()):
-                if count % PULSE_EVERY == 0:
+            for count, (owner, _, rule, own_ttl) in enumerate(session.transfer()):
+                if count % _PULSE_EVERY == 0:
                     self._pulse()
                 # LMDB has no empty key; at the apex and its wildcard nothing is ours.
-                key = from_wire(owner + b"\0") or STAR
-                is_ours = key != STAR and _is_rule(kind, data)
+                is_ours = owner not in (ROOT, STAR) and rule != FOREIGN
                 is_odd |= not is_ours or own_ttl != ttl
-                yield key, data if is_ours else _FOREIGN
+                yield owner or STAR, rule if is_ours else FOREIGN
 
         self._held.replace(entries(), serial=serial, ttl=_UNKNOWN)
         if is_odd:
@@ -186,20 +185,27 @@ class Primary:
         """From what is held to what is wanted, and once more all of it where the TTL is another."""
         if held_ttl == _UNKNOWN:
             for entry in self._held.entries():
-                if _FOREIGN in entry.rule:
+                if FOREIGN in entry.rule:
                     also = (Edit(ROOT, entry.rule, None),) if entry.owner == STAR else ()
                     yield (Edit(entry.owner, entry.rule, None), *also)
-        held = (entry for entry in self._held.entries() if _FOREIGN not in entry.rule)
-        yield from delta.steps(held, self._wanted(policy, t), cost=update.cost, most=update.MOST)
+        held: Iterable[Entry] = self._held.entries()
+        if held_ttl == _UNKNOWN:
+            held = (entry for entry in held if FOREIGN not in entry.rule)
+        yield from delta.steps(
+            held, self._wanted(policy, t), rule_of=self._rule_of, cost=update.cost, most=update.MOST
+        )
         if held_ttl != policy.enforcement.ttl:
             for wanted in _batched(self._wanted(policy, t)):
                 yield tuple(Edit(owner, rule, rule) for owner, rule in wanted)
 
+    def _rule_of(self, owner: Key) -> str | None:
+        rule = self._held.rule(owner)
+        return None if rule is None or FOREIGN in rule else rule
+
     def _wanted(self, policy: Snapshot, t: int) -> Iterator[Entry]:
-        for count, entry in enumerate(zone.entries(policy, self._zone, self._region, t)):
-            if count % PULSE_EVERY == 0:
-                self._pulse()
-            yield entry
+        for batch in zone.batches(policy, self._zone, self._region, t):
+            self._pulse()
+            yield from batch
 
     def _spooled(self, steps: Iterable[Step], soa: bytes, serial: int, ttl: int) -> PrimaryChange:
         """The messages of these steps, on the disk: there can be many."""
@@ -225,12 +231,6 @@ class Primary:
             why = f"{error.strerror or error}; {self._zone} stays as it is until the disk is mended"
             raise StoreError(f"{self._folder}: {why}") from error
         return PrimaryChange(size=size, serial=first, last=serial, ttl=ttl, spool=self._spool)
-
-
-def _is_rule(kind: int, data: str) -> bool:
-    if kind == dns.rdatatype.CNAME:
-        return data in (zone.NXDOMAIN, zone.NODATA, zone.PASSTHRU)
-    return kind in (dns.rdatatype.A, dns.rdatatype.AAAA)
 
 
 def _batched(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

@@ -18,6 +18,7 @@ no reasons; it can't say REFUSED, nor let DS pass where A doesn't.
 from __future__ import annotations
 
 from ipaddress import ip_address
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from blocker import names
@@ -39,7 +40,8 @@ MOST_ADDRESSES = 100
 """Addresses of one redirect: a name's and its wildcard's records must fit into one update."""
 
 _TRIGGERS = frozenset({b"rpz-ip", b"rpz-nsip", b"rpz-nsdname", b"rpz-client-ip"})
-_MEMO = 65536
+_MEMO = 65536  # paths remembered
+_BATCH = 1000  # names between two batches
 
 _FORMS = {Form.NXDOMAIN: NXDOMAIN, Form.NODATA: NODATA, Form.REFUSED: NODATA}
 """REFUSED is refused at plan where there are zones. Should it be met all the same, a block in another form is
@@ -61,12 +63,17 @@ class Walk(Policy, Protocol):
         """Every name it speaks of with the id of its set, in the order of keys."""
 
 
-class _Frame(NamedTuple):
-    """A name on the way down: its path of sets, and what holds for what is below it (None passes)."""
+class _Path:
+    """What all names say that one path of sets leads to, and what is below them; None passes.
 
-    key: Key
-    path: tuple[int, ...]
-    below: str | None
+    `on` are the paths one set further.
+    """
+
+    __slots__ = ("below", "on", "own")
+
+    def __init__(self, own: str | None, below: str | None) -> None:
+        self.own, self.below = own, below
+        self.on: dict[int, _Path] = {}
 
 
 def unsayable(action: Action) -> str | None:
@@ -97,7 +104,7 @@ def _room(zone: str) -> int:
 
 
 def _is_trigger(key: Key) -> bool:
-    return key[1 : 1 + key[0]] in _TRIGGERS
+    return key.startswith(b"rpz-", 1) and key[1 : 1 + key[0]] in _TRIGGERS
 
 
 def entries(policy: Walk, zone: str, region: str, t: float) -> Iterator[Entry]:
@@ -105,39 +112,52 @@ def entries(policy: Walk, zone: str, region: str, t: float) -> Iterator[Entry]:
 
     What the zone can't say, which plan refuses, is left out.
     """
+    return chain.from_iterable(batches(policy, zone, region, t))
+
+
+def batches(policy: Walk, zone: str, region: str, t: float) -> Iterator[list[Entry]]:
+    """The same in lists of some thousand, and an empty one for as many names without entries."""
     room = _room(zone)
-    ways = [_Frame(names.ROOT, (), None)]
+    top = _Path(None, None)
+    ways: list[tuple[Key, _Path]] = [(names.ROOT, top)]
     last = names.ROOT  # The last name with entries: all its ancestors have theirs.
-    memo: dict[tuple[int, ...], tuple[str | None, str | None]] = {}
-    for key, set_id in policy.walk():
-        while not key.startswith(ways[-1].key):
+    known = 0
+    batch: list[Entry] = []
+    for count, (key, set_id) in enumerate(policy.walk()):
+        while not key.startswith(ways[-1][0]):
             ways.pop()
-        inherited = ways[-1].below
-        path = (*ways[-1].path, set_id)
-        said = memo.get(path)
-        if said is None:
-            if len(memo) >= _MEMO:
-                memo.clear()
+        above = ways[-1][1]
+        path = above.on.get(set_id)
+        if path is None:
+            if known >= _MEMO:
+                known = 0
+                top.on.clear()
+            known += 1
             wild = Key(key + STAR)
-            said = memo[path] = (_rule(policy, key, region, t), _rule(policy, wild, region, t))
-        ways.append(_Frame(key, path, said[1]))
-        if said == (inherited, inherited) or len(key) > room or _is_trigger(key):
+            path = _Path(_rule(policy, key, region, t), _rule(policy, wild, region, t))
+            above.on[set_id] = path
+        ways.append((key, path))
+        if count % _BATCH == 0:
+            yield batch
+            batch = []
+        if path.own == path.below == above.below or len(key) > room or _is_trigger(key):
             continue
-        if inherited is None:
-            yield from _pair(key, *said)
+        if above.below is None:
+            _say(batch, key, path.own, path.below)
         else:
             for between in names.ancestry(key):
                 if between != key and not last.startswith(between):
-                    yield from _pair(between, inherited, inherited)
-            yield from _pair(key, said[0] or PASSTHRU, said[1] or PASSTHRU)
+                    _say(batch, between, above.below, above.below)
+            _say(batch, key, path.own or PASSTHRU, path.below or PASSTHRU)
         last = key
+    yield batch
 
 
-def _pair(key: Key, own: str | None, below: str | None) -> Iterator[Entry]:
+def _say(batch: list[Entry], key: Key, own: str | None, below: str | None) -> None:
     if own is not None:
-        yield Entry(key, own)
+        batch.append(Entry(key, own))
     if below is not None:
-        yield Entry(Key(key + STAR), below)
+        batch.append(Entry(Key(key + STAR), below))
 
 
 def _rule(policy: Policy, key: Key, region: str, t: float) -> str | None:

@@ -29,7 +29,8 @@ def rendered(found: list[Order], second: int, region: str = "ID") -> list[Entry]
 
 
 def steps(held: Iterable[Entry], wanted: Iterable[Entry], most: int) -> list[Step]:
-    return list(delta.steps(held, wanted, cost=lambda _: 1, most=most))
+    found = list(held)
+    return list(delta.steps(found, wanted, rule_of=dict(found).get, cost=lambda _: 1, most=most))
 
 
 def taken(held: resolvers.Zone, step: Step) -> resolvers.Zone:
@@ -82,11 +83,22 @@ def test_a_zone_that_says_it_already_needs_no_step(found: list[Order], second: i
     assert steps(held, held, 3) == []
 
 
-def test_every_owner_of_both_zones_is_met_once_in_order() -> None:
-    a, b, c = (key(f"{label}.example") for label in "abc")
-    held, wanted = [Entry(a, "."), Entry(b, ".")], [Entry(b, "*."), Entry(c, ".")]
-    assert list(delta.edits(held, wanted)) == [Edit(a, ".", None), Edit(b, ".", "*."), Edit(c, None, ".")]
-    assert list(delta.edits(wanted, [])) == [Edit(b, "*.", None), Edit(c, ".", None)]
+@pytest.mark.parametrize("run", [1, 2, 3, 1024])
+@LAW
+@given(data=st.data())
+def test_the_edits_are_the_owners_that_differ_in_order_however_long_runs_are(
+    run: int, data: st.DataObject
+) -> None:
+    rules = st.dictionaries(
+        st.sampled_from("abcdefgh").map(lambda label: key(f"{label}.example")), st.sampled_from([".", "*."])
+    )
+    old, new = data.draw(rules), data.draw(rules)
+    held, wanted = ([Entry(*one) for one in sorted(found.items())] for found in (old, new))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(delta, "_RUN", run)
+        found = list(delta.edits(held, wanted))
+    owners = sorted(old.keys() | new.keys())
+    assert found == [Edit(one, old.get(one), new.get(one)) for one in owners if old.get(one) != new.get(one)]
 
 
 DEEP = order(
@@ -112,5 +124,5 @@ def test_how_many_steps_a_start_takes(found: Order, most: int, count: int) -> No
 
 
 def test_the_edits_of_one_name_stay_together_whatever_they_cost() -> None:
-    found = list(delta.steps([], rendered([FLAT], 0), cost=lambda edit: 100 if edit.owner else 0, most=150))
+    found = list(delta.steps([], rendered([FLAT], 0), rule_of=lambda _: None, cost=lambda _: 100, most=150))
     assert [len(step) for step in found] == [2] * 10

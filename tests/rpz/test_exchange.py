@@ -19,6 +19,7 @@ from blocker.rpz import exchange
 from blocker.rpz.exchange import Session
 from blocker.rpz.keyfile import SigningKey
 from blocker.site import Endpoint
+from tests.policy.strategies import key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -135,3 +136,35 @@ def test_a_transfer_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch)
     start = answering(f"id.rpz. 30 IN SOA {SOA}", "a.example.id.rpz. 30 IN CNAME .")
     with primary([start]) as session, pytest.raises(PointError, match="does not end"):
         list(session.transfer())
+
+
+def unsigned_transfer(wire: bytes) -> bytes:
+    signed = dns.message.from_wire(wire, keyring=KEYRING)
+    plain = dns.message.make_query("id.rpz.", "AXFR", id=signed.id)
+    return framed(dns.message.make_response(plain).to_wire())
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (unsigned_transfer, "can't be trusted"),
+        (otherwise_signed, "can't be trusted"),
+        (answering(rcode=dns.rcode.REFUSED), "it refuses"),
+        (answering(f"gb.rpz. 30 IN SOA {SOA}"), "records of another zone"),
+        (lambda _: framed(b"rubbish"), "can't be read: it ends midway"),
+        (answering(f"id.rpz. 30 IN SOA {SOA}"), "closed the connection midway"),
+    ],
+)
+def test_a_transfer_that_is_not_whole_and_signed_is_no_transfer(
+    answer: Callable[[bytes], bytes], why: str
+) -> None:
+    with primary([answer]) as session, pytest.raises(PointError, match=why):
+        list(session.transfer())
+
+
+def test_a_transfer_gives_every_record_between_its_two_heads() -> None:
+    soa = f"id.rpz. 30 IN SOA {SOA}"
+    whole = (soa, "id.rpz. 30 IN NS localhost.", "a.example.id.rpz. 30 IN CNAME .", soa)
+    with primary([answering(*whole)]) as session:
+        found = [(record.owner, record.rule) for record in session.transfer()]
+    assert found == [(key("a.example"), ".")]

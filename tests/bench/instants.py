@@ -3,7 +3,8 @@
 All orders are applied beforehand, and every name is asked for long enough to stand in every cache. Each
 instant has names of its own: one that is ordered, and an alias of another one that is ordered with it. One
 client asks every engine for them every 2 ms; what counts is when the first right answer arrived, by the
-clock that all share. `after it` are answers by the old policy that came after one by the new, and losses.
+clock that all share. `last old` is when the last query left that was answered by the policy before; `after
+it` are such answers after one by the new policy, and what was lost.
 """
 
 from __future__ import annotations
@@ -137,7 +138,8 @@ def show(found: Mapping[Group, Sequence[Judged]], running: Fleet) -> None:
                 f"\n{what}: {shown} before; milliseconds from the instant to the first answer that obeys it"
             )
             print(
-                f"{'engine':<16}{'min':>9}{'median':>9}{'p90':>9}{'max':>9}{'never':>7}{'early':>7}  after it"
+                f"{'engine':<16}{'min':>9}{'median':>9}{'p90':>9}{'max':>9}"
+                f"{'last old':>10}{'never':>7}{'early':>7}  after it"
             )
             for server, point in running.points.items():
                 group = found[server, what, row]
@@ -146,7 +148,8 @@ def show(found: Mapping[Group, Sequence[Judged]], running: Fleet) -> None:
                     continue
                 values = [one.first for one in group if one.first is not None]
                 print(
-                    f"{server:<16}{poll.distribution(values)}{len(group) - len(values):>7}"
+                    f"{server:<16}{poll.distribution(values)}"
+                    f"{max(one.stale for one in group) * 1000:>10.1f}{len(group) - len(values):>7}"
                     f"{sum(one.early for one in group):>7}  {_after(group)}{_verdict(server, group, row)}"
                 )
 

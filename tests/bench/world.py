@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from tests.conformance import authority
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 def _serve(listening: socket.socket, aliases: Mapping[bytes, bytes]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the benchmark's, which stops us.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with suppress(OSError):  # It stands for other machines: what they do costs ours no time.
+        os.setpriority(os.PRIO_PROCESS, 0, -10)
     while True:
         packet, client = listening.recvfrom(4096)
         said = authority.answer(packet, aliases)

@@ -8,27 +8,16 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from blocker.fleet import capabilities
 from blocker.plugins.dnsdist import Dnsdist
 from blocker.policy.reader import Reader
-from blocker.rpz import zone
-from tests.conformance import seen
+from tests.conformance import seen, zones
 from tests.conformance.cases import REGIONS
 from tests.conformance.world import ENFORCEMENT, Store, World
-from tests.servers import (
-    bind_lab,
-    dnsdist_lab,
-    knot_lab,
-    lab,
-    powerdns_lab,
-    unbound_lab,
-    unbound_rpz_lab,
-    zone_lab,
-)
-from tests.servers.zone_lab import ZONE
+from tests.servers import dnsdist_lab, lab, unbound_lab
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -64,10 +53,13 @@ class Engine:
     kind: str
     by: str
     start: Callable[[Path, int], AbstractContextManager[Runner]]
+    mends: frozenset[str] = frozenset()
+    """Limits of its kind that it doesn't have."""
 
     @property
     def can(self) -> Capability:
-        return capabilities.of(self.kind, self.by)
+        declared = capabilities.of(self.kind, self.by)
+        return replace(declared, reach=tuple(one for one in declared.reach if one not in self.mends))
 
 
 SITE = """\
@@ -82,18 +74,6 @@ resolver: {{listen: ["127.0.0.1:{port}"], workers: 1, upstreams: ["127.0.0.1:{up
 
 def _sources(asks: Sequence[Ask]) -> list[str]:
     return [REGIONS[ask.region] for ask in asks]
-
-
-def put(asks: Sequence[Ask], port: int, sources: Sequence[str], *, tcp: bool = False) -> list[Seen]:
-    """Questions over UDP, those that want it (with `tcp` all) over TCP."""
-    over_tcp = [number for number, ask in enumerate(asks) if ask.tcp or tcp]
-    over_udp = [number for number, ask in enumerate(asks) if not (ask.tcp or tcp)]
-    found: dict[int, Seen] = {}
-    for numbers, way in ((over_udp, seen.over_udp), (over_tcp, seen.over_tcp)):
-        chosen = [asks[number] for number in numbers]
-        came = way(chosen, port, [sources[number] for number in numbers]) if chosen else []
-        found.update(zip(numbers, came, strict=True))
-    return [found[number] for number in range(len(asks))]
 
 
 @dataclass(kw_only=True)
@@ -112,7 +92,7 @@ class Stored:
         """The timetable is in the store."""
 
     def ask(self, asks: Sequence[Ask]) -> list[Seen]:
-        return put(asks, self.port, _sources(asks), tcp=self.tcp)
+        return seen.put(asks, self.port, _sources(asks), tcp=self.tcp)
 
 
 @contextmanager
@@ -194,7 +174,7 @@ class Modular:
         """The timetable is in the store."""
 
     def ask(self, asks: Sequence[Ask]) -> list[Seen]:
-        return put(asks, self.port, ["127.0.0.1"] * len(asks))
+        return seen.put(asks, self.port, ["127.0.0.1"] * len(asks))
 
 
 @contextmanager
@@ -211,87 +191,20 @@ def _unbound_module(folder: Path, upstream: int) -> Iterator[Runner]:
         yield Modular(store=store, start=start)
 
 
-@dataclass(kw_only=True)
-class Zoned:
-    """An engine that is given the policy as a zone's file, by itself or at a word to its control tool."""
-
-    zonefile: Path
-    port: int = 0
-    log: Path
-    load: Callable[[], object] = lambda: None
-    serves_all_regions: bool = False
-    serial: int = 0
-
-    def hold(self, world: World, region: str, t: int) -> None:
-        self.write(world, region, t)
-        self.load()
-        zone_lab.until_marked(self.port, self.serial, self.log)
-
-    def turn(self, world: World, region: str, t: int) -> None:
-        self.hold(world, region, t)
-
-    def write(self, world: World, region: str, t: int) -> None:
-        """The zone as of `t`, written aside and renamed."""
-        self.serial += 1
-        text = zone.header(ZONE, serial=self.serial, ttl=30, comment="lab")
-        text += "".join(zone.lines(entry) for entry in zone.entries(world.policy, ZONE, region, t))
-        aside = self.zonefile.with_suffix(".new")
-        aside.write_text(zone_lab.marked(text, self.serial))
-        aside.rename(self.zonefile)
-
-    def ask(self, asks: Sequence[Ask]) -> list[Seen]:
-        return put(asks, self.port, ["127.0.0.1"] * len(asks))
-
-
-def _zoned(folder: Path) -> Zoned:
-    made = Zoned(zonefile=folder / f"{ZONE}.zone", log=folder / "log")
-    made.write(World(cases=()), "ID", 0)
-    return made
-
-
-@contextmanager
-def _unbound_rpz(folder: Path, upstream: int) -> Iterator[Runner]:
-    runner = _zoned(folder)
-    with unbound_rpz_lab.unbound_rpz(folder, upstream, runner.zonefile) as server:
-        runner.port = server.port
-        runner.load = lambda: server.controlled("auth_zone_reload", ZONE)
-        yield runner
-
-
-@contextmanager
-def _bind(folder: Path, upstream: int) -> Iterator[Runner]:
-    runner = _zoned(folder)
-    with bind_lab.secondary(folder / "bind", upstream, zone_file=runner.zonefile) as server:
-        runner.port, runner.log = server.port, server.log
-        runner.load = lambda: server.controlled("reload", ZONE)
-        yield runner
-
-
-@contextmanager
-def _powerdns(folder: Path, upstream: int) -> Iterator[Runner]:
-    runner = _zoned(folder)
-    with powerdns_lab.powerdns(folder, upstream, runner.zonefile) as server:
-        runner.port = server.port
-        runner.load = lambda: server.controlled("reload-lua-config")
-        yield runner
-
-
-@contextmanager
-def _knot(folder: Path, upstream: int) -> Iterator[Runner]:
-    runner = _zoned(folder)
-    with knot_lab.knot(folder, upstream, runner.zonefile) as server:
-        runner.port = server.port
-        yield runner
-
-
 ENGINES: Mapping[str, Engine] = {
     "embedded": Engine(kind="embedded", by="self", start=_embedded),
     "embedded-tcp": Engine(kind="embedded", by="self", start=_embedded_tcp),
     "dnslib": Engine(kind="embedded", by="self", start=_dnslib),
     "dnsdist": Engine(kind="dnsdist", by="lmdb", start=_dnsdist),
     "unbound-module": Engine(kind="unbound", by="module", start=_unbound_module),
-    "unbound-rpz": Engine(kind="unbound", by="rpz", start=_unbound_rpz),
-    "bind-rpz": Engine(kind="bind", by="rpz", start=_bind),
-    "powerdns-rpz": Engine(kind="powerdns", by="rpz", start=_powerdns),
-    "knot-rpz": Engine(kind="knot", by="rpz", start=_knot),
+    "unbound-rpz": Engine(kind="unbound", by="rpz", start=zones.unbound_rpz),
+    "unbound-both": Engine(
+        kind="unbound",
+        by="rpz",
+        start=zones.unbound_both,
+        mends=frozenset({"cached-aliases", "excepted-aliases", "ede", "shaping"}),
+    ),
+    "bind-rpz": Engine(kind="bind", by="rpz", start=zones.bind),
+    "powerdns-rpz": Engine(kind="powerdns", by="rpz", start=zones.powerdns),
+    "knot-rpz": Engine(kind="knot", by="rpz", start=zones.knot),
 }

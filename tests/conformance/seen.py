@@ -100,6 +100,18 @@ def read(message: dns.message.Message, asked: float, got: float) -> Seen:
     )
 
 
+def put(asks: Sequence[Ask], port: int, sources: Sequence[str], *, tcp: bool = False) -> list[Seen]:
+    """What came back of questions over UDP, and of those that want it (with `tcp` all) over TCP."""
+    by_tcp = [number for number, ask in enumerate(asks) if ask.tcp or tcp]
+    by_udp = [number for number, ask in enumerate(asks) if not (ask.tcp or tcp)]
+    found: dict[int, Seen] = {}
+    for numbers, way in ((by_udp, over_udp), (by_tcp, over_tcp)):
+        chosen = [asks[number] for number in numbers]
+        came = way(chosen, port, [sources[number] for number in numbers]) if chosen else []
+        found.update(zip(numbers, came, strict=True))
+    return [found[number] for number in range(len(asks))]
+
+
 def over_udp(asks: Sequence[Ask], port: int, sources: Sequence[str]) -> list[Seen]:
     """What came back of every question; each is put from its own source address."""
     found: list[Seen] = [Seen()] * len(asks)

@@ -1,4 +1,4 @@
-"""From an order's instant to the first answer that obeys it: starts and lifts, on every engine at once.
+"""From an order's instant to the first answer that obeys it: starts and lifts, on every engine.
 
 All orders are applied beforehand, and every name is asked for long enough to stand in every cache. Each
 instant has names of its own: one that is ordered, and an alias of another one that is ordered with it. One
@@ -12,7 +12,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.bench.options import Options
     from tests.bench.poll import Judged, Watch
 
-STEP = 2.0
+STEP = 1.0
 """Seconds between two instants; a start and a lift by turns."""
 
 HELD = 3
@@ -35,6 +35,15 @@ HELD = 3
 
 WARM = 6.0
 """Seconds before an instant from which its names are asked for."""
+
+TAIL = 3.0
+"""Seconds after an instant for which they are asked for."""
+
+TOGETHER = (
+    ("embedded", "unbound-module", "dnsdist"),
+    ("unbound-rpz", "bind", "powerdns", "knot"),
+)
+"""Engines that share one run: what feeds and loads zones would take the cores of those that need none."""
 
 ROWS = ("name", "alias")
 
@@ -100,7 +109,7 @@ def watches(events: Sequence[Event], servers: Iterable[str]) -> dict[Group, list
                         instant=event.instant,
                         rcode=poll.NXDOMAIN if event.what == "start" else poll.NOERROR,
                         since=event.instant - (WARM if event.what == "start" else STEP),
-                        till=event.instant + (STEP * 2 if event.what == "start" else STEP),
+                        till=event.instant + TAIL,
                     )
                 )
     return found
@@ -109,6 +118,14 @@ def watches(events: Sequence[Event], servers: Iterable[str]) -> dict[Group, list
 def run(options: Options) -> None:
     """Print the distributions, in milliseconds."""
     count = options.rounds or (5 if options.quick else 50)
+    for engines in TOGETHER:
+        wanted = tuple(engine for engine in engines if options.takes(engine))
+        if wanted:
+            print(f"\ntogether: {', '.join(wanted)}; {count} starts and {count} lifts")
+            _run(count, replace(options, only=wanted))
+
+
+def _run(count: int, options: Options) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         first = int(time.time()) + fleet.SETTING_UP
         orders, events = plan(count, first)

@@ -77,8 +77,16 @@ class Client:
 
         Ahead of other processes where we may be: a client that isn't let ask finds out too late.
         """
+        before = os.getpriority(os.PRIO_PROCESS, 0)
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, 0, -10)
+        try:
+            self._run(questioners, grace)
+        finally:
+            with suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, 0, before)
+
+    def _run(self, questioners: Sequence[Questioner], grace: float) -> None:
         queue = [(one.since, number) for number, one in enumerate(questioners)]
         heapq.heapify(queue)
         names = {sock: name for name, sock in self._sockets.items()}

@@ -7,7 +7,7 @@ its id, the letters' case and, for a blocked name, the name. It rests on what an
   and on its name; of the client, on its region; of time, on `till` and `fresh`;
 - a blocked answer hangs on the name by its path through the policy's sets alone (as `decide` has it), and by
   its length, for what does not fit is left out. Its owner is a pointer to the question, so one template
-  answers every name of a list, and a list of millions has a few dozen;
+  answers every name of that length on a list, and a list of millions has a few dozen;
 - a passing answer stands with its cache entry. Only its TTLs move, and where they are is known.
 
 So an answer is the query's own id and question, with a head before and a tail after the question; it is
@@ -156,7 +156,7 @@ class Quick:
         left: list[int] = []
         tally = [0] * (2 * _OUTCOMES)
         clients = batch.clients(sizes)
-        # Few and plain steps: at line rate a step for each datagram is a percent of all we do.
+        # Few and plain steps: at line rate a call for each datagram is a percent of all we do.
         for slot, (at, body, known) in enumerate(
             zip(batch.packets, batch.bodies(sizes), map(self._clients.get, clients), strict=False)
         ):
@@ -170,11 +170,11 @@ class Quick:
                     if shape is not None and 0 < len(name) < 255 and (first := name[0] + 1) <= 64:
                         name = name.lower()
                         key, path = above.get(name[first:]) or self._above_of(name, find)
-                        own = find(key + name[:first])  # type: ignore[arg-type]  # a Key; it costs a call to say so
+                        own = find(key + name[:first])  # type: ignore[arg-type]  # to say Key costs a call
                         ready = known.templates.get((shape, path, own, len(name)), _NOTHING)
                         if ready is _NOTHING:
                             ready = self._kept(name, shape, known, now)
-                        if slot < _REMEMBERED:
+                        if slot < _REMEMBERED and ready is not _NOTHING:
                             self._remember(body, known, ready)
                     if t >= ready[0] or now >= ready[1]:
                         answers[slot] = 0

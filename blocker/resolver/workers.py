@@ -167,7 +167,8 @@ class Worker:
                 left, counted = self._engine.sweep(
                     batch, sizes, policy, time.time(), time.monotonic(), self._complain
                 )
-        except Exception:  # noqa: BLE001 - the store's own failure, before any answer; serve meets it, too
+        except Exception as error:  # noqa: BLE001 - most likely the store's: serve meets it, too
+            self._complain(error)
             for slot in range(len(sizes)):
                 batch.answers[slot] = 0
             return range(len(sizes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -133,6 +134,24 @@ def test_an_answer_may_be_longer_than_its_question(
             batch.answers[0] = size
             assert batch.send(1) == 0
             assert client.recv(4096) == b"x" * size
+
+
+@pytest.mark.skipif(Many not in WAYS, reason="this system has no recvmmsg that we know")
+@pytest.mark.skipif(len(HOSTS) == 1, reason="this host has no IPv6: sysctl net.ipv6.conf.lo.disable_ipv6=0")
+def test_a_link_local_client_is_answered_on_its_link() -> None:
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as here:
+        here.bind(("::1", 0))
+        batch = Many(here)
+        with client_of(here) as client:
+            client.send(b"?")
+            assert batch.receive() == [1]
+        at = batches._PACKETS[0] - batches._BEFORE
+        batch.octets[at + 24 : at + 28] = (7).to_bytes(4, sys.byteorder)
+        assert batch.address(0) == ("::1", client_port(batch, at), 0, 7)
+
+
+def client_port(batch: Batch, at: int) -> int:
+    return int.from_bytes(batch.octets[at + 2 : at + 4], "big")
 
 
 @pytest.mark.skipif(Many not in WAYS, reason="this system has no recvmmsg that we know")

@@ -187,6 +187,7 @@ def test_a_stranger_is_left_to_the_engine() -> None:
     said(mind, index, packet)
     for _ in range(2):
         assert swept(mind, index, packet, client=b"\xc0\0\2\1") == [None]
+    assert not mind._quick._strangers.memo
 
 
 def test_answers_are_counted_by_what_became_of_them() -> None:

@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tests.bench import processes
 from tests.bench.load import percentile
 from tests.servers import lab
 
@@ -76,9 +77,8 @@ def run(
     words += ["-q", str(_UNDER_WAY), "-c", str(clients), "-t", "1"]
     words += ["-e"] if edns else []
     words += ["-Q", str(most), "-v"] if most else []
-    if core is not None:
-        words = [lab.program("taskset"), "-c", str(core), *words]
-    with tempfile.TemporaryFile("w+") as output:
+    cores = None if core is None else frozenset({core})
+    with tempfile.TemporaryFile("w+") as output, processes.pinned(cores):
         subprocess.run(words, stdout=output, stderr=subprocess.STDOUT, check=True)
         output.seek(0)
         return _read(output)

@@ -30,6 +30,7 @@ from blocker.rpz import zone
 from blocker.site import Rpz
 from tests.bench import dnsperf, processes, servers, site, world
 from tests.bench.scale import accept
+from tests.servers import lab
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -143,6 +144,7 @@ def run(options: Options) -> None:
     )
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as open_:
         folder = Path(scratch)
+        lab.program("dnsperf")
         upstream = open_.enter_context(world.upstream())
         labs = prepare(folder, count, upstream, cores)
         questions = write_questions(folder, count, rounds)

@@ -36,6 +36,7 @@ PACKAGES = {
     "named-checkconf": "bind9-utils",
     "rndc": "bind9-utils",
     "dig": "bind9-dnsutils",
+    "dnsperf": "dnsperf",
     "promtool": "prometheus",
     "curl": "curl",
 }

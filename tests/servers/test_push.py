@@ -17,7 +17,7 @@ import dns.rcode
 import pytest
 
 from blocker.fleet import report
-from blocker.fleet.push import LAST_RETRY
+from blocker.fleet.push import LAST_RETRY, LEAD
 from tests.servers import bind_lab, lab
 from tests.servers.authority import authority
 from tests.servers.test_daemons import children, until
@@ -271,7 +271,7 @@ def test_a_daemon_killed_whole_is_made_up_for_when_it_is_started_again(fleet: Fl
 def test_a_full_disk_at_the_zone_file_leaves_the_old_zone_and_is_made_up_for(tmp_path: Path) -> None:
     site = Site(tmp_path)
     site.point("knot", lab.free_port())
-    start = int(time.time()) + 5
+    start = int(time.time()) + LEAD + 7
     site.order("old", "old.example", start=time.time() - 5)
     site.order("grok", *(f"n{number}.example" for number in range(500)), start=start)
     site.apply()
@@ -279,6 +279,7 @@ def test_a_full_disk_at_the_zone_file_leaves_the_old_zone_and_is_made_up_for(tmp
     with site.pushing() as daemon:
         assert until(lambda: site.pushed(target).sent_at > 0)
         (pid,) = children(daemon.pid)
+        assert time.time() < start - LEAD  # It has not prepared the start yet.
         # No file of the process may be larger: its writes fail as on a full disk.
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (4000, resource.RLIM_INFINITY))
         sleep_until(start + 1)

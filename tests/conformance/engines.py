@@ -202,7 +202,7 @@ ENGINES: Mapping[str, Engine] = {
         kind="unbound",
         by="rpz",
         start=zones.unbound_both,
-        mends=frozenset({"cached-aliases", "excepted-aliases", "ede", "shaping"}),
+        mends=frozenset({"cached-aliases", "ede", "shaping"}),
     ),
     "bind-rpz": Engine(kind="bind", by="rpz", start=zones.bind),
     "powerdns-rpz": Engine(kind="powerdns", by="rpz", start=zones.powerdns),

@@ -51,6 +51,8 @@ def test_every_limit_that_an_engine_declares_is_met_by_the_real_server(results: 
         for limit in cell.limit.split(" or ")
     }
     gone = set(ENGINES[engine].can.reach) - met
+    if ENGINES[engine].mends:
+        gone.discard("excepted-aliases")  # Beside a zone only longer runs of the generator meet it.
     if gone:
         # On CI, whose versions are those declared, a skip is a failure.
         pytest.skip(f"this {engine} does not have {', '.join(sorted(gone))}: it is another version")

@@ -32,6 +32,7 @@ _LINE_ENDS = "\r\x85\u2028\u2029"
 _BINARY = re.compile(f"[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff{_LINE_ENDS}]")
 _DIRECTIVE = re.compile("^%", re.MULTILINE)
 _LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is missing on some platforms.
+_TOO_DEEP = f"lists and mappings are nested deeper than {MAX_DEPTH} levels; flatten them."
 
 
 class Mark(NamedTuple):
@@ -143,7 +144,9 @@ def read(octets: bytes, path: str) -> tuple[Node | None, list[Problem]]:
         return None, tree.problems
     except yaml.YAMLError as error:
         mark, message = _syntax(error, text)
-        tree.complain("yaml-syntax", mark, message)
+        # Newer versions of libyaml count levels themselves, before they give the first event.
+        is_deep = "nesting depth" in message
+        tree.complain("yaml-too-deep" if is_deep else "yaml-syntax", mark, _TOO_DEEP if is_deep else message)
         return None, tree.problems
     if tree.root is None:
         tree.complain("file-empty", Mark(0, 0), "the file has no content; write it, or remove the file.")
@@ -202,11 +205,7 @@ class _Tree:
                 case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
                     self._count(event, mark)
                     if len(self._open) == MAX_DEPTH:
-                        self._stop(
-                            "yaml-too-deep",
-                            mark,
-                            f"lists and mappings are nested deeper than {MAX_DEPTH} levels; flatten them.",
-                        )
+                        self._stop("yaml-too-deep", mark, _TOO_DEEP)
                     self._open.append(_Open(mark, isinstance(event, yaml.MappingStartEvent)))
                 case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
                     self._put(self._closed())

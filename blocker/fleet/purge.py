@@ -2,15 +2,17 @@
 
 Pure. A name that was answered before the start stands in some cache. Which engine keeps what was measured:
 
-- Unbound with our module never sees a cache hit. A start that was known in advance is shaped by TTL; one
-  that comes with an apply is not, so what was cached must go: `flush_zone`, once the module has the policy.
+- Unbound with our module never sees a cache hit. A start that was known in advance is shaped by TTL. Of one
+  that comes with an apply, what was cached must go as soon as the module has the policy: it shapes what is
+  asked for from then on, so that a start which is yet to come needs nothing more.
 - Unbound by RPZ decides for the name before its cache, but a cached alias leads past it to a blocked target.
 - PowerDNS has a packet cache in front of RPZ, and without NOTIFY it takes up to a refresh to have the zone.
 - BIND decides at once; `flushtree` only frees what it keeps for nothing.
 
 `flush_zone` stalls a thread for 80 to 100 ms whatever the zone, so no more than ZONES of them are asked for
-at one instant; further names are flushed by themselves, NAMES at most, and what is more than that expires
-by `answers.max_ttl`. It is counted, never passed over in silence.
+at one instant. Of more names than that each is flushed by itself and under `www`; what else is cached below
+them expires by `answers.max_ttl`. NAMES is the most that is purged at all: what is more is counted, never
+passed over in silence.
 """
 
 from __future__ import annotations
@@ -19,19 +21,29 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blocker import names
-from blocker.orders.timetable import last_boundary
+from blocker.names import Key
+from blocker.policy.directives import SUBJECT_ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from blocker.names import Key
-    from blocker.policy.decide import Policy
+    from blocker.orders.timetable import Window
+    from blocker.policy.store import Snapshot
     from blocker.site import Point
 
 ZONES = 16
 NAMES = 2000
 BATCH = 100
 """Names of one command, where the tool takes several."""
+
+_WWW = b"\x03www"
+_MOST_KEY = 254  # octets: RFC 1035 §2.3.4, without the root's
+
+Known = tuple[str, str]
+"""The ref of a directive or cut, and the digest of its order's file: replaced by another, it is another."""
+
+Force = dict[Known, "tuple[Window, ...]"]
+"""When each is in force for one region, as far as the operator lets it; none: never."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,46 +93,117 @@ WAYS: dict[tuple[str, str], Way] = {
 """By kind and way of the point; what is missing keeps nothing that could leak."""
 
 
-def commands(point: Point, found: Sequence[str]) -> tuple[list[tuple[str, ...]], int]:
-    """The words after `point.control` that make it forget these names (canonical text), command by command;
-    and how many names are skipped.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """The words after `point.control`, the first of which is the tool's own; the names it is about."""
+
+    words: tuple[str, ...]
+    keys: tuple[Key, ...]
+
+
+def commands(point: Point, found: Iterable[Key]) -> list[Command]:
+    """What makes the point forget these names. A name is forgotten when all commands about it were done."""
     way = WAYS[point.kind, point.by]
-    trees, single = found[:NAMES], found[:0]
-    if way.is_dear and len(found) > ZONES:
-        trees, single = found[:0], found[:NAMES]
-    made = [
-        say(batch)
-        for say, part in ((way.tree, trees), (way.name, single))
-        for batch in _batches(part, way.several)
+    trees = _trees(found)
+    if way.is_dear and len(trees) > ZONES:
+        every = [key for tree in trees.values() for key in tree]
+        said = [(key, key) for key in every]
+        said += [(Key(key + _WWW), key) for key in every if len(key) + len(_WWW) <= _MOST_KEY]
+        return [Command(words=way.name([word(key)]), keys=(about,)) for key, about in said]
+    tops = list(trees)
+    return [
+        Command(
+            words=way.tree([word(top) for top in batch]),
+            keys=tuple(key for top in batch for key in trees[top]),
+        )
+        for batch in (tops[at : at + way.several] for at in range(0, len(tops), way.several))
     ]
-    return made, len(found) - len(trees) - len(single)
 
 
-def _batches(found: Sequence[str], size: int) -> Iterable[Sequence[str]]:
-    return (found[at : at + size] for at in range(0, len(found), size))
+def _trees(found: Iterable[Key]) -> dict[Key, list[Key]]:
+    """The names below which no other of them is not, each with all of those that are."""
+    trees: dict[Key, list[Key]] = {}
+    top: Key | None = None
+    for key in sorted(set(found)):
+        if top is None or not (top == names.ROOT or names.is_below(key, top)):
+            top = key
+            trees[top] = []
+        trees[top].append(key)
+    return trees
 
 
-def active(policy: Policy, region: str, t: float) -> frozenset[str]:
-    """The refs of the directives and cuts in force for the region at `t`, withheld ones left out."""
-    return frozenset(
-        one.ref
+def word(key: Key) -> str:
+    r"""The name as an argument: for what begins with a hyphen is an option, a name never does (`\\045`)."""
+    text = names.to_text(key)
+    return f"\\045{text[1:]}" if text.startswith("-") else text
+
+
+def force(policy: Snapshot, region: str) -> Force:
+    """When each directive and cut of the policy holds for the region; withheld ones never do."""
+    return {
+        (one.ref, policy.orders.get(one.order, "")): one.windows
+        if policy.withheld.keys().isdisjoint(one.lineage)
+        else ()
         for one in policy.directives.values()
-        if one.in_force(t)
-        and (one.is_cut or one.applies_to(region))
-        and policy.withheld.keys().isdisjoint(one.lineage)
+        if one.is_cut or one.applies_to(region)
+    }
+
+
+def changed(was: Force, then: float, now_is: Force, now: float) -> set[Known]:
+    """What is in force `now` and was not `then`, or the other way round."""
+    return {
+        known
+        for known in was.keys() | now_is.keys()
+        if bool(_within(was.get(known, ()), then, then)) is not bool(_within(now_is.get(known, ()), now, now))
+    }
+
+
+def differing(was: Force, now_is: Force, now: float, ahead: float) -> set[Known]:
+    """Whose force differs between two policies, at any time from `now` until `ahead` seconds later."""
+    return {
+        known
+        for known in was.keys() | now_is.keys()
+        if _within(was.get(known, ()), now, now + ahead) != _within(now_is.get(known, ()), now, now + ahead)
+    }
+
+
+def fresh(now_is: Force, *, since: float, now: float) -> set[Known]:
+    """Whose force began or ended after `since` and until `now`."""
+    return {
+        known
+        for known, windows in now_is.items()
+        if any(edge is not None and since < edge <= now for window in windows for edge in window)
+    }
+
+
+def _within(windows: Sequence[Window], since: float, until: float) -> tuple[tuple[float, float], ...]:
+    """The parts of the windows between the two instants, both of them included."""
+    return tuple(
+        (max(start, since), until if end is None else min(end, until))
+        for start, end in windows
+        if start <= until and (end is None or end > since)
     )
 
 
-def fresh(policy: Policy, t: float, *, since: float) -> frozenset[str]:
-    """The refs of the directives and cuts whose force began or ended between `since` and `t`."""
-    return frozenset(one.ref for one in policy.directives.values() if since < last_boundary([one], t))
+def of_directives(policy: Snapshot, wanted: Iterable[Known]) -> tuple[list[Key], int]:
+    """Names of these directives and cuts, and how many more there are.
 
-
-def as_text(keys: Iterable[Key]) -> list[str]:
-    """Each name once, in order; those that hang below another one are left out, for it is a tree."""
+    What the policy has not got any more can't be named: then it is the root, which is everything.
+    """
+    numbers = {
+        (one.ref, policy.orders.get(one.order, "")): number for number, one in policy.directives.items()
+    }
     found: list[Key] = []
-    for key in sorted(set(keys)):
-        if not found or not names.is_below(key, found[-1]):
-            found.append(key)
-    return [names.to_text(key) for key in found]
+    total = 0
+    counts = policy.counts()
+    for known in sorted(wanted):
+        number = numbers.get(known)
+        if number is None:
+            return [names.ROOT], 0
+        total += counts[number]
+        if len(found) < NAMES:
+            is_cut = policy.directives[number].is_cut
+            sample = policy.sample(number, NAMES, 0)
+            found += [key for key, role in sample if is_cut or role in SUBJECT_ROLES]
+    del found[NAMES:]
+    return found, max(0, total - len(found))

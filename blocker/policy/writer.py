@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from blocker.policy.records import Generation, Withheld
     from blocker.site import Enforcement
 
-SAMPLE = 64  # names kept beside a directive for the prober
+SAMPLE = 2000  # names kept beside a directive, for the prober and for who purges caches of them
 _BATCH = 50_000
 
 

@@ -94,13 +94,48 @@ class ResolverConfig:
 class ProberConfig:
     """The prober. `interval` (seconds) between rounds away from transitions; canaries are keys.
 
-    `reference` are unfiltered resolvers to compare with; empty means the upstreams.
+    `reference` are unfiltered resolvers to compare with; empty means the upstreams. `rate` bounds the
+    queries a second to one point. `canary_order` is an order on names that are nobody's, always in force:
+    what a block looks like at each point is learnt from it. `shard` of `shards` probers is this one, from 0.
+    `evidence` is how many octets of evidence are kept.
     """
 
     interval: int = 30
     canaries: tuple[Key, ...] = ()
     reference: tuple[Endpoint, ...] = ()
     rate: int = 50
+    canary_order: str = ""
+    shard: int = 0
+    shards: int = 1
+    evidence: int = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """How a point answers encrypted queries: over TLS at `dot` (RFC 7858), over HTTPS at `doh` under `path`
+    (RFC 8484). Its certificates must be for `name`, and signed by one of `ca` (PEM; None: the system's).
+    """
+
+    name: str
+    dot: Endpoint | None = None
+    doh: Endpoint | None = None
+    path: str = "/dns-query"
+    ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """How to ask a point as a client of another region: from the address `source`, or with a client `subnet`
+    in the query (RFC 7871) where the point heeds it. One of the two is given.
+    """
+
+    source: str = ""
+    subnet: Network | None = None
+
+    @property
+    def client(self) -> str:
+        """An address of such a client."""
+        return self.source or str(self.subnet.network_address if self.subnet else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +143,9 @@ class Point:
     """An enforcement point: a resolver that ought to obey the policy for one region.
 
     `by` is the way it gets the policy, one of WAYS[kind]. `control` are the first words of the command that
-    controls it (`unbound-control -c …`); without them nothing purges what it keeps.
+    controls it (`unbound-control -c …`); without them nothing purges what it keeps. `also` are further
+    addresses at which it answers, `source` is ours to ask it from, `instances` the NSIDs of all that answer
+    there (anycast).
     """
 
     name: str
@@ -117,6 +154,16 @@ class Point:
     region: str
     by: str = "self"
     control: tuple[str, ...] = ()
+    also: tuple[Endpoint, ...] = ()
+    tls: Tls | None = None
+    source: str = ""
+    outside: Outside | None = None
+    instances: tuple[str, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[Endpoint, ...]:
+        """All at which it answers without encryption."""
+        return (self.address, *self.also)
 
 
 WAYS: dict[str, tuple[str, ...]] = {

@@ -21,7 +21,18 @@ from blocker.fields import (
     shown,
     text,
 )
-from blocker.site import WAYS, Enforcement, Limits, Point, ProberConfig, ResolverConfig, Rpz, Site
+from blocker.site import (
+    WAYS,
+    Enforcement,
+    Limits,
+    Outside,
+    Point,
+    ProberConfig,
+    ResolverConfig,
+    Rpz,
+    Site,
+    Tls,
+)
 from blocker.sitetables import SITE, a_name, several_or_none
 
 if TYPE_CHECKING:
@@ -39,6 +50,11 @@ SITE_CHECKS: dict[str, str] = {
     "number-invalid": "a text is not a number in its range",
     "info-url-invalid": "info_url is not a web address",
     "same-prefix": "two regions have the same prefix",
+    "instance-invalid": "an NSID of a point's instance can't be one",
+    "outside-unclear": "a point's outside client has both an address and a subnet, or neither",
+    "path-invalid": "the path of a point's DNS over HTTPS is not one",
+    "shard-invalid": "the prober's shard is not one of several, such as 1/2",
+    "tls-nowhere": "a point has 'tls' and no address that answers by it",
     "site-region-unknown": "a default region or a point's region is not configured",
     "point-kind-unknown": "a point is of a kind that this toolkit doesn't know",
     "duplicate-point": "two points have one name",
@@ -123,12 +139,9 @@ def parse(octets: bytes, path: Path, *, node: str) -> tuple[Site | None, list[Pr
         limits=Limits(**values.get("limits", {})),
         resolver=ResolverConfig(**values["resolver"]) if "resolver" in values else None,
         web=values["web"]["listen"] if "web" in values else None,
-        prober=ProberConfig(**values["prober"]) if "prober" in values else None,
+        prober=_prober(values["prober"]) if "prober" in values else None,
         rpz=_rpz(values["rpz"], folder) if "rpz" in values else None,
-        points=tuple(
-            Point(**{"by": WAYS[point["kind"]][0], **point, "control": tuple(point.get("control", ()))})
-            for point in values.get("points", ())
-        ),
+        points=tuple(_point(point, folder) for point in values.get("points", ())),
     )
     return site, [], protected
 
@@ -136,6 +149,28 @@ def parse(octets: bytes, path: Path, *, node: str) -> tuple[Site | None, list[Pr
 def _rpz(values: dict[str, Any], folder: Path) -> Rpz:
     key = (folder / values["key"]).resolve() if "key" in values else None
     return Rpz(**{**values, "key": key})
+
+
+def _prober(values: dict[str, Any]) -> ProberConfig:
+    shard, shards = values.get("shard", (0, 1))
+    return ProberConfig(**{**values, "shard": shard, "shards": shards})
+
+
+def _point(values: dict[str, Any], folder: Path) -> Point:
+    several: dict[str, Any] = {
+        key: tuple(values[key]) for key in ("control", "also", "instances") if key in values
+    }
+    tls: dict[str, Any] | None = values.get("tls")
+    if tls is not None and "ca" in tls:
+        tls = {**tls, "ca": (folder / tls["ca"]).resolve()}
+    read: dict[str, Any] = {
+        "by": WAYS[values["kind"]][0],
+        **values,
+        **several,
+        "tls": Tls(**tls) if tls is not None else None,
+        "outside": Outside(**values["outside"]) if "outside" in values else None,
+    }
+    return Point(**read)
 
 
 def parse_protected(octets: bytes, path: str) -> tuple[tuple[Key, ...], list[Problem]]:
@@ -190,6 +225,18 @@ def _check_points(root: Node, values: dict[str, Any], known: str, complaints: Co
                 "site-region-unknown",
                 yamltext.place(root, "points", position, "region"),
                 f"'{point['region']}' is not among the regions ({known}); add it to 'regions', or mend it.",
+            )
+        if "outside" in point and len(point["outside"]) != 1:
+            complaints.add(
+                "outside-unclear",
+                yamltext.place(root, "points", position, "outside"),
+                "a client of another region is known by 'source' or by 'subnet'; write one of the two.",
+            )
+        if "tls" in point and point["tls"].keys().isdisjoint(("dot", "doh")):
+            complaints.add(
+                "tls-nowhere",
+                yamltext.place(root, "points", position, "tls"),
+                "no address answers encrypted queries; write 'dot' or 'doh', or leave 'tls' out.",
             )
         name = point.get("name")
         if name is not None and name in seen:

@@ -142,6 +142,36 @@ def _regions(node: Node, complaints: Complaints) -> dict[str, tuple[Network, ...
     return found
 
 
+def _ip(value: str) -> str:
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        raise Rejected(
+            "address-invalid", f"{shown(value)} is not an IP address; write one, without a port."
+        ) from None
+
+
+def _instance(value: str) -> str:
+    if not 0 < len(value) <= 64 or not value.isprintable():
+        raise Rejected("instance-invalid", f"{shown(value)} is not an NSID of 1 to 64 printable letters.")
+    return value
+
+
+def _shard(value: str) -> tuple[int, int]:
+    match = re.match(r"([0-9]{1,3})/([0-9]{1,3})\Z", value)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise Rejected(
+            "shard-invalid", f"{shown(value)} is not one prober of several; write 1/2 for the first of two."
+        )
+    return int(match[1]) - 1, int(match[2])
+
+
+def _path(value: str) -> str:
+    if not re.match(r"/[!-~]{0,200}\Z", value):
+        raise Rejected("path-invalid", f"{shown(value)} is not the path of a web address; write /dns-query.")
+    return value
+
+
 _EVERY_WAY = tuple(dict.fromkeys(way for ways in WAYS.values() for way in ways))
 _SERVERS = several(text(_endpoint(53)))
 _LISTEN = text(_endpoint(None, least=0))
@@ -199,6 +229,9 @@ SITE = {
                 "canaries": Field(read=several_or_none(text(a_name))),
                 "reference": Field(read=_word_or("upstreams", _SERVERS)),
                 "rate": Field(read=text(_number(1, 10_000))),
+                "canary_order": Field(read=text()),
+                "shard": Field(read=text(_shard)),
+                "evidence": Field(read=text(_number(1 << 20, 1 << 50))),
             },
             "the prober",
         )
@@ -226,6 +259,29 @@ SITE = {
                     "region": Field(read=text(region), required="write whose orders it obeys."),
                     "by": Field(read=text(one_of(_EVERY_WAY, "point-way-unknown"))),
                     "control": Field(read=several(text())),
+                    "also": Field(read=several(text(_endpoint(53)))),
+                    "tls": Field(
+                        read=mapping(
+                            {
+                                "name": Field(
+                                    read=text(_zone), required="write the name that its certificates are for."
+                                ),
+                                "dot": Field(read=text(_endpoint(853))),
+                                "doh": Field(read=text(_endpoint(443))),
+                                "path": Field(read=text(_path)),
+                                "ca": Field(read=text()),
+                            },
+                            "how it answers encrypted queries",
+                        )
+                    ),
+                    "source": Field(read=text(_ip)),
+                    "outside": Field(
+                        read=mapping(
+                            {"source": Field(read=text(_ip)), "subnet": Field(read=text(network))},
+                            "a client of another region",
+                        )
+                    ),
+                    "instances": Field(read=several(text(_instance))),
                 },
                 "a point",
             )

@@ -73,6 +73,9 @@ never *complied*. `blocker verify` prints each finding's kind and rule.
 | early | a name is blocked before its order starts |
 | lingering | a name is still blocked after its order ended |
 | wrong-form | a name is blocked, but not in the ordered form |
+| partial | a name is blocked when it is asked for in one way, and resolves in another |
+| injected | two contradicting answers came to one query, and one of them is not the point's |
+| conflict | two contradicting answers came to one query, from nobody knows whom |
 | moot | the name does not exist at the unfiltered reference, so nothing can be seen |
 | unreachable | the point does not answer us |
 | insufficient | what was seen proves neither; never counted as fine |

@@ -9,7 +9,7 @@ import pytest
 from blocker import names, sitefile
 from blocker.errors import OrdersInvalid
 from blocker.orders import check
-from blocker.site import LOOPBACK, Endpoint, Limits, Point, ProberConfig, Rpz
+from blocker.site import LOOPBACK, Endpoint, Limits, Outside, Point, ProberConfig, Rpz, Tls
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -189,6 +189,42 @@ TABLE = [
         (
             "site.yaml:5:55 same-prefix: 192.0.2.0/24 is in region ID too; a client is in one "
             "region, keep one of the two."
+        ),
+    ),
+    (
+        "instance-invalid",
+        "region: ID}",
+        f"region: ID, instances: [{'r' * 65}]}}",
+        (f"site.yaml:13:89 instance-invalid: '{'r' * 65}' is not an NSID of 1 to 64 printable letters."),
+    ),
+    (
+        "outside-unclear",
+        "region: ID}",
+        "region: ID, outside: {source: 192.0.2.9, subnet: 192.0.2.0/24}}",
+        (
+            "site.yaml:13:86 outside-unclear: a client of another region is known by 'source' or by "
+            "'subnet'; write one of the two."
+        ),
+    ),
+    (
+        "path-invalid",
+        "region: ID}",
+        "region: ID, tls: {name: a.example, doh: 127.0.0.1, path: dns}}",
+        ("site.yaml:13:122 path-invalid: 'dns' is not the path of a web address; write /dns-query."),
+    ),
+    (
+        "shard-invalid",
+        "interval: 30s",
+        "shard: 3/2",
+        "site.yaml:11:17 shard-invalid: '3/2' is not one prober of several; write 1/2 for the first of two.",
+    ),
+    (
+        "tls-nowhere",
+        "region: ID}",
+        "region: ID, tls: {name: a.example}}",
+        (
+            "site.yaml:13:82 tls-nowhere: no address answers encrypted queries; write 'dot' or 'doh', or "
+            "leave 'tls' out."
         ),
     ),
     (
@@ -390,6 +426,40 @@ points:
         zone="rpz.isp.example", primary=Endpoint("127.0.0.1", 5354), key=tmp_path / "rpz.key"
     )
     assert site.rpz.zone_of("ID-JK") == "id-jk.rpz.isp.example"
+
+
+def test_a_point_says_how_it_is_asked(tmp_path: Path) -> None:
+    more = (
+        'also: ["[::1]:5300"], source: 127.0.0.1, outside: {source: 127.0.0.9}, instances: [r1, r2], '
+        "tls: {name: Dns.isp.example, dot: 127.0.0.1, doh: 127.0.0.1, ca: ca.pem}"
+    )
+    site = sitefile.load(write(tmp_path, SITE.replace("region: ID}", f"region: ID, {more}}}")))
+    (point,) = site.points
+    assert point.addresses == (Endpoint("127.0.0.1", 5300), Endpoint("::1", 5300))
+    assert (point.source, point.outside, point.instances) == (
+        "127.0.0.1",
+        Outside(source="127.0.0.9"),
+        ("r1", "r2"),
+    )
+    assert point.tls == Tls(
+        name="dns.isp.example",
+        dot=Endpoint("127.0.0.1", 853),
+        doh=Endpoint("127.0.0.1", 443),
+        ca=tmp_path / "ca.pem",
+    )
+    assert Outside(subnet=ip_network("198.51.100.0/24")).client == "198.51.100.0"
+    assert Outside(source="127.0.0.9").client == "127.0.0.9"
+
+
+def test_where_to_ask_from_has_no_port(tmp_path: Path) -> None:
+    with pytest.raises(OrdersInvalid, match="'127.0.0.1:53' is not an IP address; write one, without a port"):
+        sitefile.load(write(tmp_path, SITE.replace("region: ID}", 'region: ID, source: "127.0.0.1:53"}')))
+
+
+def test_one_of_several_probers_knows_its_share(tmp_path: Path) -> None:
+    site = sitefile.load(write(tmp_path, SITE.replace("interval: 30s", "shard: 2/3")))
+    assert site.prober is not None
+    assert (site.prober.shard, site.prober.shards) == (1, 3)
 
 
 @pytest.mark.parametrize(

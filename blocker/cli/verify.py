@@ -77,7 +77,7 @@ def _record(one: Finding, *, names: bool) -> dict[str, Any]:
         "rule": one.rule,
         "point": one.point,
         "order": one.order,
-        "transport": str(one.transport),
+        "transport": str(one.variant),
         "detail": one.detail,
     }
     return {**record, "name": to_text(one.name)} if names else record
@@ -87,4 +87,4 @@ def _row(one: Finding, *, names: bool) -> tuple[str, ...]:
     from blocker.names import to_text
 
     order = f"{one.order or '-'} {to_text(one.name)}" if names else one.order or "-"
-    return (str(one.kind), one.point, order, str(one.transport), one.rule, one.detail)
+    return (str(one.kind), one.point, order, str(one.variant), one.rule, one.detail)

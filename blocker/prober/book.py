@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from blocker.names import Key
-    from blocker.prober.observe import Observation
+    from blocker.prober.observe import Observation, Variant
 
 FINE = frozenset({Kind.OK, Kind.MOOT})
 _ATTRIBUTED = frozenset({"blocked-with-attribution", "attributed-wrong-form"})
@@ -32,6 +32,7 @@ _MOST_BASELINES = 20_000
 _MOST_ORDERS = 50_000
 
 _K = TypeVar("_K")
+_V = TypeVar("_V")
 _Question = tuple[str, str, "Key", int, str]
 
 
@@ -52,6 +53,7 @@ class Book:
         self._confirmed: dict[str, Confirmed] = dict(before.confirmed) if before else {}
         self._attributed: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._resolved: OrderedDict[tuple[str, Key, int], None] = OrderedDict()
+        self._blocked: OrderedDict[tuple[str, str, Key], dict[tuple[int, Variant], float]] = OrderedDict()
         for pair in before.attributed if before else ():
             self._attributed[pair] = None
 
@@ -71,7 +73,7 @@ class Book:
 
     def note(self, expectation: Expectation, finding: Finding) -> None:
         """Keep the judgement of one expectation in place of the last one."""
-        question = (finding.point, finding.ref, finding.name, finding.qtype, finding.transport)
+        question = (finding.point, finding.ref, finding.name, finding.qtype, str(finding.variant))
         old = self._entries.pop(question, None)
         since = old.since if old is not None and old.finding.kind is finding.kind else finding.at
         self._entries[question] = _Entry(expectation=expectation, finding=finding, since=since)
@@ -79,11 +81,22 @@ class Book:
             _, pushed = self._entries.popitem(last=False)
             self._hidden += pushed.finding.kind not in FINE
         if finding.rule in _ATTRIBUTED and finding.why is Why.SUBJECT:
-            _remember(self._attributed, (finding.point, finding.ref))
+            _remember(self._attributed, (finding.point, finding.ref), None)
         if finding.rule == "passes":
-            _remember(self._resolved, (finding.point, finding.name, finding.qtype))
+            _remember(self._resolved, (finding.point, finding.name, finding.qtype), None)
+        if expectation.form is not None:
+            self._keep_way(finding)
         if finding.kind is Kind.OK:
             self._confirm(expectation, finding)
+
+    def _keep_way(self, finding: Finding) -> None:
+        """Keep in which ways a name was last seen blocked."""
+        name = (finding.point, finding.ref, finding.name)
+        ways = self._blocked.get(name, {})
+        ways.pop((finding.qtype, finding.variant), None)
+        if finding.kind is Kind.OK:
+            ways[finding.qtype, finding.variant] = finding.at
+        _remember(self._blocked, name, ways)
 
     def _confirm(self, expectation: Expectation, finding: Finding) -> None:
         old = self._confirmed.get(finding.order, Confirmed())
@@ -109,6 +122,11 @@ class Book:
     def was_resolved(self, point: str, name: Key, qtype: int) -> bool:
         """Whether this very name was seen to resolve at the point."""
         return (point, name, qtype) in self._resolved
+
+    def is_blocked_otherwise(self, one: Expectation, variant: Variant) -> bool:
+        """Whether the name was seen blocked, as ordered, when the point was asked in another way."""
+        ways = self._blocked.get((one.point, one.ref, one.name), {})
+        return any(way != (one.qtype, variant) and at >= one.since for way, at in ways.items())
 
     def is_confirmed(self, order: str, transition: int) -> bool:
         """Whether the order's start or end was seen to hold after the transition."""
@@ -149,7 +167,7 @@ class Book:
             if finding.kind is Kind.OK:
                 ok[finding.order] += 1
             elif finding.kind is not Kind.MOOT:
-                group = (finding.kind, finding.rule, finding.point, finding.order, finding.transport)
+                group = (finding.kind, finding.rule, finding.point, finding.order, str(finding.variant))
                 grouped[group] = _joined(grouped.get(group), entry)
         return Snapshot(
             at=at,
@@ -179,7 +197,7 @@ def _joined(old: NotOk | None, entry: _Entry) -> NotOk:
         rule=finding.rule,
         point=finding.point,
         order=finding.order,
-        transport=finding.transport,
+        variant=str(finding.variant),
         detail=finding.detail,
         count=1 + (old.count if old else 0),
         since=min(entry.since, old.since) if old else entry.since,
@@ -187,8 +205,8 @@ def _joined(old: NotOk | None, entry: _Entry) -> NotOk:
     )
 
 
-def _remember(memory: OrderedDict[_K, None], key: _K) -> None:
-    memory[key] = None
+def _remember(memory: OrderedDict[_K, _V], key: _K, value: _V) -> None:
+    memory[key] = value
     memory.move_to_end(key)
     if len(memory) > _MOST_BASELINES:
         memory.popitem(last=False)

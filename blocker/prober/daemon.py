@@ -23,7 +23,7 @@ from blocker.orders.timetable import boundaries
 from blocker.policy.reader import Reader
 from blocker.prober import expect, report, schedule
 from blocker.prober.book import Book
-from blocker.prober.observe import Transport
+from blocker.prober.observe import OVER_TCP, PLAIN
 from blocker.prober.reference import Reference, endpoints
 from blocker.prober.rounds import Rounds
 from blocker.site import ProberConfig
@@ -86,13 +86,13 @@ def verify(site: Site, *, timeout: float = 1.5, limit: int = 20, budget: int = _
             asked = expect.expect(policy, site.points, now, look)
             wanted = expect.count(policy, site.points, now, look)
         found = await asyncio.gather(
-            *(rounds.look(asked, transport, stamp=stamp, urgent=True) for transport in Transport)
+            *(rounds.look(asked, variant, stamp=stamp, urgent=True) for variant in _VARIANTS)
         )
         reader.close()
         findings = tuple(finding for several in found for finding in several)
         return Verified(
             findings=findings,
-            unjudged=len(asked) * len(Transport) - len(findings),
+            unjudged=len(asked) * len(_VARIANTS) - len(findings),
             unasked=wanted - len(asked),
         )
 
@@ -268,9 +268,9 @@ class _Prober:
             )
             asked = expect.expect(policy, self._site.points, now, look)
             stamp = policy.stamp
-        await self._rounds.look(asked, Transport.UDP, stamp=stamp, urgent=True)
+        await self._rounds.look(asked, PLAIN, stamp=stamp, urgent=True)
         if due.number >= _TCP_FROM:
-            await self._rounds.look(asked, Transport.TCP, stamp=stamp, urgent=True)
+            await self._rounds.look(asked, OVER_TCP, stamp=stamp, urgent=True)
 
     async def _everything(self, number: int) -> None:
         """Look at everything, and again at what wasn't fine."""
@@ -286,10 +286,10 @@ class _Prober:
         self._book.forget(gone)
         known = {(one.point, one.ref, one.name, one.qtype) for one in again}
         asked = again + [one for one in asked if (one.point, one.ref, one.name, one.qtype) not in known]
-        await self._rounds.look(asked, Transport.UDP, stamp=stamp)
+        await self._rounds.look(asked, PLAIN, stamp=stamp)
         doubted = {id(one) for one in again}
         some = [one for at, one in enumerate(asked) if at % 4 == number % 4 or id(one) in doubted]
-        await self._rounds.look(some, Transport.TCP, stamp=stamp)
+        await self._rounds.look(some, OVER_TCP, stamp=stamp)
         self._round_at = time.time()
         self._book.expire(
             self._round_at - _KEEP_ROUNDS * self._interval, {one.name for one in self._site.points}
@@ -335,6 +335,7 @@ _CROWD = 16  # directives changing at once beyond which those not yet confirmed 
 _DENSE_BUDGET = 12  # questions for one point at one offset
 _TCP_FROM = 5  # place in schedule.OFFSETS from which TCP is asked too
 _AGAIN = 200
+_VARIANTS = (PLAIN, OVER_TCP)
 
 
 def _read(path: Path) -> report.Snapshot | None:

@@ -29,7 +29,7 @@ from blocker.prober.observe import (
     Observation,
     Outcome,
     Reply,
-    Transport,
+    Variant,
 )
 
 if TYPE_CHECKING:
@@ -48,14 +48,18 @@ class Kind(StrEnum):
     EARLY = "early"
     LINGERING = "lingering"
     WRONG_FORM = "wrong-form"
+    PARTIAL = "partial"
+    INJECTED = "injected"
+    CONFLICT = "conflict"
     MOOT = "moot"
     UNREACHABLE = "unreachable"
     INSUFFICIENT = "insufficient"
 
 
-BAD = frozenset(
-    {Kind.UNDERBLOCK, Kind.OVERBLOCK, Kind.EARLY, Kind.LINGERING, Kind.WRONG_FORM, Kind.UNREACHABLE}
-)
+BAD = frozenset(Kind) - {Kind.OK, Kind.MOOT, Kind.INSUFFICIENT}
+
+VERSION = 2
+"""Of the rules: it grows with each change of what one of them says. Evidence keeps it beside each finding."""
 
 RULES: dict[str, str] = {
     "blocked-with-attribution": "The answer has the ordered form and says itself that it was required.",
@@ -69,6 +73,7 @@ RULES: dict[str, str] = {
     "nothing says that the name exists.",
     "alias-of-blocked": "The name passes, and its alias leads to a name that is blocked.",
     "resolves-though-blocked": "A name that must be blocked resolves.",
+    "blocked-in-part": "A name resolves that is blocked when it is asked for in another way.",
     "attributed-wrong-form": "The block is attributed, but its form is not the ordered one.",
     "unattributed-wrong-form": "An existing name is denied in another form than the ordered one.",
     "failing-instead-of-refused": "The name must be refused, and it fails or is met with silence.",
@@ -84,6 +89,8 @@ RULES: dict[str, str] = {
     "no-reference": "The answer is not attributed, and no reference says whether the name exists.",
     "failure-proves-nothing": "A failure is no block unless refusal was ordered.",
     "truncated": "The answer was cut off before its answer section.",
+    "second-origin": "Two contradicting answers came to one query, and their marks (IP TTL, NSID, "
+    "attribution) show that they are not of one origin.",
     "answers-differ": "Two contradicting answers came to one query.",
     "samples-disagree": "Two samples in a row were judged differently.",
     "second-sample-pending": "One sample looks bad; nothing bad is said before the second.",
@@ -106,6 +113,7 @@ class Evidence:
 
     `reference` is an unfiltered resolver's reply to the same question. `was_attributed`: this point was seen
     to attribute its blocks of this directive. `was_resolved`: this very name resolved here earlier.
+    `is_blocked_otherwise`: since the last transition it was seen blocked here when asked in another way.
     `forged` holds the RDATA of every redirect address of the policy. `blocked_aliases` are names that some
     order in force blocks, for the targets of aliases.
     """
@@ -114,6 +122,7 @@ class Evidence:
     reference: Reply | None = None
     was_attributed: bool = False
     was_resolved: bool = False
+    is_blocked_otherwise: bool = False
     forged: frozenset[bytes] = frozenset()
     blocked_aliases: frozenset[Key] = frozenset()
 
@@ -130,7 +139,7 @@ class Finding:
     why: Why
     name: Key
     qtype: int
-    transport: Transport
+    variant: Variant
     at: float
     detail: str
 
@@ -161,12 +170,15 @@ def judge(expectation: Expectation, samples: Sequence[Observation], evidence: Ev
     lost = [one for one in samples if one.reply is None]
     if not judged and not lost:
         return None
+    contradicted = [one for one, _ in judged if one.differing]
+    if contradicted:  # It proves itself, so that it need not come twice; but it is asked for twice.
+        kind, rule = max(map(_contradicted, contradicted))
+        if len(samples) < 2:
+            return _finding(expectation, contradicted[-1], Kind.INSUFFICIENT, "second-sample-pending", rule)
+        return _finding(expectation, contradicted[-1], kind, rule)
     marks = [(one, *_mark(expectation, reply, evidence)) for one, reply in judged]
     if not marks:
         marks = [(one, *_mark_silence(expectation, evidence)) for one in lost]
-    contradicted = next((one for one, _ in judged if one.differing), None)
-    if contradicted is not None:
-        return _finding(expectation, contradicted, Kind.INSUFFICIENT, "answers-differ")
     kinds = {kind for _, kind, _ in marks}
     sample, kind, rule = marks[-1]
     if kinds & BAD:
@@ -178,6 +190,20 @@ def judge(expectation: Expectation, samples: Sequence[Observation], evidence: Ev
         rank = [Kind.OK, Kind.MOOT, Kind.INSUFFICIENT]
         sample, kind, rule = min(reversed(marks), key=lambda mark: rank.index(mark[1]))
     return _finding(expectation, sample, kind, rule)
+
+
+def _contradicted(one: Observation) -> tuple[Kind, str]:
+    """Whether the answers are of one origin, as far as their marks tell."""
+    for other in one.contradicting:
+        first = one.arrivals[0]
+        ttls = {first.ip_ttl, other.ip_ttl}
+        if (
+            (len(ttls) > 1 and None not in ttls)
+            or first.reply.nsid != other.reply.nsid
+            or first.reply.is_attributed != other.reply.is_attributed
+        ):
+            return Kind.INJECTED, "second-origin"
+    return Kind.CONFLICT, "answers-differ"
 
 
 def _is_within(expectation: Expectation, one: Observation) -> bool:
@@ -218,6 +244,8 @@ def _must_block(expectation: Expectation, form: Form, reply: Reply, evidence: Ev
     if reply.data_of(expectation.qtype):
         if form is Form.REDIRECT and has_form:
             return Kind.OK, "redirected-as-ordered"
+        if evidence.is_blocked_otherwise:
+            return Kind.PARTIAL, "blocked-in-part"
         return Kind.UNDERBLOCK, "resolves-though-blocked"
     if reply.rcode in (NOERROR, NXDOMAIN):
         return _denied(expectation, reply, evidence)
@@ -327,7 +355,7 @@ def _finding(
         why=expectation.why,
         name=expectation.name,
         qtype=expectation.qtype,
-        transport=sample.transport,
+        variant=sample.variant,
         at=sample.sent if sample.received is None else sample.received,
         detail=f"{expectation.why}: {wanted}, {seen}{hint}",
     )

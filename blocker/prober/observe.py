@@ -18,12 +18,13 @@ from blocker import names
 
 if TYPE_CHECKING:
     from blocker.names import Key
+    from blocker.site import Network
 
-A, CNAME, SOA, AAAA, DNAME, OPT = 1, 5, 6, 28, 39, 41
+A, CNAME, SOA, MX, TXT, AAAA, DNAME, OPT, HTTPS, ANY = 1, 5, 6, 15, 16, 28, 39, 41, 65, 255
 NOERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
 CENSORED = 16  # RFC 8914 §4.17: required by an outside authority
 
-_NSID, _EDE = 3, 15  # RFC 5001, RFC 8914
+_NSID, _ECS, _EDE = 3, 8, 15  # RFC 5001, RFC 7871, RFC 8914
 _KEPT = 64
 _TRUNCATED = 0x0200
 
@@ -37,10 +38,39 @@ class Mismatched(ValueError):
 
 
 class Transport(StrEnum):
-    """How the query travelled."""
+    """How the query travelled: RFC 1035 §4.2, RFC 7858, RFC 8484."""
 
     UDP = "udp"
     TCP = "tcp"
+    DOT = "dot"
+    DOH = "doh"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """In which way a question is asked: what a block must not depend on.
+
+    `place` is which of the point's addresses is asked. `mixed`: the letters' case is mixed. `outside`: as a
+    client of another region. Its text is the label that findings carry, such as `udp` or `tcp+do`.
+    """
+
+    transport: Transport = Transport.UDP
+    edns: bool = True
+    do: bool = False
+    cd: bool = False
+    mixed: bool = False
+    place: int = 0
+    outside: bool = False
+
+    def __str__(self) -> str:
+        marks = {"no-edns": not self.edns, "do": self.do, "cd": self.cd, "mixed-case": self.mixed}
+        marks[f"address-{self.place + 1}"] = self.place > 0
+        marks["outside"] = self.outside
+        return "+".join((str(self.transport), *(mark for mark, is_so in marks.items() if is_so)))
+
+
+PLAIN = Variant()
+OVER_TCP = Variant(transport=Transport.TCP)
 
 
 class Outcome(StrEnum):
@@ -93,6 +123,10 @@ class Reply:
         """The RDATA of every answer record of the type, whatever its owner in the chain."""
         return frozenset(record.data for record in self.answers if record.rtype == qtype)
 
+    def says(self, qtype: int) -> tuple[int, frozenset[bytes]]:
+        """What two answers to one query must have in common."""
+        return self.rcode, self.data_of(qtype)
+
     @property
     def targets(self) -> tuple[Key, ...]:
         """The names that the answer's aliases lead to."""
@@ -100,16 +134,29 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """One message that answers the query: what it says, its octets, the monotonic seconds from the query to
+    it, and the TTL that its IP header had left, where the system tells.
+    """
+
+    reply: Reply
+    octets: bytes
+    latency: float
+    ip_ttl: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """One query and what became of it.
 
-    `sent` and `received` are wall-clock seconds since the epoch, `latency` monotonic seconds. `mismatched`,
+    `sent` and `received` are wall-clock seconds since the epoch, `latency` monotonic seconds. `query` are the
+    octets that were sent, `arrivals` all that answered them, the first of which is the `reply`. `mismatched`,
     `malformed` and `differing` count what else arrived: answers to other questions, noise, and later
-    answers that contradict the first.
+    answers that contradict the first. `trouble` says why there was no way to the point, as a word.
     """
 
     point: str
-    transport: Transport
+    variant: Variant = PLAIN
     name: Key
     qtype: int
     sent: float
@@ -117,17 +164,46 @@ class Observation:
     received: float | None = None
     latency: float | None = None
     reply: Reply | None = None
+    query: bytes = b""
+    arrivals: tuple[Arrival, ...] = ()
     mismatched: int = 0
     malformed: int = 0
     differing: int = 0
+    trouble: str = ""
+
+    @property
+    def contradicting(self) -> tuple[Arrival, ...]:
+        """The arrivals that say something else than the first."""
+        first, *others = self.arrivals or (None,)
+        if first is None:
+            return ()
+        return tuple(one for one in others if one.reply.says(self.qtype) != first.reply.says(self.qtype))
 
 
-def query(name: Key, qtype: int, ident: int) -> bytes:
-    """A recursive query with EDNS, 1232 octets (flag day 2020) and a request for NSID (RFC 5001)."""
-    header = struct.pack("!6H", ident, 0x0100, 1, 0, 0, 1)
-    option = struct.pack("!HH", _NSID, 0)
-    opt = b"\0" + struct.pack("!HHIH", OPT, 1232, 0, len(option)) + option
-    return header + names.to_wire(name) + struct.pack("!HH", qtype, 1) + opt
+def query(
+    name: Key, qtype: int, ident: int, variant: Variant = PLAIN, *, subnet: Network | None = None
+) -> bytes:
+    """A recursive query: with EDNS of 1232 octets (flag day 2020) and a request for NSID (RFC 5001).
+
+    `subnet` is whose client to pretend to be (RFC 7871).
+    """
+    flags = 0x0100 | (0x0010 if variant.cd else 0)
+    wire = names.to_wire(name)
+    if variant.mixed:
+        # Every other letter: length octets are below any letter.
+        wire = bytes(
+            octet ^ 0x20 if at % 2 and 0x61 <= octet <= 0x7A else octet for at, octet in enumerate(wire)
+        )
+    question = wire + struct.pack("!HH", qtype, 1)
+    if not variant.edns:
+        return struct.pack("!6H", ident, flags, 1, 0, 0, 0) + question
+    options = struct.pack("!HH", _NSID, 0)
+    if subnet is not None:
+        octets = subnet.network_address.packed[: (subnet.prefixlen + 7) // 8]
+        family = 1 if subnet.version == 4 else 2
+        options += struct.pack("!HHHBB", _ECS, 4 + len(octets), family, subnet.prefixlen, 0) + octets
+    opt = b"\0" + struct.pack("!HHIH", OPT, 1232, 0x8000 if variant.do else 0, len(options)) + options
+    return struct.pack("!6H", ident, flags, 1, 0, 0, 1) + question + opt
 
 
 def read(wire: bytes, *, ident: int, name: Key, qtype: int) -> Reply:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blocker.errors import PointError
-from blocker.prober.observe import NOERROR, NXDOMAIN, Reply, Transport
+from blocker.prober.observe import NOERROR, NXDOMAIN, OVER_TCP, PLAIN, Reply
 from blocker.prober.transports import probe
 from blocker.resolver import upstream
+from blocker.site import Point
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,8 +60,9 @@ class Reference:
     async def _fresh(self, name: Key, qtype: int) -> Reply | None:
         unsure: Reply | None = None
         for endpoint in self._endpoints:
-            for transport in Transport:
-                seen = await probe("reference", endpoint, transport, (name, qtype), timeout=self._timeout)
+            point = Point(name="reference", kind="reference", address=endpoint, region="")
+            for variant in (PLAIN, OVER_TCP):
+                seen = await probe(point, (name, qtype), variant, timeout=self._timeout)
                 if seen.reply is None or not seen.reply.is_truncated:
                     break
             if seen.reply is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORMAT = 1
+FORMAT = 2
 FILE = "prober.json"
 MOST_NOT_OK = 20_000
 
@@ -26,7 +26,7 @@ class NotOk:
     rule: str
     point: str
     order: str
-    transport: str
+    variant: str
     detail: str
     count: int
     since: float
@@ -38,6 +38,8 @@ class PointView:
     """One point: queries sent and lost, and what else arrived, since the prober started.
 
     `answered_at` is when it last answered (epoch seconds, 0 never); `ok` counts expectations now met.
+    `controls_ok`: the latest controls passed. `instances` are those of its instances (NSID) that answered,
+    and when each last did; `strangers` counts answers of instances that site.yaml doesn't name.
     """
 
     sent: int = 0
@@ -48,6 +50,9 @@ class PointView:
     ok: int = 0
     moot: int = 0
     answered_at: float = 0.0
+    controls_ok: bool = True
+    instances: Mapping[str, float] = field(default_factory=dict)
+    strangers: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,19 @@ class Confirmed:
 
     block: float | None = None
     lift: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceView:
+    """What was written down: records in all, octets kept now, when the last record was written (epoch
+    seconds, 0 never), records that could not be written, and why the last of those could not.
+    """
+
+    records: int = 0
+    octets: int = 0
+    written_at: float = 0.0
+    failures: int = 0
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +95,7 @@ class Snapshot:
     attributed: tuple[tuple[str, str], ...] = ()
     hidden: int = 0
     trouble: str = ""
+    evidence: EvidenceView = field(default_factory=EvidenceView)
 
 
 def to_json(snapshot: Snapshot) -> str:
@@ -94,6 +113,7 @@ def from_json(text: str | bytes) -> Snapshot | None:
             **{
                 **record,
                 "points": {name: PointView(**one) for name, one in record["points"].items()},
+                "evidence": EvidenceView(**record["evidence"]),
                 "not_ok": tuple(NotOk(**one) for one in record["not_ok"]),
                 "confirmed": {order: Confirmed(**one) for order, one in record["confirmed"].items()},
                 "attributed": tuple((point, ref) for point, ref in record["attributed"]),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from blocker.errors import StoreError
@@ -17,7 +18,7 @@ from blocker.orders.model import Form
 from blocker.policy import decide
 from blocker.prober.book import FINE
 from blocker.prober.judge import Controls, Evidence, Finding, controls_of, judge
-from blocker.prober.observe import A, Observation, Transport
+from blocker.prober.observe import A, Observation, Transport, Variant
 from blocker.prober.schedule import Bucket
 from blocker.prober.transports import probe
 from blocker.site import ProberConfig
@@ -57,12 +58,12 @@ class Rounds:
     async def look(
         self,
         expectations: Sequence[Expectation],
-        transport: Transport,
+        variant: Variant,
         *,
         stamp: int,
         urgent: bool = False,
     ) -> list[Finding]:
-        """Probe all of them over one transport and keep the findings in the book.
+        """Probe all of them in one way and keep the findings in the book.
 
         `stamp` is that of the policy they were derived from: what comes back after it changed is not
         judged. Points are asked side by side, each no faster than its rate.
@@ -72,7 +73,7 @@ class Rounds:
             by_point.setdefault(one.point, []).append(one)
         found = await asyncio.gather(
             *(
-                self._point(self._points[name], asked, transport, stamp=stamp, urgent=urgent)
+                self._point(self._points[name], asked, variant, stamp=stamp, urgent=urgent)
                 for name, asked in by_point.items()
                 if name in self._points
             )
@@ -80,16 +81,16 @@ class Rounds:
         return [finding for findings in found for finding in findings]
 
     async def _point(
-        self, point: Point, asked: list[Expectation], transport: Transport, *, stamp: int, urgent: bool
+        self, point: Point, asked: list[Expectation], variant: Variant, *, stamp: int, urgent: bool
     ) -> list[Finding]:
         findings = []
         for at in range(0, len(asked), _CHUNK):
             chunk = asked[at : at + _CHUNK]
-            findings += await self._chunk(point, chunk, transport, stamp=stamp, urgent=urgent)
+            findings += await self._chunk(point, chunk, variant, stamp=stamp, urgent=urgent)
         return findings
 
     async def _chunk(
-        self, point: Point, chunk: list[Expectation], transport: Transport, *, stamp: int, urgent: bool
+        self, point: Point, chunk: list[Expectation], variant: Variant, *, stamp: int, urgent: bool
     ) -> list[Finding]:
         samples: list[list[Observation]] = [[] for _ in chunk]
         waiting = list(range(len(chunk)))
@@ -99,12 +100,12 @@ class Rounds:
             if sample == 2:
                 await asyncio.sleep(_PAUSE)
             # The control before leaves first, but nobody waits for it: the instant matters more.
-            first = asyncio.ensure_future(self._control(point, transport, urgent=urgent))
+            first = asyncio.ensure_future(self._control(point, variant, urgent=urgent))
             seen = await asyncio.gather(
                 *(
                     self._ask(
                         point,
-                        _other(transport, samples[at]),
+                        _other(variant, samples[at]),
                         (chunk[at].name, chunk[at].qtype),
                         urgent=urgent,
                         linger=_LINGER if sample == 2 else 0.0,
@@ -113,7 +114,7 @@ class Rounds:
                 )
             )
             before = await first
-            after = await self._control(point, transport, urgent=urgent)
+            after = await self._control(point, variant, urgent=urgent)
             controls = controls_of([one for one in (before, after) if one is not None])
             has_answered = has_answered or any(one.reply for one in seen)
             if controls is Controls.SILENT and has_answered:
@@ -161,32 +162,31 @@ class Rounds:
             controls=controls,
             reference=reference,
             was_attributed=self._book.was_attributed(expectation.point, expectation.ref),
+            is_blocked_otherwise=self._book.is_blocked_otherwise(expectation, samples[-1].variant),
             was_resolved=self._book.was_resolved(expectation.point, expectation.name, expectation.qtype),
             forged=self._redirects[1],
             blocked_aliases=blocked,
         )
         return judge(expectation, samples, evidence)
 
-    async def _control(self, point: Point, transport: Transport, *, urgent: bool) -> Observation | None:
+    async def _control(self, point: Point, variant: Variant, *, urgent: bool) -> Observation | None:
         if not self._canaries:
             return None
         self._turn += 1
         name = self._canaries[self._turn % len(self._canaries)]
-        return await self._ask(point, transport, (name, A), urgent=urgent)
+        return await self._ask(point, variant, (name, A), urgent=urgent)
 
     async def _ask(
         self,
         point: Point,
-        transport: Transport,
+        variant: Variant,
         question: tuple[Key, int],
         *,
         urgent: bool,
         linger: float = 0.0,
     ) -> Observation:
         await self._token(point.name, urgent=urgent)
-        seen = await probe(
-            point.name, point.address, transport, question, timeout=self._timeout, linger=linger
-        )
+        seen = await probe(point, question, variant, timeout=self._timeout, linger=linger)
         self._book.saw(seen)
         return seen
 
@@ -200,11 +200,11 @@ class Rounds:
             await asyncio.sleep(wait)
 
 
-def _other(transport: Transport, samples: list[Observation]) -> Transport:
+def _other(variant: Variant, samples: list[Observation]) -> Variant:
     """A cut-off answer is asked for again over TCP (RFC 7766 §5)."""
     if samples and samples[-1].reply is not None and samples[-1].reply.is_truncated:
-        return Transport.TCP
-    return transport
+        return replace(variant, transport=Transport.TCP)
+    return variant
 
 
 def _redirects(policy: decide.Policy) -> frozenset[bytes]:

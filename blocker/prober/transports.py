@@ -1,9 +1,9 @@
-"""One probe: a query to a point over UDP or TCP, and the Observation of what came back.
+"""One probe: a query to a point in one of its variants, and the Observation of what came back.
 
 Shell. Every UDP probe has a socket, so a source port, and an id of its own; a connected socket takes
 answers from the point alone. Nothing a point sends raises: noise and answers to other questions are
 counted, at most 64 packets are read for one probe, and the waiting has an end. Wall-clock times are for
-judging, latency is monotonic.
+judging, latency is monotonic. What answers the query is kept with the TTL that its IP header had left.
 """
 
 from __future__ import annotations
@@ -11,73 +11,89 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import socket
+import struct
 import time
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from blocker.prober.observe import (
+    PLAIN,
+    Arrival,
     Malformed,
     Mismatched,
     Observation,
     Outcome,
     Reply,
     Transport,
+    Variant,
     query,
     read,
 )
 
 if TYPE_CHECKING:
     from blocker.names import Key
-    from blocker.site import Endpoint
+    from blocker.site import Endpoint, Point
 
 _PACKETS = 64
+_MOST_OCTETS = 65535
+_TTL = struct.Struct("@i")
+_IP_RECVTTL = 12  # ip(7) on Linux; the socket module does not have it
 
 
 @dataclass(slots=True, kw_only=True)
-class _Catch:
+class Catch:
     """What has come for one query so far."""
 
     name: Key
     qtype: int
-    ident: int = field(default_factory=lambda: secrets.randbelow(65536))
+    variant: Variant
+    question: bytes
+    ident: int
     reply: Reply | None = None
     received: float = 0.0
     latency: float = 0.0
     started: float = field(default_factory=time.monotonic)
     sent: float = field(default_factory=time.time)
     packets: int = 0
+    arrivals: list[Arrival] = field(default_factory=list)
     mismatched: int = 0
     malformed: int = 0
     differing: int = 0
 
-    @property
-    def question(self) -> bytes:
-        return query(self.name, self.qtype, self.ident)
+    def begin(self) -> None:
+        """The query leaves now."""
+        self.sent, self.started = time.time(), time.monotonic()
 
-    def take(self, wire: bytes) -> None:
+    @property
+    def is_full(self) -> bool:
+        """Whether no more is read."""
+        return self.packets >= _PACKETS
+
+    def take(self, wire: bytes, ip_ttl: int | None = None) -> None:
         """Count one message, and keep the first answer."""
         self.packets += 1
+        latency = time.monotonic() - self.started
         try:
             reply = read(wire, ident=self.ident, name=self.name, qtype=self.qtype)
         except Mismatched:
             self.mismatched += 1
+            return
         except Malformed:
             self.malformed += 1
-        else:
-            if self.reply is None:
-                self.reply, self.received = reply, time.time()
-                self.latency = time.monotonic() - self.started
-            elif (reply.rcode, reply.data_of(self.qtype)) != (
-                self.reply.rcode,
-                self.reply.data_of(self.qtype),
-            ):
-                self.differing += 1
+            return
+        self.arrivals.append(Arrival(reply=reply, octets=wire, latency=latency, ip_ttl=ip_ttl))
+        if self.reply is None:
+            self.reply, self.received, self.latency = reply, time.time(), latency
+        elif reply.says(self.qtype) != self.reply.says(self.qtype):
+            self.differing += 1
 
-    def observation(self, point: str, transport: Transport, *, unreachable: bool) -> Observation:
+    def observation(self, point: str, *, unreachable: bool, trouble: str = "") -> Observation:
         outcome = Outcome.UNREACHABLE if unreachable else Outcome.SILENT
         return Observation(
             point=point,
-            transport=transport,
+            variant=self.variant,
             name=self.name,
             qtype=self.qtype,
             sent=self.sent,
@@ -85,17 +101,19 @@ class _Catch:
             received=None if self.reply is None else self.received,
             latency=None if self.reply is None else self.latency,
             reply=self.reply,
+            query=self.question,
+            arrivals=tuple(self.arrivals),
             mismatched=self.mismatched,
             malformed=self.malformed,
             differing=self.differing,
+            trouble=trouble if self.reply is None else "",
         )
 
 
 async def probe(
-    point: str,
-    address: Endpoint,
-    transport: Transport,
+    point: Point,
     question: tuple[Key, int],
+    variant: Variant = PLAIN,
     *,
     timeout: float = 2.0,  # noqa: ASYNC109  # the point's time to answer, not the caller's patience
     linger: float = 0.0,
@@ -106,63 +124,99 @@ async def probe(
     forger on the path answers first, not last.
     """
     name, qtype = question
-    catch = _Catch(name=name, qtype=qtype)
-    unreachable = False
+    ident = secrets.randbelow(65536)
+    outside = point.outside if variant.outside else None
+    catch = Catch(
+        name=name,
+        qtype=qtype,
+        variant=variant,
+        ident=ident,
+        question=query(name, qtype, ident, variant, subnet=outside.subnet if outside else None),
+    )
+    address = point.addresses[variant.place]
+    source = _source(address, outside.source if outside and outside.source else point.source)
+    unreachable, trouble = False, ""
     try:
-        if transport is Transport.UDP:
-            await _udp(address, catch, timeout, linger)
+        if variant.transport is Transport.UDP:
+            await _udp(address, source, catch, timeout, linger)
         else:
             async with asyncio.timeout(timeout):
-                await _tcp(address, catch)
+                await _tcp(address, source, catch)
     except TimeoutError:
         pass
     except (OSError, asyncio.IncompleteReadError):
         unreachable = catch.packets == 0
-    return catch.observation(point, transport, unreachable=unreachable)
+    return catch.observation(point.name, unreachable=unreachable, trouble=trouble)
 
 
-class _Datagrams(asyncio.DatagramProtocol):
-    def __init__(self, catch: _Catch) -> None:
-        self._catch = catch
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        del addr  # The socket is connected: it can only be the point's.
-        self._catch.take(data)
-        if not self.done.done() and (self._catch.reply is not None or self._catch.packets >= _PACKETS):
-            self.done.set_result(None)
-
-    def error_received(self, exc: Exception) -> None:
-        if not self.done.done():
-            self.done.set_exception(exc)
+def _source(address: Endpoint, source: str) -> tuple[str, int] | None:
+    """Where to ask from, if that is an address of the same family."""
+    if not source or ip_address(source).version != ip_address(address.host).version:
+        return None
+    return source, 0
 
 
-async def _udp(address: Endpoint, catch: _Catch, timeout: float, linger: float) -> None:  # noqa: ASYNC109  # as in probe
+async def _udp(
+    address: Endpoint,
+    source: tuple[str, int] | None,
+    catch: Catch,
+    timeout: float,  # noqa: ASYNC109  # as in probe
+    linger: float,
+) -> None:
     loop = asyncio.get_running_loop()
-    transport, protocol = await loop.create_datagram_endpoint(
-        lambda: _Datagrams(catch), remote_addr=(address.host, address.port)
-    )
-    try:
-        catch.sent, catch.started = time.time(), time.monotonic()
-        transport.sendto(catch.question)
-        async with asyncio.timeout(timeout):
-            await protocol.done
-        if linger:
-            await asyncio.sleep(linger)
-    finally:
-        transport.close()
-        if protocol.done.done() and not protocol.done.cancelled():
-            protocol.done.exception()  # Looked at, so that asyncio doesn't complain of it later.
+    is_v6 = ":" in address.host
+    done: asyncio.Future[None] = loop.create_future()
+    with socket.socket(
+        socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+    ) as sock:
+        if is_v6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
+        if source is not None:
+            sock.bind(source)
+        sock.connect((address.host, address.port))
+
+        def readable() -> None:
+            try:
+                octets, ancillary, _, _ = sock.recvmsg(_MOST_OCTETS, 64)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if not done.done():
+                    done.set_exception(error)
+                return
+            catch.take(octets, _ttl_of(ancillary))
+            if not done.done() and (catch.reply is not None or catch.is_full):
+                done.set_result(None)
+
+        loop.add_reader(sock.fileno(), readable)
+        try:
+            catch.begin()
+            sock.send(catch.question)
+            async with asyncio.timeout(timeout):
+                await done
+            if linger:
+                await asyncio.sleep(linger)
+        finally:
+            loop.remove_reader(sock.fileno())
 
 
-async def _tcp(address: Endpoint, catch: _Catch) -> None:
-    catch.sent, catch.started = time.time(), time.monotonic()
-    reader, writer = await asyncio.open_connection(address.host, address.port)
+def _ttl_of(ancillary: list[tuple[int, int, bytes]]) -> int | None:
+    for level, kind, data in ancillary:
+        if (level, kind) in ((socket.IPPROTO_IP, socket.IP_TTL), (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT)):
+            ttl: int = _TTL.unpack(data[: _TTL.size])[0]
+            return ttl
+    return None
+
+
+async def _tcp(address: Endpoint, source: tuple[str, int] | None, catch: Catch) -> None:
+    catch.begin()
+    reader, writer = await asyncio.open_connection(address.host, address.port, local_addr=source)
     try:
         catch.sent = time.time()
-        question = catch.question
-        writer.write(len(question).to_bytes(2, "big") + question)
-        while catch.reply is None and catch.packets < _PACKETS:
+        writer.write(len(catch.question).to_bytes(2, "big") + catch.question)
+        while catch.reply is None and not catch.is_full:
             size = int.from_bytes(await reader.readexactly(2), "big")
             catch.take(await reader.readexactly(size))
     finally:

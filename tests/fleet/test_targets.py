@@ -13,9 +13,9 @@ from tests.resolver.world import enforcement
 PRIMARY = Rpz(primary=Endpoint("127.0.0.1", 5354), key=Path("rpz.key"))
 
 
-def point(kind: str, by: str, region: str = "ID", **changes: tuple[str, ...]) -> Point:
+def point(kind: str, by: str, region: str = "ID", control: tuple[str, ...] = ()) -> Point:
     at = Endpoint("127.0.0.1", 53)
-    return Point(name=f"{kind}-{region}", kind=kind, by=by, address=at, region=region, **changes)
+    return Point(name=f"{kind}-{region}", kind=kind, by=by, address=at, region=region, control=control)
 
 
 def site(state: Path, *points: Point, rpz: Rpz | None = None) -> Site:

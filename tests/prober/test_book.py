@@ -13,7 +13,7 @@ from blocker.prober import report
 from blocker.prober.book import Book
 from blocker.prober.expect import Expectation, Why
 from blocker.prober.judge import Finding, Kind
-from blocker.prober.observe import Observation, Outcome, Reply, Transport
+from blocker.prober.observe import PLAIN, Observation, Outcome, Reply
 from blocker.prober.report import Confirmed, NotOk, PointView, Snapshot, from_json, to_json
 from tests.prober.world import A, T, key
 
@@ -47,7 +47,7 @@ def pair(
         why=why,
         name=name,
         qtype=A,
-        transport=Transport.UDP,
+        variant=PLAIN,
         at=at,
         detail="d",
     )
@@ -203,7 +203,7 @@ def test_queries_and_losses_are_counted_by_point() -> None:
     book = Book()
     lost = Observation(
         point="p1",
-        transport=Transport.UDP,
+        variant=PLAIN,
         name=NAME,
         qtype=A,
         sent=T,

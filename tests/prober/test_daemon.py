@@ -85,7 +85,7 @@ def test_a_point_that_obeys_is_ok_in_every_form(tmp_path: Path, form: Form, *, e
     order = now_order(form=form, addresses=addresses)
     findings = verify(tmp_path, obedient(policy(order), ede=ede), real, order)
     assert kinds(findings) == {Kind.OK}
-    assert {finding.transport for finding in findings} == {"udp", "tcp"}
+    assert {str(finding.variant) for finding in findings} == {"udp", "tcp"}
 
 
 def over_wide(query: Any) -> Any:
@@ -188,7 +188,7 @@ def test_two_contradicting_answers_are_not_believed(tmp_path: Path) -> None:
         return [forged.to_wire(), true.to_wire()]
 
     findings = verify(tmp_path, injected, real, now_order())
-    udp = [one for one in findings if one.transport == "udp" and one.why == "parent"]
+    udp = [one for one in findings if str(one.variant) == "udp" and one.why == "parent"]
     assert {one.rule for one in udp} == {"answers-differ"}
 
 
@@ -236,7 +236,7 @@ def test_a_cut_off_answer_is_asked_for_again_over_tcp(tmp_path: Path) -> None:
 
     findings = verify(tmp_path, cut, real, order)
     assert {one.rule for one in findings if one.why == "subject"} == {"truncated"}
-    assert {one.transport for one in findings} == {"tcp"}
+    assert {str(one.variant) for one in findings} == {"tcp"}
 
 
 def test_a_bulk_directive_is_sampled(tmp_path: Path) -> None:

@@ -15,15 +15,16 @@ from blocker.prober.observe import (
     CNAME,
     NOERROR,
     NXDOMAIN,
+    PLAIN,
     REFUSED,
     SERVFAIL,
     A,
+    Arrival,
     Extended,
     Observation,
     Outcome,
     Record,
     Reply,
-    Transport,
 )
 from tests.prober.world import AAAA, T, key
 
@@ -59,7 +60,7 @@ def reply(rcode: int, *data: bytes, ede: tuple[int, ...] = (), alias: str = "", 
 def saw(what: Reply | None, *, at: float = T, took: float = 0.01, **more: Any) -> Observation:
     values: dict[str, Any] = {
         "point": "p1",
-        "transport": Transport.UDP,
+        "variant": PLAIN,
         "name": NAME,
         "qtype": A,
         "sent": at,
@@ -118,6 +119,14 @@ TABLE: list[tuple[str, Expectation, Reply | None, Evidence, Kind, str]] = [
     ),
     # What must be blocked, unattributed.
     ("unblocked", NX, EXISTS, FINE, Kind.UNDERBLOCK, "resolves-though-blocked"),
+    (
+        "unblocked in part",
+        NX,
+        EXISTS,
+        known(is_blocked_otherwise=True),
+        Kind.PARTIAL,
+        "blocked-in-part",
+    ),
     ("unblocked, no reference", NX, EXISTS, Evidence(), Kind.UNDERBLOCK, "resolves-though-blocked"),
     ("redirected elsewhere", REDIRECT, reply(0, OTHER), FINE, Kind.UNDERBLOCK, "resolves-though-blocked"),
     ("plain redirect", REDIRECT, reply(0, FORGED), FINE, Kind.OK, "redirected-as-ordered"),
@@ -398,9 +407,9 @@ def test_one_sample_never_says_anything_bad(
 
 
 def test_the_table_has_every_rule_and_every_kind() -> None:
-    of_two_samples = {"samples-disagree", "second-sample-pending", "answers-differ"}
+    of_two_samples = {"samples-disagree", "second-sample-pending", "answers-differ", "second-origin"}
     assert {row[5] for row in TABLE} == set(RULES) - of_two_samples
-    assert {row[4] for row in TABLE} == set(Kind)
+    assert {row[4] for row in TABLE} == set(Kind) - {Kind.CONFLICT, Kind.INJECTED}
 
 
 def test_every_rule_is_a_sentence() -> None:
@@ -433,10 +442,34 @@ def test_a_lost_second_sample_leaves_the_bad_one_alone() -> None:
     assert finding.rule == "second-sample-pending"
 
 
-def test_contradicting_answers_to_one_query_prove_nothing() -> None:
-    finding = judge(NX, [saw(EXISTS, differing=1)], FINE)
-    assert finding is not None
-    assert (finding.kind, finding.rule) == (Kind.INSUFFICIENT, "answers-differ")
+def arrived(what: Reply, ip_ttl: int | None = 64) -> Arrival:
+    return Arrival(reply=what, octets=b"", latency=0.1, ip_ttl=ip_ttl)
+
+
+BLOCK = reply(NXDOMAIN, ede=(16,))
+ORIGINS = [
+    ("alike", [arrived(EXISTS), arrived(NOTHING)], Kind.CONFLICT),
+    ("told nothing", [arrived(EXISTS, None), arrived(NOTHING)], Kind.CONFLICT),
+    ("unknown", [], Kind.CONFLICT),
+    ("another distance", [arrived(EXISTS), arrived(NOTHING, 61)], Kind.INJECTED),
+    ("a repetition from afar is none", [arrived(EXISTS), arrived(EXISTS, 61), arrived(EMPTY)], Kind.CONFLICT),
+    ("one attributed", [arrived(EXISTS), arrived(BLOCK)], Kind.INJECTED),
+    ("another instance", [arrived(replace(EXISTS, nsid=b"r1")), arrived(NOTHING)], Kind.INJECTED),
+]
+
+
+@pytest.mark.parametrize(("arrivals", "kind"), [row[1:] for row in ORIGINS], ids=[row[0] for row in ORIGINS])
+def test_contradicting_answers_to_one_query_are_told_apart_by_their_marks(
+    arrivals: list[Arrival], kind: Kind
+) -> None:
+    sample = saw(EXISTS, differing=1, arrivals=tuple(arrivals))
+    pending = judge(NX, [sample], FINE)
+    assert pending is not None
+    assert (pending.kind, pending.rule) == (Kind.INSUFFICIENT, "second-sample-pending")
+    for samples in ([sample, saw(BLOCK, at=T + 1)], [saw(EXISTS), sample]):
+        finding = judge(NX, samples, FINE)
+        assert finding is not None
+        assert finding.kind is kind
 
 
 @pytest.mark.parametrize(

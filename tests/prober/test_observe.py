@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import struct
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 import dns.edns
+import dns.flags
 import dns.message
+import dns.name
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blocker.prober.observe import Malformed, Mismatched, query, read
+from blocker.prober.observe import Malformed, Mismatched, Transport, Variant, query, read
 from tests.prober.world import AAAA, A, answer, key
 
 if TYPE_CHECKING:
@@ -32,6 +35,33 @@ def test_a_query_asks_recursively_with_edns_and_for_the_instance() -> None:
     assert made.flags & dns.flags.RD
     assert made.payload == 1232
     assert [option.otype for option in made.options] == [dns.edns.OptionType.NSID]
+
+
+VARIANTS = [
+    (Variant(edns=False), "udp+no-edns"),
+    (Variant(do=True, cd=True), "udp+do+cd"),
+    (Variant(transport=Transport.TCP, mixed=True), "tcp+mixed-case"),
+    (Variant(transport=Transport.DOH, place=1, outside=True), "doh+address-2+outside"),
+]
+
+
+@pytest.mark.parametrize(("variant", "label"), VARIANTS, ids=[label for _, label in VARIANTS])
+def test_a_variant_is_what_its_label_says(variant: Variant, label: str) -> None:
+    made = dns.message.from_wire(query(NAME, A, 7, variant))
+    assert str(variant) == label
+    assert made.question[0].name == dns.name.from_text("www.blocked.example")
+    assert (made.edns >= 0) is variant.edns
+    assert bool(made.ednsflags & dns.flags.DO) is variant.do
+    assert bool(made.flags & dns.flags.CD) is variant.cd
+    text = made.question[0].name.to_text()
+    assert (text != text.lower() and text != text.upper()) is variant.mixed
+
+
+@pytest.mark.parametrize("subnet", ["198.51.100.0/24", "192.0.2.128/25", "2001:db8:7::/48"])
+def test_a_query_may_say_for_whom_it_is(subnet: str) -> None:
+    made = dns.message.from_wire(query(NAME, A, 7, subnet=ip_network(subnet)))
+    (option,) = (one for one in made.options if one.otype == dns.edns.OptionType.ECS)
+    assert f"{option.address}/{option.srclen}" == subnet
 
 
 def test_an_answer_is_read_whole() -> None:

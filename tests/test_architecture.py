@@ -26,13 +26,14 @@ PURE = {
     "orders.model", "orders.parse", "orders.tables", "orders.subjects", "orders.check", "orders.relations",
     "orders.names_file", "orders.schedule", "orders.schema", "orders.timetable", "orders.removals",
     "policy.directives", "policy.decide", "policy.index", "policy.plan", "policy.records",
-    "policy.explain", "policy.standing", "policy.protect",
+    "policy.explain", "policy.standing", "policy.protect", "policy.chain",
     "resolver.wire", "resolver.answer", "resolver.chain", "resolver.judge", "resolver.engine",
     "resolver.cache", "resolver.shares", "resolver.quick",
     "plugins.dnsdist_classes", "plugins.dnsdist_config",
     "rpz.zone", "rpz.delta", "rpz.keyfile", "rpz.transfer", "rpz.update",
     "fleet.capabilities", "fleet.purge", "fleet.refusal", "fleet.report",
     "prober.expect", "prober.judge", "prober.schedule", "prober.observe", "prober.report", "prober.book",
+    "prober.evidence", "prober.keeping",
 }  # fmt: skip
 WORLD = {
     "asyncio", "fcntl", "io", "lmdb", "logging", "mmap", "multiprocessing", "os", "pathlib", "random",

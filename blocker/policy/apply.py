@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from blocker.errors import NothingApplied, StalePlan, StoreError
 from blocker.orders import check, files, names_file, parse, relations
 from blocker.orders.schedule import schedule
-from blocker.policy import archive, plan, writer
+from blocker.policy import archive, ledger, plan, writer
+from blocker.policy.chain import Event
 from blocker.policy.protect import protected_names
 from blocker.policy.reader import Reader
 from blocker.policy.records import Generation
@@ -185,11 +186,13 @@ def apply(
     accept: str = "",
     reason: str = "",
     progress: Callable[[str, int, int], None] | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Generation:
     """Make the plan the live policy; the new generation.
 
     `accept` is the digest of a plan that a person reviewed: it lets that one plan past the guard. Raises
-    TooMuchChange, StalePlan, StoreError, and OrdersInvalid if a names_file changed under us.
+    TooMuchChange, StalePlan, StoreError, and OrdersInvalid if a names_file changed under us. `warn` is told
+    if the ledger can't be written: the policy holds all the same.
     """
     site = prepared.site
     if accept and accept != prepared.plan.digest:
@@ -220,7 +223,29 @@ def apply(
         base=prepared.live.digest,
         progress=progress,
     )
+    if (trouble := ledger.note(site.state, _applied(prepared, generation))) and warn is not None:
+        warn(trouble)
     return generation
+
+
+def _applied(prepared: Prepared, generation: Generation) -> Event:
+    before = prepared.live.orders
+    return Event(
+        at=generation.applied_at,
+        event="applied",
+        detail={
+            "generation": generation.number,
+            "policy": generation.digest,
+            "by": generation.by,
+            "reason": generation.reason,
+            "orders": {
+                order.id: order.digest
+                for order in prepared.orders.values()
+                if before.get(order.id) != order.digest
+            },
+            "gone": sorted(before.keys() - prepared.orders.keys()),
+        },
+    )
 
 
 def _count(one: Scheduled, loaded: Loaded, live: Live) -> int:

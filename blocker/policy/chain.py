@@ -1,8 +1,8 @@
 """Chains: what was written before can't be changed, removed or reordered unseen.
 
-Pure. Each link's hash is SHA-256 of the hash before it and of the link's octets, so a head speaks for all that
-came before it. Who rewrites everything and knows no head makes another whole chain: heads are worth as much as
-the places where they were written down (reports, the ledger, paper).
+Pure. Each link's hash is SHA-256 of the hash before it and of the link's octets, so a head speaks for all
+that came before it. Who rewrites everything and knows no head makes another whole chain: heads are worth as
+much as the places where they were written down (reports, the ledger, paper).
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Head:
 class Event:
     """Something that happened, as the ledger tells it. `at` is in epoch seconds.
 
-    `subject` is the id of an order or the ref of a directive, empty for what concerns the whole site. `detail`
-    holds what JSON holds, and no domain names.
+    `subject` is the id of an order or the ref of a directive, empty for what concerns the whole site.
+    `detail` holds what JSON holds, and no domain names.
     """
 
     at: float

@@ -1,9 +1,9 @@
 """The ledger: what was done and seen, in a file that only grows, `state/ledger.sqlite`.
 
-Shell. Triggers refuse every change of a row, and each row is chained to the one before it (`policy.chain`), so
-that a change made without us is found. Any process of the toolkit may append: SQLite's lock orders them. What it
-says is a by-product: nobody enforces less because the ledger can't be written, so `note`, which everybody but the
-tests calls, answers with a sentence instead of raising.
+Shell. Triggers refuse every change of a row, and each row is chained to the one before it (`policy.chain`),
+so that a change made without us is found. Any process of the toolkit may append: SQLite's lock orders them.
+What it says is a by-product: nobody enforces less because the ledger can't be written, so `note`, which
+everybody but the tests calls, answers with a sentence instead of raising.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FILE = "ledger.sqlite"
 
 EVENTS: dict[str, str] = {
-    "applied": "A generation became the live policy: its number and digest, by whom, which orders came and went.",
+    "applied": "A generation became the live policy: its digest, by whom, which orders came and went.",
     "withheld": "The operator stopped enforcing an order or directive, and why.",
     "released": "The operator enforces it again.",
     "in-force": "A block was first observed at a point after its start.",
@@ -44,7 +44,6 @@ _TABLE = (
         seq INTEGER PRIMARY KEY, at REAL NOT NULL, event TEXT NOT NULL, subject TEXT NOT NULL,
         detail TEXT NOT NULL, prev TEXT NOT NULL, hash TEXT NOT NULL
     ) STRICT""",
-    "CREATE INDEX events_by_subject ON events (subject, seq)",
     """CREATE TRIGGER events_never_change BEFORE UPDATE ON events
     BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END""",
     """CREATE TRIGGER events_never_go BEFORE DELETE ON events
@@ -96,15 +95,15 @@ def note(state: Path, *events: Event) -> str:
     return ""
 
 
-def entries(state: Path, *, subject: str | None = None) -> Iterator[Entry]:
-    """Every row from the first on; of one subject, if given. Raises StoreError."""
+def entries(state: Path, *, only: Sequence[str] = ()) -> Iterator[Entry]:
+    """Every row from the first on; of these events alone, if given. Raises StoreError."""
     path = state / FILE
     if not _is_there(path):
         return
-    where, values = ("", ()) if subject is None else (" WHERE subject = ?", (subject,))
+    where = f" WHERE event IN ({', '.join('?' * len(only))})" if only else ""
     try:
         with closing(_reading(path)) as database:
-            for row in database.execute(f"SELECT {_COLUMNS} FROM events{where} ORDER BY seq", values):  # noqa: S608  # constants
+            for row in database.execute(f"SELECT {_COLUMNS} FROM events{where} ORDER BY seq", only):  # noqa: S608  # constants
                 yield Entry(**dict(zip(Entry.__slots__, row, strict=True)))
     except sqlite3.Error as error:
         raise StoreError(f"{path}: the ledger can't be read: {error}") from error
@@ -123,7 +122,9 @@ def head(state: Path) -> Head:
 
 
 def verify(state: Path, known: Head | None = None) -> list[str]:
-    """What is wrong with the ledger, a sentence each; `known` is a head written down earlier. Raises StoreError."""
+    """What is wrong with the ledger, a sentence each; `known` is a head written down earlier. Raises
+    StoreError.
+    """
     return flaws(entries(state), known)
 
 

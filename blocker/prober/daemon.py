@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from blocker.errors import StoreError
@@ -23,6 +23,7 @@ from blocker.orders.timetable import boundaries
 from blocker.policy.reader import Reader
 from blocker.prober import expect, report, schedule
 from blocker.prober.book import Book
+from blocker.prober.keeper import Keeper
 from blocker.prober.observe import OVER_TCP, PLAIN
 from blocker.prober.reference import Reference, endpoints
 from blocker.prober.rounds import Rounds
@@ -155,7 +156,9 @@ class _Prober:
         self._reference = Reference(endpoints(site))
         self._reader: Reader | None = None
         self._rounds: Rounds | None = None
-        self._interval = (site.prober or ProberConfig()).interval
+        config = site.prober or ProberConfig()
+        self._interval = config.interval
+        self._keeper = Keeper(site.state, config.evidence, patience=max(600.0, 3.0 * config.interval))
         self._table = _Timetable()
         self._tasks: set[asyncio.Task[None]] = set()
         self._whole: asyncio.Task[None] | None = None
@@ -197,7 +200,9 @@ class _Prober:
                     return False
                 self._reopen_at = time.monotonic() + _REOPEN_EVERY
                 self._reader = Reader(self._site.state, pulse=self._beat)
-                self._rounds = Rounds(self._site, self._reader, self._book, self._reference)
+                self._rounds = Rounds(
+                    self._site, self._reader, self._book, self._reference, keep=self._keeper.keep
+                )
             with self._reader.snapshot() as policy:
                 if policy.stamp != self._table.stamp:
                     self._table = _Timetable(
@@ -304,6 +309,7 @@ class _Prober:
         snapshot = self._book.snapshot(
             time.time(), generation=self._table.generation, round_at=self._round_at, trouble=self._trouble
         )
+        snapshot = replace(snapshot, evidence=self._keeper.view())
         scratch = self._path.with_name(f"{report.FILE}.{os.getpid()}.new")
         try:
             handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
@@ -326,6 +332,7 @@ class _Prober:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._keeper.close()
         self.write(force=True)
         if self._reader is not None:
             self._reader.close()

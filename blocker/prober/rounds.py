@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from blocker.errors import StoreError
-from blocker.orders.model import Form
+from blocker.orders.model import Form, Publication
 from blocker.policy import decide
 from blocker.prober.book import FINE
 from blocker.prober.judge import Controls, Evidence, Finding, controls_of, judge
@@ -24,9 +24,10 @@ from blocker.prober.transports import probe
 from blocker.site import ProberConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from blocker.names import Key
+    from blocker.orders.timetable import Scheduled
     from blocker.policy.reader import Reader
     from blocker.prober.book import Book
     from blocker.prober.expect import Expectation
@@ -40,20 +41,28 @@ _RESERVE = 0.5  # the share of a bucket that rounds of everything leave to trans
 
 
 class Rounds:
-    """Asks the points of a site. `timeout` is in seconds."""
+    """Asks the points of a site. `timeout` is in seconds; `keep` gets what evidence is made of (`keeper`)."""
 
     def __init__(
-        self, site: Site, reader: Reader, book: Book, reference: Reference, *, timeout: float = 1.5
+        self,
+        site: Site,
+        reader: Reader,
+        book: Book,
+        reference: Reference,
+        *,
+        timeout: float = 1.5,
+        keep: Callable[..., None] | None = None,
     ) -> None:
         config = site.prober or ProberConfig()
         self._points = {point.name: point for point in site.points}
         self._canaries = config.canaries
         self._rate = float(config.rate)
         self._reader, self._book, self._reference = reader, book, reference
-        self._timeout = timeout
+        self._timeout, self._keep = timeout, keep
         self._buckets: dict[str, Bucket] = {}
         self._turn = 0
         self._redirects: tuple[int, frozenset[bytes]] = (-1, frozenset())
+        self._secrets: dict[str, Scheduled] = {}
 
     async def look(
         self,
@@ -149,13 +158,14 @@ class Rounds:
             with self._reader.snapshot() as policy:
                 if policy.stamp != stamp:
                     return None
-                blocked = frozenset(
-                    target
-                    for target in (reply.targets if reply else ())
-                    if decide.decide(policy, target, expectation.region, samples[-1].sent).is_blocked
-                )
                 if self._redirects[0] != stamp:
                     self._redirects = (stamp, _redirects(policy))
+                    self._secrets = _secrets(policy)
+                verdicts = {
+                    target: decide.decide(policy, target, expectation.region, samples[-1].sent)
+                    for target in (reply.targets if reply else ())
+                }
+                digest, generation = policy.generation.digest, policy.generation.number
         except StoreError:
             return None
         evidence = Evidence(
@@ -165,9 +175,23 @@ class Rounds:
             is_blocked_otherwise=self._book.is_blocked_otherwise(expectation, samples[-1].variant),
             was_resolved=self._book.was_resolved(expectation.point, expectation.name, expectation.qtype),
             forged=self._redirects[1],
-            blocked_aliases=blocked,
+            blocked_aliases=frozenset(target for target, one in verdicts.items() if one.is_blocked),
         )
-        return judge(expectation, samples, evidence)
+        finding = judge(expectation, samples, evidence)
+        if finding is not None and self._keep is not None and (finding.kind in FINE or len(samples) > 1):
+            refs = {expectation.ref, *expectation.because}.union(*(one.because for one in verdicts.values()))
+            self._keep(
+                tuple(samples),
+                expectation,
+                evidence,
+                finding,
+                policy=digest,
+                generation=generation,
+                is_sealed=any(
+                    ref in self._secrets and self._secrets[ref].is_sealed(finding.at) for ref in refs
+                ),
+            )
+        return finding
 
     async def _control(self, point: Point, variant: Variant, *, urgent: bool) -> Observation | None:
         if not self._canaries:
@@ -214,3 +238,8 @@ def _redirects(policy: decide.Policy) -> frozenset[bytes]:
         if one.action.form is Form.REDIRECT
         for address in one.action.addresses
     )
+
+
+def _secrets(policy: decide.Policy) -> dict[str, Scheduled]:
+    """The directives that are, or were once, sealed: by their refs."""
+    return {one.ref: one for one in policy.directives.values() if one.publication is not Publication.PUBLIC}

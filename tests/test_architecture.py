@@ -33,7 +33,8 @@ PURE = {
     "rpz.zone", "rpz.delta", "rpz.keyfile", "rpz.transfer", "rpz.update",
     "fleet.capabilities", "fleet.purge", "fleet.refusal", "fleet.report",
     "prober.expect", "prober.judge", "prober.schedule", "prober.observe", "prober.report", "prober.book",
-    "prober.evidence", "prober.keeping",
+    "prober.evidence", "prober.keeping", "prober.compliance", "prober.document", "prober.life",
+    "prober.pictures",
 }  # fmt: skip
 WORLD = {
     "asyncio", "fcntl", "io", "lmdb", "logging", "mmap", "multiprocessing", "os", "pathlib", "random",

@@ -32,6 +32,8 @@ VERBS = (
     "rpz",
     "dnsdist-config",
     "verify",
+    "rejudge",
+    "report",
     "demo",
     "version",
 )

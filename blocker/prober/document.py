@@ -15,7 +15,7 @@ from blocker.prober import compliance, judge
 from blocker.prober.judge import BAD, RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from blocker.orders.model import Authority, Order
     from blocker.orders.timetable import Scheduled
@@ -121,13 +121,14 @@ def summary(facts: Facts) -> list[str]:
         if not some:
             found.append(f"No {what} was to be observed by {moment(at)}.")
             continue
+        points = {one.point for one in some}
+        unseen = sorted({one.point for one in some if one.seen is None})
         late = [one.lateness for one in some if one.lateness is not None]
-        sentence = (
-            f"The {what} was observed by probe {len(late)} of {_times(len(some))} "
-            f"(each start or end of a directive, at each point)"
-        )
+        sentence = f"The {what} was observed by probe at {len(points) - len(unseen)} of {_points(points)}"
         if late:
             sentence += f", at the latest {duration(max(late))} after it was to take effect"
+        if unseen:
+            sentence += f"; it was not observed, or not each time, at {', '.join(unseen)}"
         found.append(f"{sentence}.")
     troubled = compliance.troubles(facts)
     faults = sum(one.kind in BAD for one in troubled)
@@ -148,8 +149,10 @@ def summary(facts: Facts) -> list[str]:
 
 def duration(seconds: float) -> str:
     """A length of time for people, as exact as it matters."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 60:
-        return f"{seconds:.2f} s"
+        return f"{seconds:.1f} s"
     minutes, hours, days = seconds / 60, seconds / 3600, seconds / 86400
     return f"{minutes:.1f} min" if hours < 1 else f"{hours:.1f} h" if days < 2 else f"{days:.1f} d"
 
@@ -164,8 +167,8 @@ def _maybe(at: float | None) -> str | None:
     return None if at is None else moment(at)
 
 
-def _times(count: int) -> str:
-    return "1 time" if count == 1 else f"{count} times"
+def _points(points: Collection[str]) -> str:
+    return "1 point" if len(points) == 1 else f"{len(points)} points"
 
 
 def _order(order: Order) -> dict[str, Any]:

@@ -4,9 +4,9 @@ Pure: mutable, but times come with the findings. Evidence is bounded, so it must
 
 - What is not fine is kept when a question is first judged so, when kind or rule change, while it lasts after
   ten minutes, then after twice that and so on, daily at the last; and the first fine finding that ends it.
-- The first finding at a point that confirms a directive's start or end is kept.
-- Of the rest, one for each point, order and variant an hour, and one for each instance of a point. If that is
-  more than fills half of the space in a month, it is that much more seldom.
+- The first finding at a point, in each variant, that confirms a directive's start or end is kept.
+- Of the rest, one an hour for each point, order, variant and reason to ask, and one for each instance of a
+  point. If that is more than fills half of the space in a month, it is that much more seldom.
 
 Nothing here grows without bound; what is forgotten is at worst kept once more.
 """
@@ -61,8 +61,8 @@ class Choice:
         self._space = space
         self._troubles: OrderedDict[tuple[str, str, Key, int, str], tuple[Kind, str, float, float]]
         self._troubles = OrderedDict()
-        self._confirmed: OrderedDict[tuple[str, str, str], int] = OrderedDict()
-        self._samples: OrderedDict[tuple[str, str, str], float] = OrderedDict()
+        self._confirmed: OrderedDict[tuple[str, str, str, str], int] = OrderedDict()
+        self._samples: OrderedDict[tuple[str, str, str, Why], float] = OrderedDict()
         self._instances: OrderedDict[str, dict[str, float]] = OrderedDict()
 
     @property
@@ -79,7 +79,7 @@ class Choice:
         confirmed = confirms(expectation, finding)
         if confirmed is not None:
             change, transition = confirmed
-            place = (finding.point, finding.ref, change)
+            place = (finding.point, finding.ref, str(finding.variant), change)
             if self._confirmed.get(place) != transition:
                 _remember(self._confirmed, place, transition)
                 self._is_due(finding)
@@ -104,7 +104,7 @@ class Choice:
         return True
 
     def _is_due(self, finding: Finding) -> bool:
-        sort = (finding.point, finding.order, str(finding.variant))
+        sort = (finding.point, finding.order, str(finding.variant), finding.why)
         last = self._samples.get(sort)
         if last is not None and abs(finding.at - last) < self.period:
             return False

@@ -103,7 +103,7 @@ def heat(
 ) -> str:
     """A cell for each row and column: how much was fine, and how much was not."""
     head = 14 + round(6.7 * max((len(column) for column in columns), default=0))
-    left, width = 34.0, 66.0 / max(1, len(columns))
+    left, width = 34.0, min(11.0, 66.0 / max(1, len(columns)))
     parts = []
     for at, column in enumerate(columns):
         parts.append(
@@ -124,7 +124,7 @@ def swatch(sort: str) -> str:
     """A small sample of a bar, mark or cell, for a legend."""
     if sort in _BARS:
         inner = f"<rect y='1' width='16' height='14' rx='2' fill='{_BARS[sort].format('key')}'/>"
-    elif sort in ("fine", "none"):
+    elif sort in ("fine", "bad", "none"):
         inner = f"<rect x='1' y='1' width='14' height='14' rx='2' {_CELLS[sort]}/>"
     else:
         inner = f"<svg x='8' y='8' overflow='visible'>{_shape(sort)}</svg>"
@@ -140,6 +140,8 @@ def moment(at: float, span: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime(form)
 
 
+# A number on hatching is read when it has some room around it.
+_HALO = " paint-order='stroke' stroke='#fef3c7' stroke-width='5' stroke-linejoin='round'"
 _CELLS = {
     "fine": "fill='#ccfbf1' stroke='#0f766e'",
     "bad": "fill='#b91c1c' stroke='#7f1d1d'",
@@ -163,7 +165,8 @@ def _cell(row: str, column: str, cell: Cell | None, left: float, width: float, t
         f"<rect x='{left + width * 0.06:.3f}%' y='{top + 1}' width='{width * 0.88:.3f}%' height='25' rx='3'"
         f" {_CELLS[sort]}/>"
         f"<text x='{middle:.3f}%' y='{top + 18}' text-anchor='middle' font-size='12' fill='{ink}'"
-        f" font-weight='{600 if sort == 'bad' else 400}'>{_short(shown)}</text></g>"
+        f" font-weight='{600 if sort == 'bad' else 400}'{_HALO if sort == 'unsure' else ''}>"
+        f"{_short(shown)}</text></g>"
     )
 
 

@@ -19,7 +19,7 @@ from blocker.prober.pictures import swatch
 if TYPE_CHECKING:
     from blocker.prober.compliance import Facts
 
-_SWATCHES = ("law", "seen", "trouble", "unsure", "block", "lift", "due", "fine", "none")
+_SWATCHES = ("law", "seen", "trouble", "unsure", "block", "lift", "due", "fine", "bad", "none")
 
 
 def page(facts: Facts) -> str:

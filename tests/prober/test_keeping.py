@@ -84,16 +84,18 @@ def test_the_first_confirmation_of_each_start_at_each_point_is_kept() -> None:
     assert wants(choice, OK, T)
     assert not wants(choice, OK, T + 1)
     assert wants(choice, OK, T + 2, point="p2")
+    assert wants(choice, OK, T + 2, variant=OVER_TCP)
     later = replace(OK, expectation=replace(OK.expectation, started=T + 3))
     assert wants(choice, later, T + 4)
     assert not wants(choice, later, T + 5)
 
 
-def test_what_is_fine_is_sampled_once_an_hour_for_each_point_order_and_variant() -> None:
+def test_what_is_fine_is_sampled_once_an_hour_for_each_point_order_variant_and_reason() -> None:
     choice = Choice(SPACE)
     assert kept(choice, FREE, [0.0, 30.0, HOUR - 1, HOUR, HOUR + 30]) == [0.0, HOUR]
     assert kept(choice, FREE, [40.0, 50.0], variant=OVER_TCP) == [40.0]
     assert kept(choice, FREE, [40.0, 50.0], order="court/o2") == [40.0]
+    assert kept(choice, FREE, [40.0, 50.0], why=Why.SIBLING) == [40.0]
 
 
 def test_every_instance_is_seen_in_evidence_and_one_that_makes_up_names_fills_nothing() -> None:

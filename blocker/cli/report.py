@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,13 +88,16 @@ def _text(facts: Facts, form: str) -> str:
 
 
 def _write(out: Path, octets: bytes) -> None:
-    """The whole report, or none."""
+    """The whole report, or none. Raises StoreError."""
+    from blocker.errors import StoreError
+
     aside = out.with_name(f"{out.name}.{os.getpid()}.new")
-    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
     try:
+        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
         with open(handle, "wb") as file:  # noqa: PTH123  # an open descriptor has no path
             file.write(octets)
         aside.replace(out)
-    except BaseException:
-        aside.unlink()
-        raise
+    except OSError as error:
+        with suppress(OSError):
+            aside.unlink()
+        raise StoreError(f"{out}: the report can't be written: {error.strerror}") from error

@@ -134,10 +134,7 @@ def summary(facts: Facts) -> list[str]:
     faults = sum(one.kind in BAD for one in troubled)
     unsure = len(troubled) - faults
     if troubled:
-        found.append(
-            f"Exceptions: {faults} observed that were not as ordered, "
-            f"{unsure} in which nothing could be told."
-        )
+        found.append(f"Exceptions: {faults} not as ordered, {unsure} in which nothing could be told.")
     else:
         found.append("No exception was observed.")
     if facts.flaws:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from multiprocessing import get_context
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +20,6 @@ from blocker.policy.chain import Entry, Event, Head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 EVENTS = [
     Event(at=1000.5, event="applied", detail={"generation": 1, "by": "ü"}),
@@ -177,3 +178,9 @@ def test_an_event_that_can_not_be_written_leaves_none_of_its_fellows(tmp_path: P
         ledger.append(tmp_path, [EVENTS[0], Event(at=None, event="x")])  # type: ignore[arg-type]  # a bug's
     assert ledger.note(tmp_path, EVENTS[1]) == ""
     assert len(list(ledger.entries(tmp_path))) == 1
+
+
+def test_every_event_is_explained_in_the_docs() -> None:
+    page = (Path(__file__).parents[2] / "ops" / "docs" / "evidence.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", page, re.MULTILINE))
+    assert rows == ledger.EVENTS

@@ -176,3 +176,20 @@ def sealed() -> Facts:
         records=(),
         segments=(),
     )
+
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'><b>"
+
+
+def hostile() -> Facts:
+    """An order whose every text wants to be more than text."""
+    order = root()
+    point = replace(POINTS[2], name=HOSTILE, instances=(HOSTILE,))
+    return whole(
+        operator=HOSTILE,
+        order=replace(order, reference=HOSTILE, authority=replace(order.authority, name=HOSTILE)),
+        names={REF: (HOSTILE,)},
+        points=(point,),
+        records=kept([once(subject(HOSTILE, T), blocked, at=T + 1.0)]),
+        flaws=(HOSTILE,),
+    )

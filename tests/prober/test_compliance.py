@@ -203,7 +203,7 @@ def test_the_summary_never_says_complied() -> None:
             "The lift was observed by probe at 2 of 3 points, at the latest 9.0 min after it was to take "
             "effect; it was not observed, or not each time, at surabaya."
         ),
-        "Exceptions: 2 observed that were not as ordered, 1 in which nothing could be told.",
+        "Exceptions: 2 not as ordered, 1 in which nothing could be told.",
     ]
     assert summary(sealed()) == [
         f"No block was to be observed by {moment(T - 1800)}.",

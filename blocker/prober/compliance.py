@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from blocker.orders.model import Publication, instant
@@ -57,14 +58,28 @@ class Facts:
     segments: tuple[Segment, ...] = ()
     flaws: tuple[str, ...] = ()
 
+    @cached_property
+    def as_of(self) -> float:
+        """The instant the report speaks of: that of the last thing known about the order."""
+        ids = _ids(self)
+        known = [kept.record.finding.at for kept in self.records]
+        known += [one.at for one in self.events if _concerns(one, ids)]
+        return max(known, default=float(instant(self.order.issued)))
+
+    @cached_property
+    def orders(self) -> dict[str, Order]:
+        """The order and its acts by id."""
+        return {order.id: order for order in (self.order, *self.acts)}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
     """Whether one start (`in-force`) or end (`lifted`) of a directive was seen at a point.
 
-    `since` is that instant in law, `counted` from when lateness counts: the latest of it, receipt and apply.
-    `seen` is when it was first observed, None if it was not; `hash` that of the record which proves it, empty
-    if only the ledger remembers. Epoch seconds.
+    `since` is that instant in law, `counted` from when lateness counts: the latest of it, receipt and apply
+    of the orders that set it. `due` is their deadline, None if there is none. `seen` is when it was first
+    observed, None if it was not; `hash` that of the record which proves it, empty if only the ledger
+    remembers. Epoch seconds.
     """
 
     ref: str
@@ -72,6 +87,7 @@ class Confirmation:
     change: str
     since: int
     counted: float
+    due: float | None = None
     seen: float | None = None
     rule: str = ""
     hash: str = ""
@@ -122,17 +138,9 @@ class Cover:
         return self.records - self.fine - self.bad
 
 
-def as_of(facts: Facts) -> float:
-    """The instant the report speaks of: that of the last thing known about the order."""
-    ids = _ids(facts)
-    known = [kept.record.finding.at for kept in facts.records]
-    known += [one.at for one in facts.events if _concerns(one, ids)]
-    return max(known, default=float(instant(facts.order.issued)))
-
-
 def shown_acts(facts: Facts) -> tuple[Order, ...]:
     """The acts on the order that may be told of, in the order in which they take effect."""
-    at = as_of(facts)
+    at = facts.as_of
     acts = [
         act
         for act in facts.acts
@@ -151,7 +159,7 @@ def shown_directives(facts: Facts) -> tuple[Scheduled, ...]:
 
 def shown_windows(one: Scheduled, facts: Facts) -> list[tuple[int, int | None]]:
     """Its windows without the coming instants that nobody outside may know."""
-    at, is_public = as_of(facts), facts.order.publication is Publication.PUBLIC
+    at, is_public = facts.as_of, facts.order.publication is Publication.PUBLIC
     secret = {edge for edge in one.hidden if edge > at} if is_public else set()
     return [(start, None if end in secret else end) for start, end in one.windows if start not in secret]
 
@@ -171,36 +179,55 @@ def due(order: Order) -> float | None:
 
 def confirmations(facts: Facts) -> list[Confirmation]:
     """Every start and end up to now at every point concerned, seen or not."""
-    at, seen = as_of(facts), _seen(facts)
-    orders = {order.id: order for order in (facts.order, *facts.acts)}
+    seen, acts = _seen(facts), shown_acts(facts)
     found = []
     for one in shown_directives(facts):
-        received = orders[one.order].received
-        known = [
-            moment
-            for moment in (received.timestamp() if received else None, applied_at(facts, one.order))
-            if moment is not None
-        ]
         for point in _points(facts, one):
-            for start, end in one.windows:
-                edges = [("in-force", start), *([("lifted", end)] if end is not None else [])]
-                for change, since in edges:
-                    if since <= at:
-                        when, rule, digest = seen.get((change, one.ref, point, since), (None, "", ""))
-                        found.append(
-                            Confirmation(
-                                ref=one.ref,
-                                point=point,
-                                change=change,
-                                since=since,
-                                # What ends need not be received or applied later than it ends.
-                                counted=max([float(since), *(known if change == "in-force" else [])]),
-                                seen=when,
-                                rule=rule,
-                                hash=digest,
-                            )
-                        )
+            for number, (change, since) in enumerate(_edges(one, facts.as_of)):
+                own = [facts.orders[one.order]] if number == 0 else []
+                setters = [*own, *(act for act in acts if since in _instants(act))]
+                proof = seen.get((change, one.ref, point, since))
+                found.append(
+                    Confirmation(
+                        ref=one.ref,
+                        point=point,
+                        change=change,
+                        since=since,
+                        counted=max([float(since), *_known(facts, setters)]),
+                        due=min(
+                            (by for setter in setters if (by := due(setter)) is not None and by > since),
+                            default=None,
+                        ),
+                        seen=proof[0] if proof else None,
+                        rule=proof[1] if proof else "",
+                        hash=proof[2] if proof else "",
+                    )
+                )
     return found
+
+
+def _edges(one: Scheduled, until: float) -> list[tuple[str, int]]:
+    """Its starts and ends up to an instant."""
+    found = []
+    for start, end in one.windows:
+        found.append(("in-force", start))
+        if end is not None:
+            found.append(("lifted", end))
+    return [edge for edge in found if edge[1] <= until]
+
+
+def _known(facts: Facts, setters: Iterable[Order]) -> Iterator[float]:
+    """When the operator had received and applied these orders."""
+    for order in setters:
+        if order.received is not None:
+            yield order.received.timestamp()
+        if (at := applied_at(facts, order.id)) is not None:
+            yield at
+
+
+def _instants(act: Order) -> set[int]:
+    """The instants that an act sets."""
+    return {instant(moment) for moment in (act.start, act.until) if moment is not None}
 
 
 _Seen = tuple[float, str, str]
@@ -384,4 +411,4 @@ def _orders_of(one: Entry) -> set[str]:
 
 
 def _start(act: Order) -> int:
-    return instant(act.start) if act.start is not None else instant(act.issued)
+    return instant(act.start or act.issued)

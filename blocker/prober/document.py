@@ -36,7 +36,7 @@ def document(facts: Facts) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "statement": STATEMENT,
-        "as_of": moment(compliance.as_of(facts)),
+        "as_of": moment(facts.as_of),
         "operator": {"name": facts.operator, "contact": facts.contact, "node": facts.node},
         "order": {
             **_order(order),
@@ -114,7 +114,7 @@ def document(facts: Facts) -> dict[str, Any]:
 
 def summary(facts: Facts) -> list[str]:
     """What a reader in a hurry must know, a sentence each."""
-    found, at = [], compliance.as_of(facts)
+    found, at = [], facts.as_of
     confirmed = compliance.confirmations(facts)
     for change, what in (("in-force", "block"), ("lifted", "lift")):
         some = [one for one in confirmed if one.change == change]
@@ -197,12 +197,11 @@ def _directive(one: Scheduled, facts: Facts) -> dict[str, Any]:
 
 
 def _confirmation(one: Confirmation, facts: Facts) -> dict[str, Any]:
-    required = compliance.due(facts.order)
     in_time = None
-    if one.change == "in-force" and required is not None and required > one.since:
+    if one.due is not None:
         if one.seen is not None:
-            in_time = one.seen <= required
-        elif compliance.as_of(facts) > required:
+            in_time = one.seen <= one.due
+        elif facts.as_of > one.due:
             in_time = False
     return {
         "ref": one.ref,

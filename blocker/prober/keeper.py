@@ -167,8 +167,12 @@ class _Writer:
 
     def _open(self) -> bool:
         """Whether the streams are open; what was left incomplete is mended first."""
-        if self._streams:
+        if self._streams and all(stream.is_there for stream in self._streams.values()):
             return True
+        for stream in self._streams.values():  # Somebody removed what we write: begin anew.
+            stream.close()
+        self._streams = {}
+        self._held.close()
         if (now := time.monotonic()) < self._open_at:
             return False
         self._open_at = now + _RETRY_EVERY

@@ -17,14 +17,14 @@ from blocker.prober.pictures import Bar, Cell, Lane, Mark, heat, timeline
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from blocker.prober.compliance import Confirmation, Facts
+    from blocker.prober.compliance import Confirmation, Facts, Trouble
 
 _MOST_DIRECTIVES, _MOST_POINTS, _MOST_VARIANTS = 12, 60, 24
 
 
 def time_picture(facts: Facts) -> str:
     """The timeline: what the order says, and what was seen at each point."""
-    at = compliance.as_of(facts)
+    at = facts.as_of
     directives, points = compliance.shown_directives(facts), compliance.points(facts)
     windows = [window for one in directives for window in compliance.shown_windows(one, facts)]
     begins = [float(start) for start, _ in windows if start <= at]
@@ -34,7 +34,16 @@ def time_picture(facts: Facts) -> str:
     begin, end = min([*begins, at]), at
     margin = max(1.0, (end - begin) * 0.03)
     lanes = list(_law(facts))[:_MOST_DIRECTIVES]
-    lanes += [_point(facts, point) for point in points[:_MOST_POINTS]]
+    confirmed, troubled = compliance.confirmations(facts), compliance.troubles(facts)
+    lanes += [
+        _point(
+            point,
+            facts,
+            [one for one in confirmed if one.point == point],
+            [one for one in troubled if one.point == point],
+        )
+        for point in points[:_MOST_POINTS]
+    ]
     cut = len(directives) > _MOST_DIRECTIVES or len(points) > _MOST_POINTS
     return timeline(
         lanes,
@@ -61,8 +70,8 @@ def heat_picture(facts: Facts) -> str:
 
 
 def _law(facts: Facts) -> Iterator[Lane]:
-    required = compliance.due(facts.order)
     for one in compliance.shown_directives(facts):
+        required = compliance.due(facts.orders[one.order])
         bars = tuple(
             Bar(
                 sort="law",
@@ -71,7 +80,7 @@ def _law(facts: Facts) -> Iterator[Lane]:
                 says=f"ordered from {moment(start)} until {'further notice' if end is None else moment(end)}",
             )
             for start, end in compliance.shown_windows(one, facts)
-            if start <= compliance.as_of(facts)
+            if start <= facts.as_of
         )
         marks: tuple[Mark, ...] = ()
         if required is not None:
@@ -79,8 +88,7 @@ def _law(facts: Facts) -> Iterator[Lane]:
         yield Lane(label=f"ordered: {one.ref.rpartition('/')[2]}", bars=bars, marks=marks)
 
 
-def _point(facts: Facts, point: str) -> Lane:
-    confirmed = [one for one in compliance.confirmations(facts) if one.point == point]
+def _point(point: str, facts: Facts, confirmed: list[Confirmation], troubled: list[Trouble]) -> Lane:
     bars = [
         _seen(one, confirmed, facts) for one in confirmed if one.change == "in-force" and one.seen is not None
     ]
@@ -91,8 +99,7 @@ def _point(facts: Facts, point: str) -> Lane:
             end=one.last if one.end is None else one.end,
             says=f"{one.kind} ({one.rule}, {one.variant}) from {moment(one.start)}",
         )
-        for one in compliance.troubles(facts)
-        if one.point == point
+        for one in troubled
     ]
     marks = [
         Mark(

@@ -107,6 +107,11 @@ class Stream:
         self._anchored = self.count
 
     @property
+    def is_there(self) -> bool:
+        """Whether the file has a name still."""
+        return os.fstat(self._fd).st_nlink > 0
+
+    @property
     def is_begun(self) -> bool:
         """Whether there is more in it than its first line."""
         return self.size > 512

@@ -17,7 +17,7 @@ from blocker.prober import evidence
 from blocker.prober.segments import FOLDER, STREAMS, End, anchor_of, segments
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
     from blocker.prober.evidence import Record
@@ -69,12 +69,11 @@ class Shelf:
             self._before = End(segment=0, head=Head())
             for path in self._paths(stream):
                 try:
-                    octets = path.read_bytes()
+                    with path.open("rb") as file:
+                        yield from self._segment(stream, path, file, orders)
                 except OSError as error:
                     why = f"evidence can't be read: {error.strerror}; run this as the user of the prober"
                     raise StoreError(f"{path}: {why}") from error
-                lines = octets.split(b"\n")[:-1]  # What has no end is being written.
-                yield from self._segment(stream, path, lines, orders)
             last = max((number for name, number in self._anchors if name == stream), default=0)
             self._missing(stream, last + 1)
 
@@ -85,20 +84,24 @@ class Shelf:
         return segments(folder)
 
     def _segment(
-        self, stream: str, path: Path, lines: list[bytes], orders: Collection[str] | None
+        self, stream: str, path: Path, file: Iterable[bytes], orders: Collection[str] | None
     ) -> Iterator[Kept]:
         place = f"{stream}/{path.stem}"
+        # What has no end is being written.
+        lines = (line[:-1] for line in file if line.endswith(b"\n"))
+        first = next(lines, b"")
         try:
-            opening = evidence.unpack_opening(lines[0])
-        except (evidence.Unreadable, IndexError):
+            opening = evidence.unpack_opening(first)
+        except evidence.Unreadable:
             self.flaws.append(f"{place}: its first line can't be read")
             return
         self._missing(stream, opening.segment)
         anchors = dict(self._anchors.get((stream, opening.segment), {}))
         if opening.prev != self._head_before(stream, opening):
             self.flaws.append(f"{place}: what came before it is missing, or another")
-        head, count = link(opening.prev, lines[0]), opening.before
-        for number, line in enumerate(lines[1:], start=2):
+        head, count, octets = link(opening.prev, first), opening.before, len(first) + 1
+        for number, line in enumerate(lines, start=2):
+            octets += len(line) + 1
             if evidence.prev_of(line) != head:
                 self.flaws.append(f"{place}: line {number} does not follow the one before it")
             head, count = link(head, line), count + 1
@@ -117,7 +120,7 @@ class Shelf:
                 stream=stream,
                 number=opening.segment,
                 records=count - opening.before,
-                octets=sum(len(line) + 1 for line in lines),
+                octets=octets,
                 head=head,
                 first=opening.at,
             )

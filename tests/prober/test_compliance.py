@@ -5,6 +5,7 @@ it.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -80,6 +81,31 @@ def test_lateness_counts_from_the_latest_of_start_receipt_and_apply(
     assert (one.counted, one.lateness) == (counted, 60.0 - (counted - T))
 
 
+def test_lateness_of_a_lift_counts_from_its_receipt_and_its_own_deadline_holds() -> None:
+    lift = replace(
+        act(Kind.LIFT, ORDER, "court/o1-lifted", start=T + 50 * DAY),
+        received=when(T + 50 * DAY + 3600),
+        deadline=timedelta(hours=1),
+    )
+    orders = [root(), lift]
+    facts = whole(
+        acts=(lift,),
+        directives=tuple(schedule(orders)),
+        events=ledger(lives.applied(T - 9, ORDER), lives.applied(T + 50 * DAY + 3700, "court/o1-lifted")),
+        records=kept([once(lives.ended("surabaya", T + 50 * DAY), real, at=T + 50 * DAY + 3705.0)]),
+    )
+    (one,) = [
+        one for one in compliance.confirmations(facts) if (one.point, one.change) == ("surabaya", "lifted")
+    ]
+    assert (one.lateness, one.due) == (5.0, T + 50 * DAY + 7200)
+    (made,) = [
+        one
+        for one in document(facts)["confirmations"]
+        if (one["point"], one["change"]) == ("surabaya", "lifted")
+    ]
+    assert made["before_deadline"] is True
+
+
 def test_trouble_lasts_until_something_fine_is_seen_and_one_without_an_end_has_none() -> None:
     found = [
         (str(one.kind), one.point, one.start, one.end, one.records) for one in compliance.troubles(WHOLE)
@@ -145,11 +171,11 @@ def test_coverage_counts_what_was_kept_by_point_and_variant_and_names_the_instan
 
 
 def test_the_report_is_of_the_last_thing_that_is_known_and_of_no_clock() -> None:
-    assert compliance.as_of(WHOLE) == T + 50 * DAY + 9 * 3600
-    assert compliance.as_of(whole(records=(), events=ledger(lives.applied(T - 9, ORDER)))) == T - 9
-    assert compliance.as_of(whole(records=(), events=())) == T - 5000, "when it was issued"
+    assert WHOLE.as_of == T + 50 * DAY + 9 * 3600
+    assert whole(records=(), events=ledger(lives.applied(T - 9, ORDER))).as_of == T - 9
+    assert whole(records=(), events=()).as_of == T - 5000, "when it was issued"
     others = ledger(lives.applied(T + 99 * DAY, "court/other"), Event(at=T + 99 * DAY, event="evidence"))
-    assert compliance.as_of(whole(records=(), events=others)) == T - 5000
+    assert whole(records=(), events=others).as_of == T - 5000
 
 
 def test_that_it_was_reported_on_changes_no_report() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
@@ -288,6 +289,18 @@ def test_a_state_that_can_not_be_written_at_all_is_told_and_nothing_raises(tmp_p
     assert view.failures == 2
     assert str(tmp_path / "evidence") in view.trouble
     assert len(events(tmp_path, "finding-opened")) == 1, "the ledger is another file"
+
+
+def test_a_state_that_was_removed_under_it_is_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "_RETRY_EVERY", 0.0)
+    writer = keeper._Writer(tmp_path / "state", SPACE)
+    writer.write([keeper._Item(record=OK, is_sealed=False, events=())])
+    shutil.rmtree(tmp_path / "state")
+    more = leaks(1)
+    writer.write([keeper._Item(record=more[0], is_sealed=False, events=())], is_last=True)
+    assert shelf(tmp_path / "state") == (more, [])
 
 
 def test_a_ledger_that_can_not_be_written_is_told_and_evidence_is_kept(tmp_path: Path) -> None:

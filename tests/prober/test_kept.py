@@ -1,4 +1,4 @@
-"""What the prober's rounds leave behind: evidence of both sorts, each where it belongs, judged alike again."""
+"""What the prober's rounds leave behind: evidence of both sorts, each in its place, judged alike again."""
 
 from __future__ import annotations
 

@@ -240,7 +240,7 @@ class Guest:
         elif rep.flags & 0xF in _KEPT:
             self._shorten(asked, message, rep, judged.until, owners)
 
-    def _judged(self, asked: Asked, received: chain.Received) -> Judged:
+    def _judged(self, asked: Asked, received: chain.Chain) -> Judged:
         def decide(key: Key, exempt: frozenset[str] = frozenset()) -> Verdict:
             return self._decide(asked.policy, key, asked.t, exempt)
 

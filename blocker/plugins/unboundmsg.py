@@ -22,23 +22,23 @@ Options = tuple[tuple[int, bytearray], ...]
 _INDETERMINATE = 2  # As its security; 0, not yet looked at, would be SERVFAIL under a validator.
 
 
-def received(ub: Any, rep: Any, qname: bytes, qtype: int) -> chain.Received | None:
+def received(ub: Any, rep: Any, qname: bytes, qtype: int) -> chain.Chain | None:
     """The alias chain of what was found for the question; None if there is none. Raises wire.Malformed."""
     rrsets = rep.rrsets
-    found = [rrsets[number] for number in range(rep.an_numrrsets)]
-    kinds = [ub.ntohs(rrset.rk.type) for rrset in found]
+    keys = [rrsets[number].rk for number in range(rep.an_numrrsets)]
+    kinds = [ub.ntohs(key.type) for key in keys]
     if not any(kind in _ALIASING for kind in kinds):
         return None
-    records = []
-    for kind, rrset in zip(kinds, found, strict=True):
-        owner, data = bytes(rrset.rk.dname), rrset.entry.data
-        # Of what is no alias its presence is all that counts.
-        for number in range(data.count if kind in _ALIASING else 1):
-            octets = bytes(data.rr_data[number])[2:]  # after their length
-            records.append(wire.pack_record(owner, kind, wire.IN, data.rr_ttl[number], octets))
-    question = qname + qtype.to_bytes(2, "big") + wire.IN.to_bytes(2, "big")
-    head = wire.pack_header(0, wire.QR | rep.flags & 0xF, (1, len(records), 0, 0))
-    return chain.receive(head + question + b"".join(records), question)
+    owners = [bytes(key.dname).lower() for key in keys]
+    links = []
+    for number, (kind, owner) in enumerate(zip(kinds, owners, strict=True)):
+        if kind in _ALIASING:
+            data = rrsets[number].entry.data
+            for at in range(data.count):
+                octets = bytes(data.rr_data[at])
+                target = chain.target_of(octets, 2, len(octets))  # after their length
+                links.append(chain.Link(owner=owner, rtype=kind, ttl=data.rr_ttl[at], target=target))
+    return chain.follow(links, set(owners), qname, qtype)
 
 
 class Shape(NamedTuple):

@@ -16,9 +16,10 @@ from blocker.resolver import answer, chain, wire
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_ALIASING = (wire.CNAME, wire.DNAME)
 Options = tuple[tuple[int, bytearray], ...]
 """Codes and octets, in the type that Unbound takes them in."""
+
+_ALIASING = (wire.CNAME, wire.DNAME)
 _INDETERMINATE = 2  # As its security; 0, not yet looked at, would be SERVFAIL under a validator.
 
 

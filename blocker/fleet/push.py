@@ -59,7 +59,7 @@ class Change(Protocol):
 
 
 class Target(Protocol):
-    """What gets the policy pushed. Blocking; used by one process.
+    """What gets the policy pushed. Blocking; used by one process. Making one touches nothing.
 
     `name` is for the log and the label of metrics: never a domain name of an order.
     """
@@ -73,7 +73,10 @@ class Target(Protocol):
         """
 
     def send(self, change: Any) -> int:
-        """Make it so; how many records changed. Doing it twice does no harm. Raises as prepare does."""
+        """Make it so; how many records changed. Doing it twice does no harm. Raises as prepare does.
+
+        An empty change is sent, too: then what the target was found to hold is what it is to hold.
+        """
 
     def is_whole(self) -> bool:
         """A cheap look at whether the target still holds what was last sent. Raises as prepare does."""
@@ -168,8 +171,7 @@ class Pusher:
 
     def _send(self, policy: Snapshot, ready: _Ready) -> None:
         self._ready = self._held = None  # Until it is known that it arrived, nothing is known.
-        if not ready.change.is_empty:
-            self._target.send(ready.change)
+        self._target.send(ready.change)
         since = last_boundary(policy.directives.values(), ready.at)
         till = next(iter(boundaries(policy.directives.values(), after=ready.at)), float("inf"))
         self._held = _Held(stamp=policy.stamp, since=since, till=till)

@@ -100,12 +100,17 @@ def make(state: Path) -> None:
 
 def check_whole(path: Path, opened: lmdb.Environment) -> None:
     """Raises StoreError for a file shorter than its last page, which would end its reader by SIGBUS."""
-    needed = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
-    if opened.info()["last_txnid"] and path.stat().st_size < needed:
+    if is_truncated(path, opened):
         raise StoreError(
-            f"{path}: the store is truncated ({path.stat().st_size} of {needed} octets); "
+            f"{path}: the store is truncated, {path.stat().st_size} octets are left; "
             "move it away and run `blocker apply` to rebuild it from the orders"
         )
+
+
+def is_truncated(path: Path, opened: lmdb.Environment) -> bool:
+    """Whether an LMDB file is shorter than what was committed to it. Raises OSError."""
+    needed = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
+    return bool(opened.info()["last_txnid"]) and path.stat().st_size < needed
 
 
 def sentence(path: Path, error: Exception) -> str:

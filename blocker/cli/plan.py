@@ -65,8 +65,8 @@ def refuse_unsupported(prepared: Prepared) -> None:
         site.points,
         site.rpz,
         prepared.scheduled,
-        prepared.loaded.read,
-        new=frozenset(change.ref for change in prepared.plan.changes if change.what == "added"),
+        prepared.read,
+        new=prepared.unseen,
         now=time.time(),
     )
 

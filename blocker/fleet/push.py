@@ -49,13 +49,19 @@ _POLL = 0.05
 
 
 class Change(Protocol):
-    """What makes a target hold the policy of one instant; `size` counts its records."""
+    """What makes a target hold the policy of one instant; `size` counts its records.
+
+    `lack` is what the target can't hold of it, in a sentence without names; empty if it can hold all.
+    """
 
     @property
     def is_empty(self) -> bool: ...
 
     @property
     def size(self) -> int: ...
+
+    @property
+    def lack(self) -> str: ...
 
 
 class Target(Protocol):
@@ -178,7 +184,10 @@ class Pusher:
         self._look_at = self._monotonic() + LOOK_EVERY
         done = self._clock()
         known = max(since, policy.generation.applied_at)
-        if self.pushed.trouble:
+        lack = ready.change.lack
+        if lack and lack != self.pushed.trouble:
+            self._say(lack)
+        elif self.pushed.trouble and not lack:
             self._say(f"it holds the policy again, after {self.pushed.failures} failures in all")
         self._delay = 0.0
         self.pushed = replace(
@@ -190,7 +199,7 @@ class Pusher:
             lateness=0.0 if ready.change.is_empty else max(0.0, done - known),
             size=ready.change.size,
             changes=self.pushed.changes + (not ready.change.is_empty),
-            trouble="",
+            trouble=lack,
         )
         self._write()
 

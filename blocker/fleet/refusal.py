@@ -37,7 +37,7 @@ def check(
 ) -> None:
     """Refuse directives that some point can't say. Raises UnsupportedAction with the first of them.
 
-    The names of those in `new` (refs) are looked at, too; the others' were when they were new.
+    The names of those in `new` (refs) are looked at, too; the others' were for these very zones.
     """
     found = list(refusals(points, rpz, scheduled, read, new=new, now=now))
     if found:

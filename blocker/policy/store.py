@@ -1,6 +1,6 @@
 """The policy store: one LMDB file that a single writer changes and every enforcer reads.
 
-Databases: `meta` (format, generation, applied orders, site values, withheld), `directives` (number →
+Databases: `meta` (format, generation, applied orders, site values, zones, withheld), `directives` (number →
 directive or cut), `samples` (number → some of its names, for the prober), `names` (key → set id), `sets`
 (set id → count of names and (directive, role) pairs). A change is one write transaction holding only the
 difference: readers never wait, and a crash leaves the old generation whole. `writer` makes the changes,
@@ -128,9 +128,9 @@ def sentence(path: Path, error: Exception) -> str:
 class Snapshot:
     """The policy as one read transaction sees it; satisfies decide.Policy.
 
-    Good inside the `with` of Reader.snapshot() only. `orders` are the applied ones: id → digest. Of `before`,
-    the snapshot of an earlier transaction, what did not change is taken over: an apply costs its readers the
-    difference, too.
+    Good inside the `with` of Reader.snapshot() only. `orders` are the applied ones: id → digest; `zones` are
+    those that the names were looked at for. Of `before`, the snapshot of an earlier transaction, what did not
+    change is taken over: an apply costs its readers the difference, too.
     """
 
     __slots__ = (
@@ -147,6 +147,7 @@ class Snapshot:
         "orders",
         "stamp",
         "withheld",
+        "zones",
     )
 
     # Any: without buffers=True every value is bytes, which lmdb's types don't say.
@@ -176,6 +177,7 @@ class Snapshot:
         self.withheld: Mapping[str, Withheld] = records.unpack_withheld(
             txn.get(b"withheld", db=meta, default=b"{}")
         )
+        self.zones: tuple[str, ...] = records.unpack_zones(txn.get(b"zones", db=meta, default=b"[]"))
         self._records: dict[bytes, tuple[bytes, Scheduled]] = {}
         known = {} if before is None else before._records  # noqa: SLF001 - of its own kind
         for count, (key, value) in enumerate(txn.cursor(db=databases["directives"])):

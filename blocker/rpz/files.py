@@ -46,12 +46,13 @@ _UNREADABLE = Entry(Key(b"\xff"), "")
 class ZoneChange:
     """A zone written aside, ready to be renamed. `size` are the owners that differ from the present file.
 
-    `seen` is how that file looked.
+    `seen` is how that file looked, `lack` is as in fleet.push.Change.
     """
 
     size: int
     number: int
     seen: Look
+    lack: str
 
     @property
     def is_empty(self) -> bool:
@@ -85,15 +86,15 @@ class ZoneFile:
         try:
             self._drop()
             self._sweep()
-            size, seen = self._write(policy, t)
-            if not size:
+            change = self._write(policy, t)
+            if change.is_empty:
                 self._drop()
         except OSError as error:
             self._drop()
             raise self._failed(error) from error
-        return ZoneChange(size=size, number=self._number, seen=seen)
+        return change
 
-    def _write(self, policy: Snapshot, t: int) -> tuple[int, Look]:
+    def _write(self, policy: Snapshot, t: int) -> ZoneChange:
         ttl = policy.enforcement.ttl
         comment = (
             f"generation {policy.generation.number} of {policy.generation.digest[:16]}, "
@@ -108,13 +109,14 @@ class ZoneFile:
                     self._zone, serial=zone.successor(serial, self._clock()), ttl=ttl, comment=comment
                 )
             )
-            batches = zone.batches(policy, self._zone, self._region, t)
+            unsaid = zone.Unsaid()
+            batches = zone.batches(policy, self._zone, self._region, t, unsaid=unsaid)
             size = 0 if is_ours else 1
             size += sum(1 for _ in edits(_readable(held), self._written(batches, new)))
             new.flush()
             if size:
                 os.fsync(new.fileno())
-        return size, seen
+        return ZoneChange(size=size, number=self._number, seen=seen, lack=unsaid.sentence(self._zone))
 
     def _aside(self) -> IO[str]:
         """A new file beside the zone's, locked as long as it is open."""

@@ -24,7 +24,7 @@ from blocker.rpz.exchange import Session, new_id
 from blocker.rpz.files import FOLDER, folder
 from blocker.rpz.held import Held
 from blocker.rpz.transfer import FOREIGN
-from blocker.rpz.zone import STAR, Entry
+from blocker.rpz.zone import STAR, Entry, Unsaid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -45,13 +45,17 @@ _EDIT = struct.Struct("!BH")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrimaryChange:
-    """Messages on the disk that take the zone from `serial` to `last`. `size` are the owners they change."""
+    """Messages on the disk that take the zone from `serial` to `last`. `size` are the owners they change.
+
+    `lack` is as in fleet.push.Change.
+    """
 
     size: int
     serial: int
     last: int
     ttl: int
     spool: IO[bytes] | None
+    lack: str
 
     @property
     def is_empty(self) -> bool:
@@ -78,6 +82,7 @@ class Primary:
         self._held = Held(state / FOLDER / f"{zone}.held", pulse=pulse)
         self._spool: IO[bytes] | None = None
         self._sent: int | None = None
+        self._unsaid = Unsaid()
 
     def prepare(self, policy: Snapshot, t: int) -> PrimaryChange:
         """The messages that make the primary say what holds at `t`. Raises PointError, StoreError."""
@@ -211,7 +216,8 @@ class Primary:
         return None if rule is None or FOREIGN in rule else rule
 
     def _wanted(self, policy: Snapshot, t: int) -> Iterator[Entry]:
-        for batch in zone.batches(policy, self._zone, self._region, t):
+        self._unsaid = Unsaid()
+        for batch in zone.batches(policy, self._zone, self._region, t, unsaid=self._unsaid):
             self._pulse()
             yield from batch
 
@@ -238,7 +244,8 @@ class Primary:
             self._drop()  # Others need the room, should the disk be full.
             why = f"{error.strerror or error}; {self._zone} stays as it is until the disk is mended"
             raise StoreError(f"{self._state / FOLDER}: {why}") from error
-        return PrimaryChange(size=size, serial=first, last=serial, ttl=ttl, spool=self._spool)
+        lack = self._unsaid.sentence(self._zone)
+        return PrimaryChange(size=size, serial=first, last=serial, ttl=ttl, spool=self._spool, lack=lack)
 
 
 def _batched(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

@@ -27,6 +27,7 @@ class Made:
 
     refs: frozenset[str]
     is_empty: bool
+    lack: str
 
     @property
     def size(self) -> int:
@@ -43,13 +44,14 @@ class World:
     holds: frozenset[str] = frozenset()
     whole: bool = True
     broken: bool = False
+    lack: str = ""
     log: list[tuple[str, float]] = field(default_factory=list)
 
     def prepare(self, policy: Snapshot, t: int) -> Made:
         self.log.append(("prepare", t))
         self.now += self.cost
         refs = frozenset(one.ref for one in policy.directives.values() if one.in_force(t))
-        return Made(refs, refs == self.holds)
+        return Made(refs, refs == self.holds, self.lack if refs else "")
 
     def send(self, change: Made) -> int:
         if self.broken:
@@ -157,6 +159,23 @@ def test_what_fails_is_tried_again_soon_and_from_the_start(
     assert len(world.holds) == 1
     assert (loop.pushed.trouble, loop.pushed.lateness > 50) == ("", True)
     assert "again" in capsys.readouterr().err
+
+
+def test_what_a_target_cannot_hold_is_its_trouble_as_long_as_it_should(
+    tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orders(tmp_path, "grok.example")
+    world.lack = "id.rpz can't speak of 1 name"
+    loop = pusher(world, tmp_path)
+    world.until(loop, START - 1)
+    assert loop.pushed.trouble == ""
+    world.until(loop, START + 1)
+    assert world.holds == {"court/o1/d"}, "what can be said is in force"
+    assert loop.pushed.trouble == world.lack
+    assert world.lack in capsys.readouterr().err
+    world.until(loop, END + 1)
+    assert (loop.pushed.trouble, loop.pushed.failures) == ("", 0)
+    assert "it holds the policy again" in capsys.readouterr().err
 
 
 def test_a_target_that_lost_what_it_held_is_sent_it_again(tmp_path: Path, world: World) -> None:

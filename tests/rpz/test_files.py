@@ -223,3 +223,9 @@ def test_a_folder_that_was_taken_away_comes_back(tmp_path: Path) -> None:
     assert not to.is_whole()
     push(to, "a.example")
     assert to.is_whole()
+
+
+def test_names_that_the_zone_has_no_room_for_are_told(tmp_path: Path) -> None:
+    to = target(tmp_path)
+    assert to.prepare(blocking("a.example"), EPOCH).lack == ""
+    assert "can't speak of 1 name" in to.prepare(blocking("a.example", "a.rpz-ip"), EPOCH).lack

@@ -258,6 +258,18 @@ def test_what_arrived_and_could_not_be_noted_is_found_out_by_the_next_try(
     to.close()
 
 
+def test_names_that_the_zone_has_no_room_for_are_told_and_keep_nothing_else_back(world: World) -> None:
+    to = world.target()
+    change = to.prepare(blocking("room.example", "a.rpz-ip"), EPOCH)
+    assert "can't speak of 1 name" in change.lack
+    to.send(change)
+    again = to.prepare(blocking("room.example", "a.rpz-ip"), EPOCH)
+    assert again.is_empty
+    assert again.lack == change.lack
+    assert to.prepare(blocking("room.example"), EPOCH).lack == ""
+    to.close()
+
+
 def test_another_ttl_is_given_to_all_records(world: World) -> None:
     to = world.target()
     world.pushed(to, blocking("a.example"))

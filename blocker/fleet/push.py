@@ -132,6 +132,7 @@ class Pusher:
         self._retry_at = float("-inf")
         self._delay = 0.0
         self._look_at = 0.0
+        self._right_at = 0.0
         self.pushed = Pushed(target=target.name)
 
     def step(self) -> float:
@@ -164,6 +165,7 @@ class Pusher:
                 self._ready = _Ready(stamp=policy.stamp, at=int(held.till), change=change)
                 self._took(self._monotonic() - started)
                 return 0.0
+        self._right_at = now
         if self._monotonic() >= self._look_at:
             self._look_at = self._monotonic() + LOOK_EVERY
             if not self._target.is_whole():
@@ -183,7 +185,10 @@ class Pusher:
         self._held = _Held(stamp=policy.stamp, since=since, till=till)
         self._look_at = self._monotonic() + LOOK_EVERY
         done = self._clock()
-        known = max(since, policy.generation.applied_at)
+        # What was right a moment ago is late since then: a release long after the apply, an edit by hand. A
+        # moment that is to come is one before the clock was set back.
+        right_at = self._right_at if self._right_at <= done else 0.0
+        known = max(since, policy.generation.applied_at, right_at)
         lack = ready.change.lack
         if lack and lack != self.pushed.trouble:
             self._say(lack)
@@ -217,13 +222,18 @@ class Pusher:
         self._write()
 
     def _write(self) -> None:
-        with suppress(
-            OSError
-        ):  # A full disk keeps the report from being seen, not the target from its policy.
+        text, scratch = report.to_json((self.pushed,)), self._path.with_suffix(f".{os.getpid()}.new")
+        try:
             self._path.parent.mkdir(mode=0o2750, exist_ok=True)
-            scratch = self._path.with_suffix(f".{os.getpid()}.new")
-            scratch.write_text(report.to_json((self.pushed,)))
+            scratch.write_text(text)
             scratch.replace(self._path)
+        except OSError:
+            # A full disk must not keep the target from its policy, nor an old report alive that says that all
+            # is well: in its place there is room.
+            with suppress(OSError):
+                scratch.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._path.write_text(text)
 
     def _say(self, sentence: str) -> None:
         print(f"push {self._target.name}: {sentence}", file=sys.stderr, flush=True)

@@ -4,8 +4,8 @@ A shell, and a target of the pusher. The new zone is written aside, synced and r
 file or the new one, never half of one, and a full disk leaves the old one where it is. A file that says what
 it must is left alone, so nobody reloads for nothing. Its serial only grows.
 
-Two writers may meet, an old pusher and the one that replaces it: each writes aside under a name of its own
-and keeps a lock on it, so what nobody has locked was left by one that was killed.
+Should two writers meet, each writes aside under a name of its own and keeps a lock on it: what nobody has
+locked was left by one that was killed.
 """
 
 from __future__ import annotations

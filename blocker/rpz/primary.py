@@ -226,6 +226,9 @@ class Primary:
         size, first = 0, serial
         try:
             for step in steps:
+                self._pulse()
+                if not step:
+                    continue
                 if self._spool is None:
                     self._spool = tempfile.TemporaryFile(dir=self._state / FOLDER)  # noqa: SIM115 - closed when it is sent
                 serial = zone.successor(serial, self._clock())
@@ -237,7 +240,6 @@ class Primary:
                 self._spool.write(_HEAD.pack(serial, len(message), len(blob)) + message + blob)
                 soa = after
                 size += len(step)
-                self._pulse()
             if self._spool is not None:
                 self._spool.flush()
         except OSError as error:

@@ -161,6 +161,7 @@ class Held:
                 self.state()
                 for _ in self.entries():
                     pass
+                self.close()
                 code = 0
             finally:
                 os._exit(code)

@@ -104,7 +104,7 @@ def record(prepared: Prepared, refusal: str) -> dict[str, Any]:
 
 def reach_of(point: Point) -> tuple[str, ...]:
     """The ids of what the point doesn't get to, see ops/docs/conformance.md."""
-    from blocker.fleet import capabilities
+    from blocker import capabilities
 
     return capabilities.of(point.kind, point.by).reach
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from blocker import names
+from blocker import capabilities, names
 from blocker.errors import UnsupportedAction
-from blocker.fleet import capabilities
 from blocker.names import Key
 from blocker.policy.directives import entries
 from blocker.rpz.zone import unsayable, unsayable_name

@@ -259,7 +259,8 @@ def _stop(lives: list[_Life], grace: float) -> None:
 
 
 def _say(sentence: str) -> None:
-    print(f"supervisor: {sentence}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError, ValueError):  # A log that is full or closed ends no supervision.
+        print(f"supervisor: {sentence}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -165,6 +165,15 @@ def test_a_child_that_raises_is_started_again_with_a_delay(
     assert second - first >= supervisor.FIRST_DELAY - 0.01
 
 
+def test_a_log_that_takes_nothing_ends_no_supervision(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        monkeypatch.setattr("sys.stderr", full)
+        supervisor._say("a child ended")
+        monkeypatch.undo()
+        with pytest.raises(OSError, match="space"):
+            full.close()
+
+
 def test_a_child_that_ignores_sigterm_is_killed_after_the_grace(
     trace: Trace, start: Callable[..., int]
 ) -> None:

@@ -245,8 +245,9 @@ def test_names_that_mean_something_by_their_place_are_left_to_the_engine() -> No
     pointing = packet[:end] + b"\xc0" + bytes((end - 5,)) + packet[end + 1 :]  # to the root of the question
     doubled = packet[:11] + b"\2" + packet[12:] + b"\0\0\1\0\1\0\0\0\0\0\0"
     for odd in (pointing, doubled):
-        assert said(mind, index, odd)[3] & 15 == 3
-        assert swept(mind, index, odd) == [None]
+        for client, number, rcode in (("127.0.0.1", ME, 3), ("192.0.2.1", STRANGER, 5)):
+            assert said(mind, index, odd, client=client)[3] & 15 == rcode
+            assert swept(mind, index, odd, client=number) == [None]
 
 
 @pytest.mark.parametrize("qname", [".", "a.b.c.d.example"])

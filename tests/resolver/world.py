@@ -140,6 +140,7 @@ class Block:
         """`asked` are datagrams and who sent them (4 or 16 octets)."""
         self.octets = mmap.mmap(-1, len(asked) * 8192)
         self.packets = tuple(32 + slot * 8192 for slot in range(len(asked)))
+        self.heads = tuple(slice(at + 2, at + 12) for at in self.packets)
         self.addresses = tuple(slice(at - 32, at - 32 + len(asked[0][1])) for at in self.packets)
         self.answers = memoryview(bytearray(8 * len(asked))).cast("@L")
         for at, where, (packet, client) in zip(self.packets, self.addresses, asked, strict=True):

@@ -23,6 +23,7 @@ from blocker.prober import profile
 from blocker.prober.expect import Why
 from blocker.prober.observe import (
     AAAA,
+    ANY,
     NOERROR,
     NXDOMAIN,
     REFUSED,
@@ -80,6 +81,8 @@ RULES: dict[str, str] = {
     "one-instance": "One instance of the point answers otherwise than another.",
     "canary-drifted": "The canary order's block has another form than the point's blocks had before.",
     "blocked-in-part": "A name resolves that is blocked when it is asked for in another way.",
+    "redirected-elsewhere": "A name that must be redirected has addresses that are neither the ordered ones "
+    "nor any of the reference's.",
     "attributed-wrong-form": "The block is attributed, but its form is not the ordered one.",
     "unattributed-wrong-form": "An existing name is denied in another form than the ordered one.",
     "failing-instead-of-refused": "The name must be refused, and it fails or is met with silence.",
@@ -258,7 +261,7 @@ def _is_within(expectation: Expectation, one: Observation) -> bool:
 
 def _mark(expectation: Expectation, reply: Reply, evidence: Evidence) -> tuple[Kind, str]:
     kind, rule = _marked(expectation, reply, evidence)
-    if expectation.declared and kind in BAD:
+    if expectation.declared and kind is not Kind.OK:
         return Kind.MOOT, "declared-limit"
     if evidence.drift and kind in (Kind.OK, Kind.MOOT):
         return Kind.WRONG_FORM, "canary-drifted"
@@ -294,6 +297,8 @@ def _must_block(expectation: Expectation, form: Form, reply: Reply, evidence: Ev
     if reply.data_of(expectation.qtype):
         if form is Form.REDIRECT and has_form:
             return Kind.OK, "redirected-as-ordered"
+        if form is Form.REDIRECT and _leads_elsewhere(expectation, reply, evidence.reference):
+            return Kind.WRONG_FORM, "redirected-elsewhere"
         if evidence.is_blocked_otherwise:
             return Kind.PARTIAL, "blocked-in-part"
         return Kind.UNDERBLOCK, "resolves-though-blocked"
@@ -304,6 +309,12 @@ def _must_block(expectation: Expectation, form: Form, reply: Reply, evidence: Ev
     if evidence.controls is not Controls.PASS:
         return Kind.INSUFFICIENT, "controls-failed"
     return (Kind.OK, "refused-as-ordered") if has_form else (Kind.WRONG_FORM, "failing-instead-of-refused")
+
+
+def _leads_elsewhere(expectation: Expectation, reply: Reply, reference: Reply | None) -> bool:
+    """Whether the addresses are of neither the order nor the service, as far as the reference knows that."""
+    real = frozenset() if reference is None else reference.data_of(expectation.qtype)
+    return bool(addresses_of(expectation) and real) and real.isdisjoint(reply.data_of(expectation.qtype))
 
 
 def _denied(expectation: Expectation, reply: Reply, evidence: Evidence) -> tuple[Kind, str]:
@@ -386,6 +397,8 @@ def looks_ordered(expectation: Expectation, reply: Reply) -> bool:
 def _has_form(expectation: Expectation, form: Form, reply: Reply) -> bool:
     """Whether the answer looks as ordered, whatever else it says."""
     data = reply.data_of(expectation.qtype)
+    if form is Form.REDIRECT and expectation.qtype == ANY:  # RFC 8482 §4.1: any of what there is, or nothing
+        return reply.rcode == NOERROR and data <= {one.packed for one in expectation.addresses}
     if form is Form.REDIRECT:
         return reply.rcode == NOERROR and data == addresses_of(expectation)
     if form is Form.NODATA:

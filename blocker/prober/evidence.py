@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ from blocker.prober.observe import (
 from blocker.prober.observe import (
     Record as Resource,
 )
+from blocker.prober.profile import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -261,13 +262,15 @@ def _expectation(one: Expectation) -> dict[str, Any]:
         "until": one.until,
         "started": one.started,
         "ended": one.ended,
+        "outside": one.outside,
+        "declared": one.declared,
     }
 
 
 def _read_expectation(made: Mapping[str, Any]) -> Expectation:
     return Expectation(
         point=_text(made["point"]),
-        region=_text(made["region"]),
+        region=None if made["region"] is None else _text(made["region"]),
         name=_key(made["name"]),
         qtype=_whole(made["type"]),
         why=Why(made["why"]),
@@ -280,6 +283,8 @@ def _read_expectation(made: Mapping[str, Any]) -> Expectation:
         until=None if made["until"] is None else _number(made["until"]),
         started=None if made["started"] is None else int(_number(made["started"])),
         ended=None if made["ended"] is None else int(_number(made["ended"])),
+        outside=made["outside"] is True,
+        declared=_text(made["declared"]),
     )
 
 
@@ -290,6 +295,8 @@ def _known(one: Evidence) -> dict[str, Any]:
         "was_attributed": one.was_attributed,
         "was_resolved": one.was_resolved,
         "is_blocked_otherwise": one.is_blocked_otherwise,
+        "profile": None if one.profile is None else asdict(one.profile),
+        "drift": one.drift,
         "forged": sorted(map(_octets, one.forged)),
         "blocked_aliases": sorted(map(_octets, one.blocked_aliases)),
     }
@@ -302,8 +309,22 @@ def _read_known(made: Mapping[str, Any]) -> Evidence:
         was_attributed=made["was_attributed"] is True,
         was_resolved=made["was_resolved"] is True,
         is_blocked_otherwise=made["is_blocked_otherwise"] is True,
+        profile=None if made["profile"] is None else _read_profile(made["profile"]),
+        drift=_text(made["drift"]),
         forged=frozenset(map(_read_octets, _several(made["forged"]))),
         blocked_aliases=frozenset(map(_key, _several(made["blocked_aliases"]))),
+    )
+
+
+def _read_profile(made: Mapping[str, Any]) -> Profile:
+    return Profile(
+        rcode=_whole(made["rcode"]),
+        soa=_text(made["soa"]),
+        zone=_text(made["zone"]),
+        is_authoritative=made["is_authoritative"] is True,
+        is_recursive=made["is_recursive"] is True,
+        codes=tuple(map(_whole, _several(made["codes"]))),
+        ttl=_whole(made["ttl"]),
     )
 
 
@@ -314,6 +335,7 @@ def _reply(one: Reply) -> dict[str, Any]:
         "flags": one.flags,
         "answers": [_resource(each) for each in one.answers],
         "soa": None if one.soa is None else _resource(one.soa),
+        "additional_soa": None if one.additional_soa is None else _resource(one.additional_soa),
         "extended": [[each.code, each.text] for each in one.extended],
         "nsid": _octets(one.nsid),
     }
@@ -325,6 +347,7 @@ def _read_reply(made: Mapping[str, Any]) -> Reply:
         flags=_whole(made["flags"]),
         answers=tuple(_read_resource(one) for one in _several(made["answers"])),
         soa=None if made["soa"] is None else _read_resource(made["soa"]),
+        additional_soa=None if made["additional_soa"] is None else _read_resource(made["additional_soa"]),
         extended=tuple(
             Extended(code=_whole(code), text=_text(text)) for code, text in _several(made["extended"])
         ),

@@ -29,6 +29,7 @@ from blocker.prober.observe import (
     Variant,
 )
 from blocker.prober.observe import Record as Resource
+from blocker.prober.profile import Profile
 from tests.prober.proof import blocked, expectation, judged, once, reference, seen, twice
 from tests.prober.world import AAAA, A, T, answer, key, real
 
@@ -58,13 +59,14 @@ replies = st.builds(
     flags=st.integers(0, 0xFFFF),
     answers=st.lists(resources, max_size=2).map(tuple),
     soa=st.none() | resources,
+    additional_soa=st.none() | resources,
     extended=st.lists(st.builds(Extended, code=st.integers(0, 30), text=texts), max_size=2).map(tuple),
     nsid=st.binary(max_size=4),
 )
 expectations = st.builds(
     Expectation,
     point=texts,
-    region=texts,
+    region=st.none() | texts,
     name=keys,
     qtype=st.sampled_from([A, AAAA]),
     why=st.sampled_from(Why),
@@ -77,6 +79,18 @@ expectations = st.builds(
     until=st.none() | moments,
     started=st.none() | st.integers(-(10**9), 10**10),
     ended=st.none() | st.integers(0, 10**10),
+    outside=st.booleans(),
+    declared=texts,
+)
+profiles = st.builds(
+    Profile,
+    rcode=st.integers(0, 23),
+    soa=texts,
+    zone=texts,
+    is_authoritative=st.booleans(),
+    is_recursive=st.booleans(),
+    codes=st.lists(st.integers(0, 30), max_size=2).map(tuple),
+    ttl=st.integers(0, 9999),
 )
 knowledge = st.builds(
     Evidence,
@@ -85,6 +99,8 @@ knowledge = st.builds(
     was_attributed=st.booleans(),
     was_resolved=st.booleans(),
     is_blocked_otherwise=st.booleans(),
+    profile=st.none() | profiles,
+    drift=texts,
     forged=st.frozensets(st.binary(max_size=4), max_size=2),
     blocked_aliases=st.frozensets(keys, max_size=2),
 )
@@ -145,11 +161,12 @@ def test_names_may_hold_any_octets(one: Expectation) -> None:
         (Observation, 15),
         (Arrival, 4),
         (Variant, 7),
-        (Expectation, 14),
-        (Evidence, 7),
-        (Reply, 6),
+        (Expectation, 16),
+        (Evidence, 9),
+        (Reply, 7),
         (Resource, 4),
         (Extended, 2),
+        (Profile, 7),
     ],
 )
 def test_what_is_added_to_a_value_is_added_to_its_line(value: Any, kept: int) -> None:

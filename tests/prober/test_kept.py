@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from blocker.names import is_below
 from blocker.orders.model import Publication
 from blocker.policy import ledger
-from blocker.prober import evidence
+from blocker.prober import evidence, rounds
 from blocker.prober.expect import Why
 from blocker.prober.judge import BAD
 from blocker.prober.shelf import Shelf
+from tests.prober.proof import blocked, expectation, judged, once, seen, twice
 from tests.prober.test_daemon import until, watching
 from tests.prober.world import answer, block, commit, key, obedient, policy, real
 
@@ -111,3 +112,19 @@ def test_the_report_of_the_prober_says_how_its_evidence_fares(tmp_path: Path) ->
             assert seen.evidence.trouble == ""
 
     asyncio.run(main())
+
+
+def test_what_was_never_asked_or_is_asked_again_is_no_evidence() -> None:
+    """A point that is silent for long is taken to be silent about the rest: a finding, but no probe."""
+    one = expectation()
+    silent = twice(one, real).samples
+    finding = twice(one, real).finding
+    assert rounds._is_last(finding, silent)
+    assert not rounds._is_last(finding, silent[:1])
+    assert not rounds._is_last(finding, [replace(sample, query=b"") for sample in silent])
+    assert rounds._is_last(once(one, blocked).finding, silent[:1])
+    unlike = [seen(one, real, nsid=b"a"), seen(one, blocked, nsid=b"b")]
+    pending = judged(one, unlike).finding
+    assert pending.rule == "samples-disagree"
+    assert not rounds._is_last(pending, unlike)
+    assert rounds._is_last(pending, unlike * 3), "as often as it is asked at most"

@@ -5,6 +5,8 @@ why, what was known beside it, the policy, the rules' version, and the finding. 
 isn't kept: it is read anew, so that a fault of today's reading can be found with tomorrow's. A line that
 isn't a whole record is refused with a sentence; nothing in a line is trusted.
 
+A later version reads old lines: a member that it adds is read as its value's default where it is missing.
+
 Lines are chained (`policy.chain`): each names the hash of all before it, and a segment's first line the last
 hash of the segment before.
 """

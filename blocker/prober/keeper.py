@@ -73,10 +73,15 @@ class Keeper:
         `policy` is the digest of the generation it was judged under; `is_sealed`: an order that nobody
         outside may learn of has a part in it.
         """
-        events = tuple(self._diary.note(expectation, finding))
-        if self._choice.wants(expectation, finding, evidence.instances_of(samples)) or events:
-            made = evidence.record(samples, expectation, known, finding, policy=policy, generation=generation)
-            self._put(_Item(record=made, is_sealed=is_sealed, events=events))
+        try:
+            events = tuple(self._diary.note(expectation, finding))
+            if self._choice.wants(expectation, finding, evidence.instances_of(samples)) or events:
+                made = evidence.record(
+                    samples, expectation, known, finding, policy=policy, generation=generation
+                )
+                self._put(_Item(record=made, is_sealed=is_sealed, events=events))
+        except Exception:  # noqa: BLE001  # whatever it is, the round must go on
+            self._lost += 1
         now = time.monotonic()
         if now - self._quiet_at >= _QUIET_EVERY:
             self._quiet_at = now
@@ -137,6 +142,7 @@ class _Writer:
         self._pending: list[Event] = []
         self._anchored_at = time.monotonic()
         self._open_at = float("-inf")
+        self._doomed: list[Path] = []
         self._closed = 0  # octets of the segments that are closed
         self.view = EvidenceView()
 
@@ -156,6 +162,11 @@ class _Writer:
             del self._pending[:-_PENDING]
         else:
             self._pending.clear()
+        # The ledger knew of it first: what is missing is explained, whatever happens now.
+        for path in self._doomed:
+            with suppress(OSError):
+                path.unlink()
+        self._doomed.clear()
         if is_last:
             for stream in self._streams.values():
                 stream.close()
@@ -232,16 +243,17 @@ class _Writer:
         )
 
     def _trim(self) -> None:
-        """Remove the oldest segments until the rest has room for one more."""
+        """Have the oldest segments removed until the rest has room for one more."""
         folder = self._state / FOLDER
         current = {stream.path for stream in self._streams.values()}
-        sizes = {path: path.stat() for name in STREAMS for path in segments(folder / name)}
+        paths = {path for name in STREAMS for path in segments(folder / name)} - set(self._doomed)
+        sizes = {path: path.stat() for path in paths}
         total = sum(stat.st_size for stat in sizes.values())
         limit = max(stream.limit for stream in self._streams.values())
         for path in sorted(sizes.keys() - current, key=lambda path: (sizes[path].st_mtime_ns, path)):
             if total + 2 * limit <= self._space:
                 break
-            path.unlink()
+            self._doomed.append(path)
             total -= sizes[path].st_size
             detail = {"stream": path.parent.name, "segment": int(path.stem), "octets": sizes[path].st_size}
             self._pending.append(Event(at=time.time(), event="evidence-dropped", detail=detail))

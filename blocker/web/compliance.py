@@ -48,5 +48,4 @@ def _instant(at: str) -> Any:
     found = datetime.fromisoformat(at)
     day, time = found.strftime("%Y-%m-%d"), found.strftime("%H:%M:%S")
     fraction = f".{found.microsecond // 1000:03d}" if found.microsecond else ""
-    # The two are not torn apart at the end of a line.
-    return f"{day}\u00a0{time}{fraction}"
+    return f"{day} {time}{fraction}"

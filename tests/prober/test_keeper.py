@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from blocker.policy.chain import Event
     from blocker.prober.evidence import Record
     from blocker.prober.report import EvidenceView
 
@@ -146,6 +147,27 @@ def test_evidence_keeps_to_its_space_and_what_was_dropped_is_explained(tmp_path:
     assert dropped == list(range(1, len(dropped) + 1))
     assert kept(tmp_path, *leaks(1501)[1500:]).records == 1501
     assert shelf(tmp_path)[1] == []
+
+
+def test_the_ledger_knows_what_is_dropped_before_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there: list[bool] = []
+    note = ledger.note
+
+    def noting(state: Path, *events: Event) -> str:
+        folder = state / "evidence"
+        there.extend(
+            (folder / one.detail["stream"] / f"{one.detail['segment']:08d}.jsonl").exists()
+            for one in events
+            if one.event == "evidence-dropped"
+        )
+        return note(state, *events)
+
+    monkeypatch.setattr(ledger, "note", noting)
+    kept(tmp_path, *leaks(1500))
+    assert there
+    assert all(there)
 
 
 def test_a_space_made_smaller_is_kept_to_at_the_next_start(tmp_path: Path) -> None:
@@ -342,6 +364,15 @@ def test_a_bug_in_the_writer_is_counted_and_does_not_end_it(
         view = kept(tmp_path, *leaks(1))
         assert (view.failures, view.trouble) == (1, "evidence was lost: RuntimeError('a bug')")
     assert kept(tmp_path, *leaks(1)).records == 1
+
+
+def test_a_bug_in_choosing_costs_one_record_and_no_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(evidence, "instances_of", lambda samples: 1 / 0)
+        view = kept(tmp_path, OK)
+    assert (view.failures, view.records) == (1, 0)
 
 
 def test_a_record_longer_than_a_segment_is_refused_and_counted(tmp_path: Path) -> None:

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 _MESSAGE = "application/dns-message"  # RFC 8484 §6
 _MOST_OCTETS = 65535
 _MOST_READ = 4 * _MOST_OCTETS  # of HTTP/2 for one answer, whatever the frames
-_GOODBYE = 0.2  # seconds that a point has to end TLS in good order
 _STREAM = 1  # the first of a client (RFC 9113 §5.1.1), and our only one
 
 # X509_verify_cert_error_string(3). All others are `certificate-refused`.
@@ -56,9 +55,7 @@ async def connected(
     context = _context(tls.ca, protocol)
     sock = await _socket(address, source)
     try:
-        reader, writer = await asyncio.open_connection(
-            sock=sock, ssl=context, server_hostname=tls.name, ssl_shutdown_timeout=_GOODBYE
-        )
+        reader, writer = await asyncio.open_connection(sock=sock, ssl=context, server_hostname=tls.name)
     except ssl.SSLCertVerificationError as error:
         raise Trouble(_CERTIFICATES.get(error.verify_code, "certificate-refused")) from error
     except (ssl.SSLError, ConnectionError) as error:
@@ -70,6 +67,8 @@ async def connected(
         raise Trouble("tls-failed") from error
     finally:
         writer.close()
+        # We have said goodbye, so that the point logs no fault, and wait for no answer (RFC 8446 §6.1).
+        writer.transport.abort()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
 
@@ -149,7 +148,8 @@ def _check(headers: Iterable[tuple[bytes, bytes]]) -> None:
 async def _socket(address: Endpoint, source: tuple[str, int] | None) -> socket.socket:
     """A connected socket; TLS comes after, so that its failures are told from those of the way to it."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    # Named, for asyncio sends small packets at once on what says that it is TCP.
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, socket.IPPROTO_TCP)
     try:
         if source is not None:
             sock.bind(source)

@@ -565,6 +565,31 @@ def test_a_server_that_never_says_goodbye_does_not_keep_us(made: Certificates) -
     assert asyncio.run(main()).outcome is Outcome.ANSWERED
 
 
+def test_a_server_is_told_goodbye(made: Certificates) -> None:
+    context = made.server("right")
+
+    def serve(listening: socket.socket) -> bytes:
+        # Blocking, for asyncio's own server does not tell an end from a good one.
+        taken, _ = listening.accept()
+        taken.settimeout(10)
+        with context.wrap_socket(taken, server_side=True, suppress_ragged_eofs=False) as inside:
+            query = inside.recv(4096)
+            inside.sendall(framed(honest(query[2:])))
+            return inside.recv(4096)
+
+    async def main() -> tuple[Observation, bytes]:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listening.settimeout(10)
+            served = asyncio.ensure_future(asyncio.to_thread(serve, listening))
+            endpoint = Endpoint("127.0.0.1", listening.getsockname()[1])
+            seen = await probe(point(endpoint, made.ca), (NAME, A), DOT, timeout=5.0)
+            return seen, await served
+
+    seen, last = asyncio.run(main())
+    assert seen.outcome is Outcome.ANSWERED
+    assert last == b""
+
+
 PLAIN_ONLY = Point(name="p1", kind="embedded", address=NOWHERE, region="ID")
 DOT_ONLY = replace(PLAIN_ONLY, tls=Tls(name="r.example", dot=NOWHERE))
 

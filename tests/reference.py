@@ -77,7 +77,7 @@ never *complied*. `blocker verify` prints each finding's kind and rule.
 | injected | two contradicting answers came to one query, and one of them is not the point's |
 | conflict | two contradicting answers came to one query, from nobody knows whom |
 | moot | the name does not exist at the unfiltered reference, so nothing can be seen |
-| unreachable | the point does not answer us |
+| unreachable | the point does not answer us, or by a way that no client should trust |
 | insufficient | what was seen proves neither; never counted as fine |
 
 ## Rules

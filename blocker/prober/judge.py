@@ -448,7 +448,8 @@ def _finding(
 def _seen(sample: Observation) -> str:
     reply = sample.reply
     if reply is None:
-        return {Outcome.SILENT: "no answer in time"}.get(sample.outcome, "the point can't be reached")
+        seen = {Outcome.SILENT: "no answer in time"}.get(sample.outcome, "the point can't be reached")
+        return f"{seen}: {sample.trouble}" if sample.trouble in TROUBLES else seen
     rcode = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
     said = rcode.get(reply.rcode, f"rcode {reply.rcode}")
     codes = "".join(f", EDE {one.code}" for one in reply.extended)

@@ -579,6 +579,13 @@ def test_a_name_that_is_known_to_be_blocked_otherwise_leaks_in_part() -> None:
     assert in_part(fine) is fine
 
 
+@pytest.mark.parametrize("controls", [Controls.PASS, Controls.SILENT])
+def test_a_trouble_is_told_whatever_the_rule(controls: Controls) -> None:
+    finding = judge(NX, [saw("http-status"), saw("http-status", at=T + 1)], known(controls=controls))
+    assert finding is not None
+    assert finding.detail.endswith("the point can't be reached: http-status")
+
+
 def test_two_samples_that_disagree_prove_nothing() -> None:
     finding = judge(NX, [saw(EXISTS), saw(reply(NXDOMAIN, ede=(16,)), at=T + 1)], FINE)
     assert finding is not None

@@ -292,8 +292,9 @@ def _way(variant: Variant) -> Variant:
 
 
 def _other(variant: Variant, samples: list[Observation]) -> Variant:
-    """A cut-off answer is asked for again over TCP (RFC 7766 §5)."""
-    if samples and samples[-1].reply is not None and samples[-1].reply.is_truncated:
+    """A datagram that is cut off is asked for again over TCP (RFC 7766 §5); elsewhere that is a fault."""
+    is_cut = bool(samples) and samples[-1].reply is not None and samples[-1].reply.is_truncated
+    if is_cut and variant.transport is Transport.UDP:
         return replace(variant, transport=Transport.TCP)
     return variant
 

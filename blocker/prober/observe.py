@@ -118,7 +118,8 @@ class Extended:
 class Reply:
     """One answer. `rcode` includes the extended bits of OPT; `flags` is the header's second word.
 
-    `soa` is that of AUTHORITY (RFC 2308 §3); some write one into ADDITIONAL.
+    `soa` is that of AUTHORITY (RFC 2308 §3); some write one into ADDITIONAL. `edns` is the size in its OPT
+    record (RFC 6891 §6.2.3), None without one.
     """
 
     rcode: int
@@ -128,6 +129,7 @@ class Reply:
     additional_soa: Record | None = None
     extended: tuple[Extended, ...] = ()
     nsid: bytes = b""
+    edns: int | None = None
 
     @property
     def is_truncated(self) -> bool:
@@ -262,6 +264,7 @@ def _read(wire: bytes, *, ident: int, name: Key, qtype: int) -> Reply:
         additional_soa=_soa(sections[2]),
         extended=extended,
         nsid=nsid,
+        edns=next((size for one, size in sections[2] if one.rtype == OPT and one.owner == names.ROOT), None),
     )
 
 

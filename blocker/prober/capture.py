@@ -32,7 +32,7 @@ from blocker.prober.observe import Transport
 from blocker.site import Endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -42,9 +42,9 @@ MOST_SECONDS = 120.0
 
 NEEDS_RAW = (
     "capturing packets needs the capability CAP_NET_RAW, which this process does not have. Run `blocker "
-    "probe --capture` as root, or as `systemd-run --pty --uid=blocker -p AmbientCapabilities=CAP_NET_RAW blocker "
-    "probe …`, or give it to a copy of the Python that runs blocker with `setcap cap_net_raw+ep`. Without "
-    "--capture a probe needs no privileges"
+    "probe --capture` as root, or as `systemd-run --pty --uid=blocker -p AmbientCapabilities=CAP_NET_RAW "
+    "blocker probe …`, or give it to a copy of the Python that runs blocker, for you alone to start, with "
+    "`setcap cap_net_raw+ep`. Without --capture a probe needs no privileges"
 )
 
 _BUFFER = 4 << 20  # octets that wait in the kernel, of which it may grant less
@@ -61,46 +61,51 @@ class Frame(NamedTuple):
 
 
 class Capture:
-    """Captures from `with` on; within a running event loop, and for what it left at the end."""
+    """The packets to and from one address and port, from when it is entered until it is left.
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        """Raises PointError without the capability, or without a way to the address."""
+    `lost` counts what was dropped by the kernel, and what was beyond the bounds.
+    """
+
+    def __init__(self, asked: Endpoint) -> None:
+        self.asked = asked
         # As packets have it, however it was written.
-        self.endpoint = Endpoint(str(ip_address(endpoint.host.partition("%")[0])), endpoint.port)
-        self.frames: list[Frame] = []
+        self.endpoint = Endpoint(str(ip_address(asked.host.partition("%")[0])), asked.port)
+        self.interface = ""
         self.lost = 0
-        _require_raw()
-        self.interface = _interface(endpoint.host)
+        self._frames: list[Frame] = []
         self._octets = 0
-        self._until = time.monotonic() + MOST_SECONDS
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._until = 0.0
+        self._link: Any = None
+        self._listener: Any = None
+
+    async def __aenter__(self) -> Self:
+        """Raises PointError without the capability, or without a way to the address."""
+        _require_raw()
+        self.interface = _interface(self.asked.host)
         is_loopback = self.interface == _conf().loopback_name
         try:
             self._listener = _conf().L2listen(iface=self.interface, promisc=False)
-            self._socket: socket.socket = self._listener.ins
-            _attach(self._socket, _filter(self.endpoint, is_loopback=is_loopback))
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-            self._socket.setblocking(False)
-            _forget(self._socket)
+            sock: socket.socket = self._listener.ins
+            _attach(sock, _filter(self.endpoint, is_loopback=is_loopback))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+            sock.setblocking(False)
+            _forget(sock)
         except OSError as error:
-            raise PointError(
-                f"interface {self.interface} can't be captured from: {error.strerror}"
-            ) from error
-
-    async def __aenter__(self) -> Self:
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._socket.fileno(), self._take)
+            why = error.strerror or error
+            raise PointError(f"interface {self.interface} can't be captured from: {why}") from error
+        self._link = self._listener.LL
+        self._until = time.monotonic() + MOST_SECONDS
+        asyncio.get_running_loop().add_reader(sock.fileno(), self._take)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._loop is not None:
-            self._loop.remove_reader(self._socket.fileno())
+        sock: socket.socket = self._listener.ins
+        asyncio.get_running_loop().remove_reader(sock.fileno())
         self._take()
         with contextlib.suppress(OSError):
-            counted = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
-            self.lost += struct.unpack("@II", counted)[1]
+            self.lost += struct.unpack("@II", sock.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))[1]
         self._listener.close()
 
     def _take(self) -> None:
@@ -110,52 +115,52 @@ class Capture:
                 _, octets, at = self._listener.recv_raw(_FRAME)
             except OSError:  # Nothing more, or the interface went away.
                 return
-            if not octets or _packet(self._listener.LL, octets, at, self.endpoint) is None:
+            if not octets or _packet(self._link, octets, at, self.endpoint) is None:
                 continue
-            is_over = len(self.frames) >= MOST_PACKETS or self._octets + len(octets) > MOST_OCTETS
+            is_over = len(self._frames) >= MOST_PACKETS or self._octets + len(octets) > MOST_OCTETS
             if is_over or time.monotonic() > self._until:
                 self.lost += 1
                 continue
-            self.frames.append(Frame(at=at, octets=octets))
+            self._frames.append(Frame(at=at, octets=octets))
             self._octets += len(octets)
 
     def packets(self) -> list[Packet]:
         """What was captured, in the order of its arrival."""
-        link = self._listener.LL
-        found = (_packet(link, one.octets, one.at, self.endpoint) for one in self.frames)
-        return [one for one in found if one is not None]
+        return [packet for packet, _ in self._read()]
 
-    def write(self, path: Path, clients: Collection[Endpoint]) -> int:
-        """Write the packets to and from these of our addresses and ports as pcapng; how many there are.
+    def frames(self, clients: Collection[Endpoint]) -> list[Any]:
+        """The frames to and from these addresses and ports of ours, as scapy has them."""
+        found = []
+        for packet, (at, octets) in self._read():
+            if packet.source in clients or packet.target in clients:
+                frame = self._link(octets)
+                frame.time, frame.sniffed_on = at, self.interface
+                found.append(frame)
+        return found
 
-        Raises OSError.
-        """
-        from scapy.utils import PcapNgWriter  # noqa: PLC0415  # as the module says
+    def _read(self) -> list[tuple[Packet, Frame]]:
+        read = ((_packet(self._link, one.octets, one.at, self.endpoint), one) for one in self._frames)
+        return [(packet, frame) for packet, frame in read if packet is not None]
 
-        link, written = self._listener.LL, 0
-        scratch = path.with_name(f".{path.name}.{os.getpid()}.new")
-        os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        try:
-            writer = PcapNgWriter(str(scratch))
-            try:
-                writer.linktype = _conf().l2types.layer2num[link]
-                writer.write_header(b"")
-                for at, octets in self.frames:
-                    packet = _packet(link, octets, at, self.endpoint)
-                    if packet is not None and (packet.source in clients or packet.target in clients):
-                        frame = link(octets)
-                        frame.time, frame.sniffed_on = at, self.interface
-                        writer.write_packet(frame)
-                        written += 1
-                writer.flush()
-                os.fsync(writer.fileno())
-            finally:
-                writer.close()
-            scratch.replace(path)
-        except BaseException:
-            scratch.unlink(missing_ok=True)
-            raise
-        return written
+
+def write(path: Path, frames: Sequence[Any]) -> None:
+    """Write them as pcapng, readable by us alone; whole, or not at all. Raises OSError."""
+    _conf()  # It tells scapy of the link types.
+    from scapy.utils import PcapNgWriter  # noqa: PLC0415  # as the module says
+
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.new")
+    os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        with PcapNgWriter(str(scratch)) as writer:
+            writer.write_header(frames[0] if frames else b"")
+            for frame in frames:
+                writer.write_packet(frame)
+            writer.flush()
+            os.fsync(writer.fileno())
+        scratch.replace(path)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
 
 
 def require_room(path: Path) -> None:

@@ -14,6 +14,7 @@ from blocker.errors import StoreError
 from blocker.policy.reader import Reader
 from blocker.prober import forensics, report, single
 from blocker.prober.book import Book
+from blocker.prober.capture import write
 from blocker.prober.matrix import Probe
 from blocker.prober.observe import A, Transport, Variant
 from blocker.prober.reference import Reference, endpoints
@@ -22,11 +23,13 @@ from blocker.prober.transports import probe
 from blocker.site import ProberConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from blocker.names import Key
+    from blocker.prober.capture import Capture
     from blocker.prober.expect import Expectation
-    from blocker.prober.forensics import Analysis, Packet
+    from blocker.prober.forensics import Analysis
     from blocker.prober.judge import Finding
     from blocker.prober.observe import Observation
     from blocker.site import Endpoint, Point, Site
@@ -53,9 +56,25 @@ class Examined:
         is_sample = (seen.name, seen.qtype) == (self.name, self.qtype)
         (self.samples if is_sample else self.controls).append(seen)
 
-    def analyses(self, packets: list[Packet], endpoint: Endpoint) -> list[Analysis]:
+    def analyses(self, captures: Iterable[Capture]) -> list[Analysis]:
         """What the captured packets say of each sample."""
-        return [forensics.analyse(packets, one, self.controls, endpoint) for one in self.samples]
+        return [
+            forensics.analyse(packets, sample, self.controls, capture.endpoint)
+            for capture in captures
+            if capture.asked == self.asked
+            for packets in [capture.packets()]
+            for sample in self.samples
+        ]
+
+    @property
+    def asked(self) -> Endpoint:
+        """The address and port that the question goes to."""
+        point, transport = self.point, self.variant.transport
+        if point.tls is not None and transport in (Transport.DOT, Transport.DOH):
+            encrypted = point.tls.dot if transport is Transport.DOT else point.tls.doh
+            if encrypted is not None:
+                return encrypted
+        return point.addresses[self.variant.place]
 
 
 class _Noted(Book):
@@ -68,15 +87,6 @@ class _Noted(Book):
     def saw(self, observation: Observation) -> None:
         super().saw(observation)
         self._examined.take(observation)
-
-
-def asked_at(point: Point, variant: Variant) -> Endpoint:
-    """The address and port that the variant goes to."""
-    if point.tls is not None:
-        encrypted = {Transport.DOT: point.tls.dot, Transport.DOH: point.tls.doh}.get(variant.transport)
-        if encrypted is not None:
-            return encrypted
-    return point.addresses[variant.place]
 
 
 async def examine(site: Site, examined: Examined, *, timeout: float = 1.5, linger: float = 1.0) -> None:  # noqa: ASYNC109  # as in probe
@@ -126,3 +136,15 @@ def _before(state: Path) -> report.Snapshot | None:
         return report.from_json((state / report.FILE).read_bytes())
     except OSError:
         return None
+
+
+def keep(path: Path, examined: Sequence[Examined], captures: Sequence[Capture]) -> int:
+    """Write the packets of our own queries; how many there are. Raises OSError."""
+    frames = []
+    for one in captures:
+        seen = [
+            sight for each in examined if each.asked == one.asked for sight in each.samples + each.controls
+        ]
+        frames += one.frames(forensics.ours(one.packets(), seen, one.endpoint))
+    write(path, sorted(frames, key=lambda frame: float(frame.time)))
+    return len(frames)

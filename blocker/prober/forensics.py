@@ -110,6 +110,10 @@ class Sign:
     sentence: str
     answer: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.id not in SIGNS:
+            raise ValueError(f"{self.id!r} is no sign")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:

@@ -38,6 +38,12 @@ _MARKS = {"no-edns": ("edns", False), "do": ("do", True), "cd": ("cd", True), "m
     help="Capture every packet of it and write them to this file as pcapng, mode 0600. Needs CAP_NET_RAW.",
 )
 @click.option(
+    "--hops",
+    type=click.IntRange(1, 255),
+    help="With --capture: ask over UDP once more with this IP TTL, too little to get as far as the point; an "
+    "answer to that was made on the way.",
+)
+@click.option(
     "--linger",
     type=click.FloatRange(0, 30),
     default=1.0,
@@ -56,7 +62,7 @@ _MARKS = {"no-edns": ("edns", False), "do": ("do", True), "cd": ("cd", True), "m
     "as_json",
     is_flag=True,
     help="An object: name, type, point, probes (a list of {variant, expected, finding, unjudged, "
-    "samples, controls, captured}), capture ({file, packets, lost} or null), stopped.",
+    "samples, controls, captured, nearer}), capture ({file, packets, lost} or null), stopped.",
 )
 @click.pass_obj
 def command(
@@ -66,6 +72,7 @@ def command(
     qtype: str,
     variants: Sequence[str],
     file: Path | None,
+    hops: int | None,
     linger: float,
     timeout: float,
     as_json: bool,
@@ -83,6 +90,7 @@ def command(
 
     from blocker import names, sitefile
     from blocker.prober.examine import Examined
+    from blocker.prober.observe import Transport
 
     loaded = sitefile.load(site)
     try:
@@ -100,19 +108,27 @@ def command(
         )
     chosen = [_variant(label, point) for label in dict.fromkeys(variants)]
     asked = [Examined(point=point, name=key, qtype=number, variant=variant) for variant in chosen]
-    captures, is_stopped = _asked(loaded, asked, file, timeout=timeout, linger=linger)
+    if hops is not None and (file is None or any(one.transport is not Transport.UDP for one in chosen)):
+        raise click.BadParameter("it needs --capture, and goes over UDP", param_hint="--hops")
+    captures, is_stopped = _asked(loaded, asked, file, timeout=timeout, linger=linger, hops=hops)
     return _told(asked, captures, file, is_stopped=is_stopped, as_json=as_json)
 
 
 def _asked(
-    site: Site, asked: list[Examined], file: Path | None, *, timeout: float, linger: float
+    site: Site,
+    asked: list[Examined],
+    file: Path | None,
+    *,
+    timeout: float,
+    linger: float,
+    hops: int | None,
 ) -> tuple[list[Capture], bool]:
     """Ask one after the other; what was captured, and whether Ctrl-C ended it."""
     import asyncio
     import contextlib
 
     from blocker.prober import capture
-    from blocker.prober.examine import examine
+    from blocker.prober.examine import ask_near, examine
 
     captures: list[Capture] = []
     if file is not None:
@@ -125,6 +141,8 @@ def _asked(
                 await stack.enter_async_context(one)
             for each in asked:
                 await examine(site, each, timeout=timeout, linger=linger)
+                if hops is not None:
+                    await ask_near(each, hops, timeout)
 
     try:
         asyncio.run(main())
@@ -150,6 +168,8 @@ def _told(
 
     first = asked[0]
     analyses = [one.analyses(captures) for one in asked]
+    nearer = [one.nearer(captures) for one in asked]
+    all_told = list(zip(asked, analyses, nearer, strict=True))
     packets = 0 if file is None else keep(file, asked, captures)
     lost = sum(one.lost for one in captures)
     if as_json:
@@ -158,23 +178,23 @@ def _told(
                 "name": to_text(first.name),
                 "type": probed.type_name(first.qtype),
                 "point": first.point.name,
-                "probes": [probed.record(one, found) for one, found in zip(asked, analyses, strict=True)],
+                "probes": [probed.record(*each) for each in all_told],
                 "capture": None if file is None else {"file": str(file), "packets": packets, "lost": lost},
                 "stopped": is_stopped,
             }
         )
     else:
         click.echo(f"{to_text(first.name)} {probed.type_name(first.qtype)} at {first.point.name}")
-        for one, found in zip(asked, analyses, strict=True):
+        for each in all_told:
             click.echo()
-            probed.printed(one, found)
+            probed.printed(*each)
         if file is not None:
             click.echo(f"\n{show.counted(packets, 'packet')} written to {file}")
             if lost:
                 click.echo(f"{show.counted(lost, 'packet')} lost, or beyond what is kept")
     if is_stopped:
         raise KeyboardInterrupt
-    is_clean = all(each.verdict in forensics.CLEAN for found in analyses for each in found)
+    is_clean = all(one.verdict in forensics.CLEAN for found in analyses for one in found)
     is_fine = all(one.finding is not None and one.finding.kind in FINE for one in asked)
     return 0 if is_clean and is_fine else 1
 

@@ -38,8 +38,10 @@ _IN = dns.rdataclass.IN
 _FLAGS = {0x8000: "QR", 0x0400: "AA", 0x0200: "TC", 0x0100: "RD", 0x0080: "RA", 0x0020: "AD", 0x0010: "CD"}
 
 
-def printed(one: Examined, analyses: Sequence[Analysis]) -> None:
-    """Print one way of asking. `analyses` are of its samples, if they were captured."""
+def printed(one: Examined, analyses: Sequence[Analysis], nearer: Analysis | None) -> None:
+    """Print one way of asking. `analyses` are of its samples, `nearer` of the query that was to get less far,
+    if they were captured.
+    """
     for number, sample in enumerate(one.samples, 1):
         which = f" (sample {number} of {len(one.samples)})" if len(one.samples) > 1 else ""
         _line("asked", f"{sample.variant}{which}, at {_time(sample.sent)}")
@@ -52,7 +54,10 @@ def printed(one: Examined, analyses: Sequence[Analysis]) -> None:
             _line("answer", f"{sample.outcome}{f': {sample.trouble}' if sample.trouble else ''}")
         _line("besides", _besides(sample))
         if number <= len(analyses):
-            _analysis(analyses[number - 1])
+            _analysis("captured", analyses[number - 1])
+    if nearer is not None and nearer.query is not None:
+        _line("nearer", f"sent with an IP TTL of {nearer.query.ip_ttl}:")
+        _analysis("", nearer)
     if one.controls:
         _line("controls", "; ".join(_control(control) for control in one.controls))
     if one.expectation is not None:
@@ -66,7 +71,7 @@ def printed(one: Examined, analyses: Sequence[Analysis]) -> None:
         _line("judgement", f"none: {one.unjudged or 'stopped'}")
 
 
-def record(one: Examined, analyses: Sequence[Analysis]) -> dict[str, Any]:
+def record(one: Examined, analyses: Sequence[Analysis], nearer: Analysis | None) -> dict[str, Any]:
     """One way of asking, for programs."""
     finding, wanted = one.finding, one.expectation
     return {
@@ -93,6 +98,7 @@ def record(one: Examined, analyses: Sequence[Analysis]) -> dict[str, Any]:
         "samples": [_observed(sample) for sample in one.samples],
         "controls": [_observed(control) for control in one.controls],
         "captured": [_analysed(analysis) for analysis in analyses],
+        "nearer": None if nearer is None else _analysed(nearer),
     }
 
 
@@ -146,6 +152,7 @@ def _recorded(record: Record, octets: bytes) -> dict[str, Any]:
 def _analysed(one: Analysis) -> dict[str, Any]:
     return {
         "verdict": str(one.verdict),
+        "sent_with_ip_ttl": None if one.query is None else one.query.ip_ttl,
         "answers": [
             {
                 "at": answer.packet.at,
@@ -193,8 +200,8 @@ def _arrival(lead: str, one: Arrival) -> None:
     _line("", "no EDNS" if reply.edns is None else f"EDNS of {reply.edns} octets")
 
 
-def _analysis(one: Analysis) -> None:
-    _line("captured", f"{one.verdict}: {show.counted(len(one.answers), 'answer')} to this query")
+def _analysis(lead: str, one: Analysis) -> None:
+    _line(lead, f"{one.verdict}: {show.counted(len(one.answers), 'answer')} to this query")
     for place, answer in enumerate(one.answers, 1):
         packet = answer.packet
         says = "no answer to it" if answer.reply is None else _rcode(answer.reply)

@@ -6,6 +6,9 @@ bad, and keeps every observation. Without an applied policy there is nothing to 
 
 from __future__ import annotations
 
+import asyncio
+import secrets
+import socket
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,7 +19,7 @@ from blocker.prober import forensics, report, single
 from blocker.prober.book import Book
 from blocker.prober.capture import write
 from blocker.prober.matrix import Probe
-from blocker.prober.observe import A, Transport, Variant
+from blocker.prober.observe import A, Observation, Outcome, Transport, Variant, query
 from blocker.prober.reference import Reference, endpoints
 from blocker.prober.rounds import Rounds, way_of
 from blocker.prober.transports import probe
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
     from blocker.prober.expect import Expectation
     from blocker.prober.forensics import Analysis
     from blocker.prober.judge import Finding
-    from blocker.prober.observe import Observation
     from blocker.site import Endpoint, Point, Site
 
 
@@ -39,7 +41,8 @@ if TYPE_CHECKING:
 class Examined:
     """What is known of the question asked in one way, so far.
 
-    `unjudged` says why there is no finding. `samples` are the probes, `controls` those around them.
+    `unjudged` says why there is no finding. `samples` are the probes, `controls` those around them, `near` is
+    the query that was not to get as far as the point.
     """
 
     point: Point
@@ -51,6 +54,7 @@ class Examined:
     unjudged: str = ""
     samples: list[Observation] = field(default_factory=list)
     controls: list[Observation] = field(default_factory=list)
+    near: Observation | None = None
 
     def take(self, seen: Observation) -> None:
         is_sample = (seen.name, seen.qtype) == (self.name, self.qtype)
@@ -58,13 +62,25 @@ class Examined:
 
     def analyses(self, captures: Iterable[Capture]) -> list[Analysis]:
         """What the captured packets say of each sample."""
+        return self._analyses(captures, self.samples)
+
+    def nearer(self, captures: Iterable[Capture]) -> Analysis | None:
+        """What they say of the query that was not to get as far as the point, if there was one."""
+        return next(iter(self._analyses(captures, [self.near] if self.near else [])), None)
+
+    def _analyses(self, captures: Iterable[Capture], seen: Sequence[Observation]) -> list[Analysis]:
         return [
-            forensics.analyse(packets, sample, self.controls, capture.endpoint)
+            forensics.analyse(packets, one, self.controls, capture.endpoint)
             for capture in captures
             if capture.asked == self.asked
             for packets in [capture.packets()]
-            for sample in self.samples
+            for one in seen
         ]
+
+    @property
+    def seen(self) -> list[Observation]:
+        """All that was sent on account of it."""
+        return [*self.samples, *self.controls, *([self.near] if self.near else [])]
 
     @property
     def asked(self) -> Endpoint:
@@ -130,6 +146,37 @@ async def _ask(site: Site, examined: Examined, timeout: float, linger: float) ->
         examined.take(await probe(examined.point, question, variant, timeout=timeout, linger=waited))
 
 
+async def ask_near(examined: Examined, hops: int, wait: float) -> None:
+    """Send the query once more over UDP, so that routers drop it after so many hops.
+
+    What comes within `wait` seconds is the capture's to see. An answer to a query that can't have got as far
+    as the point was made on the way to it.
+    """
+    ident = secrets.randbelow(65536)
+    octets = query(examined.name, examined.qtype, ident, examined.variant)
+    asked, source = examined.asked, examined.point.source
+    is_v6 = ":" in asked.host
+    level, option = (
+        (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS) if is_v6 else (socket.IPPROTO_IP, socket.IP_TTL)
+    )
+    with socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(level, option, hops)
+        if source and (":" in source) == is_v6:
+            sock.bind((source, 0))
+        sock.connect((asked.host, asked.port))
+        examined.near = Observation(
+            point=examined.point.name,
+            variant=examined.variant,
+            name=examined.name,
+            qtype=examined.qtype,
+            sent=time.time(),
+            outcome=Outcome.SILENT,
+            query=octets,
+        )
+        sock.send(octets)
+        await asyncio.sleep(wait)
+
+
 def _before(state: Path) -> report.Snapshot | None:
     """What the prober of this site remembers, if it has run."""
     try:
@@ -142,9 +189,7 @@ def keep(path: Path, examined: Sequence[Examined], captures: Sequence[Capture]) 
     """Write the packets of our own queries; how many there are. Raises OSError."""
     frames = []
     for one in captures:
-        seen = [
-            sight for each in examined if each.asked == one.asked for sight in each.samples + each.controls
-        ]
+        seen = [sight for each in examined if each.asked == one.asked for sight in each.seen]
         frames += one.frames(forensics.ours(one.packets(), seen, one.endpoint))
     write(path, sorted(frames, key=lambda frame: float(frame.time)))
     return len(frames)

@@ -180,6 +180,34 @@ def test_a_healthy_point_is_fine_under_capture(site: Site, tmp_path: Path) -> No
     assert told["capture"] == {"file": str(tmp_path / "out.pcapng"), "packets": 6, "lost": 0}
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_query_that_gets_less_far_is_sent_with_its_ip_ttl_and_whoever_answers_it_is_told(
+    site: Site, tmp_path: Path, host: str
+) -> None:
+    forger.may_capture()
+    words = ("--capture", str(tmp_path / "out.pcapng"), "--timeout", "0.2", "--hops", "1")
+    with forger.answering(blocking, host=host) as point:
+        with_point(site, point)
+        _, told = probed_json(site, *words)
+        ran = site.run("probe", "www.shop.example", "--point", "p1", "--linger", "0", *words)
+    (one,) = told["probes"]
+    assert one["captured"][0]["sent_with_ip_ttl"] == 64
+    # Nothing is between us and a point on loopback: it is the point that answers.
+    assert (one["nearer"]["sent_with_ip_ttl"], one["nearer"]["verdict"]) == (1, "single")
+    assert told["capture"]["packets"] == 8
+    assert "nearer sent with an IP TTL of 1: single: 1 answer to this query" in " ".join(ran.out.split())
+
+
+@pytest.mark.parametrize("words", [[], ["--capture", "out.pcapng", "--variant", "tcp"]])
+def test_a_query_that_gets_less_far_is_refused_where_nobody_would_see_an_answer(
+    site: Site, words: list[str]
+) -> None:
+    with_point(site, Endpoint("127.0.0.1", 9))
+    ran = site.run("probe", "a.example", "--point", "p1", "--hops", "3", *words)
+    assert ran.code == 2
+    assert "needs --capture, and goes over UDP" in " ".join(ran.err.replace("│", " ").split())
+
+
 def without_raw() -> None:
     """Take the capability from the process that is about to start; whoever isn't root never had it."""
     ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_NET_RAW, 0, 0, 0)

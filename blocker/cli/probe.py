@@ -161,6 +161,7 @@ def _told(
 ) -> int:
     """Print it all and write the file; the exit code."""
     from blocker.cli import probed, show
+    from blocker.errors import StoreError
     from blocker.names import to_text
     from blocker.prober import forensics
     from blocker.prober.book import FINE
@@ -170,8 +171,13 @@ def _told(
     analyses = [one.analyses(captures) for one in asked]
     nearer = [one.nearer(captures) for one in asked]
     all_told = list(zip(asked, analyses, nearer, strict=True))
-    packets = 0 if file is None else keep(file, asked, captures)
+    packets, unwritten = 0, None
     lost = sum(one.lost for one in captures)
+    if file is not None:
+        try:
+            packets = keep(file, asked, captures)
+        except OSError as error:  # What was seen is told all the same.
+            file, unwritten = None, StoreError(f"{file}: {error.strerror or error}")
     if as_json:
         show.as_json(
             {
@@ -192,6 +198,8 @@ def _told(
             click.echo(f"\n{show.counted(packets, 'packet')} written to {file}")
             if lost:
                 click.echo(f"{show.counted(lost, 'packet')} lost, or beyond what is kept")
+    if unwritten is not None:
+        raise unwritten
     if is_stopped:
         raise KeyboardInterrupt
     is_clean = all(one.verdict in forensics.CLEAN for found in analyses for one in found)

@@ -217,7 +217,7 @@ def _packet(link: Any, octets: bytes, at: float, point: Endpoint) -> Packet | No
     source, target = Endpoint(ip.src, inner.sport), Endpoint(ip.dst, inner.dport)
     if point not in (source, target):
         return None
-    is_v4, is_udp = ip.version == 4, inner.name == "UDP"
+    is_v4, is_udp = isinstance(ip, IP), isinstance(inner, UDP)  # Not by what the packet says it is.
     # What the link padded is no part of it. The length is 0 in a packet that the card is to cut up (TSO).
     whole = (ip.len - 4 * ip.ihl) if is_v4 else (ip.plen - (len(ip.original) - 40 - len(inner.original)))
     body = inner.original[:whole] if whole > 0 else inner.original
@@ -228,14 +228,14 @@ def _packet(link: Any, octets: bytes, at: float, point: Endpoint) -> Packet | No
         transport=Transport.UDP if is_udp else Transport.TCP,
         ip_ttl=ip.ttl if is_v4 else ip.hlim,
         ip_id=ip.id if is_v4 else None,
-        checksum=_checksum(ip, body, is_udp=is_udp),
+        checksum=_checksum(ip, body, is_v4=is_v4, is_udp=is_udp),
         payload=body[8:] if is_udp else body[4 * (inner.dataofs or 5) :],
         sequence=0 if is_udp else inner.seq,
         flags=0 if is_udp else int(inner.flags),
     )
 
 
-def _checksum(ip: Any, body: bytes, *, is_udp: bool) -> Checksum:
+def _checksum(ip: Any, body: bytes, *, is_v4: bool, is_udp: bool) -> Checksum:
     """What the checksum is worth (RFC 768, RFC 9293 §3.1, RFC 8200 §8.1)."""
     from scapy.layers.inet import in4_pseudoheader  # noqa: PLC0415  # as the module says
     from scapy.layers.inet6 import in6_pseudoheader  # noqa: PLC0415
@@ -248,10 +248,10 @@ def _checksum(ip: Any, body: bytes, *, is_udp: bool) -> Checksum:
         return Checksum.NONE
     pseudo = (
         in4_pseudoheader(protocol, ip, len(body))
-        if ip.version == 4
+        if is_v4
         else bytes(in6_pseudoheader(protocol, ip, len(body)))
     )
-    if ip.version == 4 and ip.flags.MF:
+    if is_v4 and ip.flags.MF:
         return Checksum.PENDING  # The rest of it is in other fragments.
     if checksum(pseudo + body) == 0:
         return Checksum.RIGHT

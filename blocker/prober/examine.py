@@ -61,7 +61,7 @@ class Examined:
         (self.samples if is_sample else self.controls).append(seen)
 
     def analyses(self, captures: Iterable[Capture]) -> list[Analysis]:
-        """What the captured packets say of each sample."""
+        """What the captured packets say of each sample; nothing of what is encrypted."""
         return self._analyses(captures, self.samples)
 
     def nearer(self, captures: Iterable[Capture]) -> Analysis | None:
@@ -72,7 +72,7 @@ class Examined:
         return [
             forensics.analyse(packets, one, self.controls, capture.endpoint)
             for capture in captures
-            if capture.asked == self.asked
+            if capture.asked == self.asked and not self.is_encrypted
             for packets in [capture.packets()]
             for one in seen
         ]
@@ -83,11 +83,15 @@ class Examined:
         return [*self.samples, *self.controls, *([self.near] if self.near else [])]
 
     @property
+    def is_encrypted(self) -> bool:
+        return self.variant.transport in (Transport.DOT, Transport.DOH)
+
+    @property
     def asked(self) -> Endpoint:
         """The address and port that the question goes to."""
-        point, transport = self.point, self.variant.transport
-        if point.tls is not None and transport in (Transport.DOT, Transport.DOH):
-            encrypted = point.tls.dot if transport is Transport.DOT else point.tls.doh
+        point = self.point
+        if point.tls is not None and self.is_encrypted:
+            encrypted = point.tls.dot if self.variant.transport is Transport.DOT else point.tls.doh
             if encrypted is not None:
                 return encrypted
         return point.addresses[self.variant.place]

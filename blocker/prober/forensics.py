@@ -42,7 +42,7 @@ class Checksum(StrEnum):
 class Verdict(StrEnum):
     """What the packets for one query are together."""
 
-    UNSEEN = "unseen"  # The query is not among the packets: they say nothing.
+    UNSEEN = "unseen"  # The query is not among the packets, so that they say nothing.
     SILENT = "silent"
     SINGLE = "single"
     SUSPECT = "suspect"
@@ -51,7 +51,7 @@ class Verdict(StrEnum):
     INJECTED = "injected"
 
 
-CLEAN = frozenset({Verdict.UNSEEN, Verdict.SILENT, Verdict.SINGLE, Verdict.DUPLICATES})
+CLEAN = frozenset({Verdict.SILENT, Verdict.SINGLE, Verdict.DUPLICATES})
 
 SIGNS: dict[str, str] = {
     "ip-ttl": "Its IP TTL is one that no answer to a control had.",

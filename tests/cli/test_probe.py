@@ -208,6 +208,50 @@ def test_a_query_that_gets_less_far_is_refused_where_nobody_would_see_an_answer(
     assert "needs --capture, and goes over UDP" in " ".join(ran.err.replace("│", " ").split())
 
 
+def test_a_file_that_cannot_be_written_costs_nothing_of_what_was_seen(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forger.may_capture()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with forger.answering(blocking) as point:
+        with_point(site, point)
+        site.block("shop", "shop.example")
+        site.apply()
+        monkeypatch.setattr("blocker.prober.examine.write", full)
+        ran = site.run(
+            "probe", "www.shop.example", "--point", "p1", "--linger", "0", "--capture", str(tmp_path / "o")
+        )
+    assert ran.code == 4
+    assert "No space left on device" in ran.err
+    assert "blocked-with-attribution" in ran.out
+
+
+@pytest.mark.parametrize("is_secret", [True, False])
+def test_nobody_but_the_point_is_asked_for_a_name_that_is_still_a_secret(site: Site, is_secret: bool) -> None:
+    asked: list[str] = []
+
+    def note(query: dns.message.Message, _point: Endpoint, _client: Endpoint) -> None:
+        asked.append(query.question[0].name.to_text())
+
+    with (
+        forger.answering(real, before=note) as reference,
+        forger.answering(lambda query: answer(query, rcode=3)) as point,
+    ):
+        with_point(site, point)
+        path = site.folder / "site.yaml"
+        path.write_text(path.read_text().replace(f'reference: ["{point}"]', f'reference: ["{reference}"]'))
+        publication = "sealed-until-effective" if is_secret else "public"
+        site.block("shop", "shop.example", start="2098-01-01", publication=publication)
+        site.apply()
+        _, told = probed_json(site)
+    assert ("www.shop.example." in asked) is not is_secret
+    assert told["probes"][0]["expected"]["form"] == "pass"
+    assert told["probes"][0]["expected"]["ref"] == (None if is_secret else "a/shop/one")
+
+
 def without_raw() -> None:
     """Take the capability from the process that is about to start; whoever isn't root never had it."""
     ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_NET_RAW, 0, 0, 0)

@@ -19,6 +19,7 @@ from blocker.prober.transports import probe
 from blocker.site import Endpoint, Point
 from tests.prober import forger
 from tests.prober.world import A, answer, key, real, serving
+from tests.servers import lab
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,6 +148,21 @@ def test_the_file_opens_with_scapy_holds_our_packets_alone_and_is_ours_to_read(t
     assert {frame[IP].ttl for frame in read} == {64}
     assert kept.frames(forensics.ours(kept.packets(), strange, kept.endpoint)) == []
     assert [one.name for one in tmp_path.iterdir()] == ["out.pcapng"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_the_file_opens_with_tcpdump(tmp_path: Path, host: str) -> None:
+    tcpdump, path = lab.program("tcpdump"), tmp_path / "out.pcapng"
+    with forger.answering(real, host=host) as point:
+        kept, seen = captured(point)
+    capture.write(path, kept.frames(forensics.ours(kept.packets(), seen, kept.endpoint)))
+    words = [tcpdump, "-n", "-tt", "-r", path]
+    ran = subprocess.run(words, capture_output=True, text=True, check=True)
+    lines = ran.stdout.splitlines()
+    assert len(lines) == 2 * len(seen)
+    assert all(f".{point.port}" in line for line in lines)
+    shown = [float(line.split()[0]) for line in lines]
+    assert shown == pytest.approx([one.at for one in kept.packets()], rel=0, abs=2e-6)
 
 
 def test_what_others_here_ask_the_same_point_is_not_written() -> None:

@@ -39,6 +39,7 @@ PACKAGES = {
     "dnsperf": "dnsperf",
     "promtool": "prometheus",
     "curl": "curl",
+    "tcpdump": "tcpdump",
 }
 
 

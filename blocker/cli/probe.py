@@ -171,13 +171,13 @@ def _told(
     analyses = [one.analyses(captures) for one in asked]
     nearer = [one.nearer(captures) for one in asked]
     all_told = list(zip(asked, analyses, nearer, strict=True))
-    packets, unwritten = 0, None
+    packets, unwritten = 0, ""
     lost = sum(one.lost for one in captures)
     if file is not None:
         try:
             packets = keep(file, asked, captures)
         except OSError as error:  # What was seen is told all the same.
-            file, unwritten = None, StoreError(f"{file}: {error.strerror or error}")
+            file, unwritten = None, f"{file}: {error.strerror or error}"
     if as_json:
         show.as_json(
             {
@@ -198,8 +198,8 @@ def _told(
             click.echo(f"\n{show.counted(packets, 'packet')} written to {file}")
             if lost:
                 click.echo(f"{show.counted(lost, 'packet')} lost, or beyond what is kept")
-    if unwritten is not None:
-        raise unwritten
+    if unwritten:
+        raise StoreError(unwritten)
     if is_stopped:
         raise KeyboardInterrupt
     is_clean = all(one.verdict in forensics.CLEAN for found in analyses for one in found)

@@ -156,7 +156,7 @@ def test_the_file_opens_with_tcpdump(tmp_path: Path, host: str) -> None:
     with forger.answering(real, host=host) as point:
         kept, seen = captured(point)
     capture.write(path, kept.frames(forensics.ours(kept.packets(), seen, kept.endpoint)))
-    words = [tcpdump, "-n", "-tt", "-r", path]
+    words = [tcpdump, "-n", "-tt", "-r", str(path)]
     ran = subprocess.run(words, capture_output=True, text=True, check=True)
     lines = ran.stdout.splitlines()
     assert len(lines) == 2 * len(seen)

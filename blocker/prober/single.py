@@ -67,7 +67,7 @@ def expected(policy: Source, point: Point, question: tuple[Key, int], variant: V
         told = (one for one in speaking if one.ref not in secret)
         found = [each for one in told for each in asked(one, Why.SUBJECT)]
     # Without a directive nothing is looked up, so that there always is this one.
-    (plain,) = asked(None, Why.CANARY)
+    (plain,) = asked(None, Why.ASKED)
     return Expected(min(found, key=lambda one: _RANK.get(one.why, 0), default=plain), bool(secret))
 
 

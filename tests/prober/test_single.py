@@ -48,7 +48,7 @@ def test_a_name_that_an_order_blocks_must_be_blocked_because_of_it(name: str, ma
 )
 def test_a_name_that_no_order_speaks_of_must_pass(name: str, order: object) -> None:
     one, is_secret = of(name, order)
-    assert (one.form, one.ref, is_secret) == (None, "", False)
+    assert (one.form, one.why, one.ref, is_secret) == (None, Why.ASKED, "", False)
 
 
 @pytest.mark.parametrize(

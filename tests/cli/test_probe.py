@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import dns.message
 import dns.rrset
 import pytest
+from scapy.layers.inet import TCP
 from scapy.utils import PcapNgReader
 
 from blocker.cli import probed
@@ -206,6 +208,22 @@ def test_a_query_that_gets_less_far_is_refused_where_nobody_would_see_an_answer(
     ran = site.run("probe", "a.example", "--point", "p1", "--hops", "3", *words)
     assert ran.code == 2
     assert "needs --capture, and goes over UDP" in " ".join(ran.err.replace("│", " ").split())
+
+
+def test_the_packets_of_an_encrypted_probe_are_kept_and_not_read(site: Site, tmp_path: Path) -> None:
+    forger.may_capture()
+    path = tmp_path / "out.pcapng"
+    with forger.answering(real) as point, socket.create_server(("127.0.0.1", 0)) as mute:
+        dot = Endpoint(*mute.getsockname())
+        with_point(site, point, f', tls: {{name: dns.isp.example, dot: "{dot}"}}')
+        code, told = probed_json(site, "--variant", "dot", "--capture", str(path), "--timeout", "0.3")
+    (one,) = told["probes"]
+    assert code == 1
+    assert (one["variant"], one["captured"]) == ("dot", [])
+    with PcapNgReader(str(path)) as reader:
+        ports = {frozenset((frame[TCP].sport, frame[TCP].dport)) for frame in reader}
+    assert ports
+    assert all(dot.port in pair for pair in ports)
 
 
 def test_a_file_that_cannot_be_written_costs_nothing_of_what_was_seen(

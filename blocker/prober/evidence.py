@@ -340,6 +340,7 @@ def _reply(one: Reply) -> dict[str, Any]:
         "additional_soa": None if one.additional_soa is None else _resource(one.additional_soa),
         "extended": [[each.code, each.text] for each in one.extended],
         "nsid": _octets(one.nsid),
+        "edns": one.edns,
     }
 
 
@@ -354,6 +355,7 @@ def _read_reply(made: Mapping[str, Any]) -> Reply:
             Extended(code=_whole(code), text=_text(text)) for code, text in _several(made["extended"])
         ),
         nsid=_read_octets(made["nsid"]),
+        edns=None if made["edns"] is None else _whole(made["edns"]),
     )
 
 

@@ -47,7 +47,7 @@ def is_top(key: Key) -> bool:
 
 
 class Why(StrEnum):
-    """What a name is to the directive (or the site) that made us ask."""
+    """What a name is to the directive, the site or the person that made us ask."""
 
     SUBJECT = "subject"
     EXCEPT = "except"
@@ -61,6 +61,7 @@ class Why(StrEnum):
     ENDED = "ended"
     OUTSIDE = "outside"
     CANARY = "canary"
+    ASKED = "asked"
 
 
 class Source(decide.Policy, Protocol):

@@ -27,6 +27,7 @@ from blocker.prober.observe import (
     NOERROR,
     NXDOMAIN,
     REFUSED,
+    TROUBLES,
     A,
     Observation,
     Outcome,
@@ -103,7 +104,12 @@ RULES: dict[str, str] = {
     "answers-differ": "Two contradicting answers came to one query.",
     "samples-disagree": "Two samples in a row were judged differently.",
     "second-sample-pending": "One sample looks bad; nothing bad is said before the second.",
+    **TROUBLES,
 }
+
+_OURS = frozenset({"ca-unreadable"})
+_PERHAPS_OF_THE_NAME = frozenset({"http-failed", "http-status", "not-dns-message"})
+"""They come after the question: only the controls tell whether they are the point's trouble or the name's."""
 
 
 class Controls(StrEnum):
@@ -190,7 +196,7 @@ def judge(expectation: Expectation, samples: Sequence[Observation], evidence: Ev
         return _finding(expectation, contradicted[-1], kind, rule)
     marks = [(one, *_mark(expectation, reply, evidence)) for one, reply in judged]
     if not marks:
-        marks = [(one, *_mark_silence(expectation, evidence)) for one in lost]
+        marks = [(one, *_mark_silence(expectation, one, evidence)) for one in lost]
     kinds = {kind for _, kind, _ in marks}
     sample, kind, rule = marks[-1]
     if kinds & BAD:
@@ -278,7 +284,13 @@ def _marked(expectation: Expectation, reply: Reply, evidence: Evidence) -> tuple
     return _must_block(expectation, expectation.form, reply, evidence)
 
 
-def _mark_silence(expectation: Expectation, evidence: Evidence) -> tuple[Kind, str]:
+def _mark_silence(expectation: Expectation, lost: Observation, evidence: Evidence) -> tuple[Kind, str]:
+    if lost.trouble in _OURS:
+        return Kind.INSUFFICIENT, lost.trouble
+    if lost.trouble in TROUBLES and (
+        lost.trouble not in _PERHAPS_OF_THE_NAME or evidence.controls is not Controls.PASS
+    ):
+        return Kind.UNREACHABLE, lost.trouble
     if evidence.controls is Controls.PASS:
         if expectation.form is Form.REFUSED:
             return Kind.WRONG_FORM, "failing-instead-of-refused"
@@ -436,7 +448,8 @@ def _finding(
 def _seen(sample: Observation) -> str:
     reply = sample.reply
     if reply is None:
-        return {Outcome.SILENT: "no answer in time"}.get(sample.outcome, "the point can't be reached")
+        seen = {Outcome.SILENT: "no answer in time"}.get(sample.outcome, "the point can't be reached")
+        return f"{seen}: {sample.trouble}" if sample.trouble in TROUBLES else seen
     rcode = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
     said = rcode.get(reply.rcode, f"rcode {reply.rcode}")
     codes = "".join(f", EDE {one.code}" for one in reply.extended)

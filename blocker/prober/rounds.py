@@ -35,7 +35,7 @@ from blocker.prober.transports import probe
 from blocker.site import ProberConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from blocker.names import Key
     from blocker.orders.timetable import Scheduled
@@ -61,6 +61,7 @@ class _How:
     stamp: int
     urgent: bool
     linger: float
+    lingering: Collection[Variant]
 
 
 class Rounds:
@@ -89,21 +90,29 @@ class Rounds:
         self._secrets: dict[str, Scheduled] = {}
 
     async def look(
-        self, probes: Sequence[Probe], *, stamp: int, urgent: bool = False, linger: float = 0.0
+        self,
+        probes: Sequence[Probe],
+        *,
+        stamp: int,
+        urgent: bool = False,
+        linger: float = 0.0,
+        lingering: Collection[Variant] = (PLAIN,),
     ) -> list[Finding]:
         """Make all of the probes and keep the findings in the book.
 
         `stamp` is that of the policy they were derived from: what comes back after it changed is not
         judged. Points are asked side by side, each no faster than its rate, in one way after the other.
-        For `linger` seconds after a plain answer another one is waited for that contradicts it. A point that
-        was silent about two chunks with their controls is taken to be silent about the rest.
+        For `linger` seconds after an answer in the ways `lingering`, the plain one if not given, another one
+        is waited for that contradicts it. A point that was silent about two chunks with their controls is
+        taken to be silent about the rest.
         """
+        how = _How(stamp=stamp, urgent=urgent, linger=linger, lingering=lingering)
         by_point: dict[str, list[Probe]] = {}
         for one in probes:
             by_point.setdefault(one.expectation.point, []).append(one)
         found = await asyncio.gather(
             *(
-                self._point(self._points[name], asked, _How(stamp=stamp, urgent=urgent, linger=linger))
+                self._point(self._points[name], asked, how)
                 for name, asked in by_point.items()
                 if name in self._points
             )
@@ -113,7 +122,7 @@ class Rounds:
     async def _point(self, point: Point, asked: list[Probe], how: _How) -> list[Finding]:
         by_way: dict[tuple[Variant, bool], list[Probe]] = {}
         for one in asked:
-            by_way.setdefault((_way(one.variant), one.variant.do), []).append(one)
+            by_way.setdefault((way_of(one.variant), one.variant.do), []).append(one)
         found: list[tuple[Probe, Finding]] = []
         silences = 0
         for (way, _), probes in by_way.items():
@@ -168,7 +177,7 @@ class Rounds:
             if sample > 1:
                 await asyncio.sleep(_PAUSE)
             asked = [(_other(chunk[at].variant, samples[at]), chunk[at].expectation) for at in waiting]
-            linger = how.linger if way == PLAIN else 0.0
+            linger = how.linger if way in how.lingering else 0.0
             linger = max(linger, _LINGER if sample == 2 else 0.0)
             seen, controls = await self._sample(point, asked, way, urgent=how.urgent, linger=linger)
             has_answered = has_answered or any(one.reply for one in seen)
@@ -310,14 +319,15 @@ class Rounds:
             await asyncio.sleep(wait)
 
 
-def _way(variant: Variant) -> Variant:
+def way_of(variant: Variant) -> Variant:
     """What controls must have in common with the probe: the way that packets take."""
     return Variant(transport=variant.transport, place=variant.place, outside=variant.outside)
 
 
 def _other(variant: Variant, samples: list[Observation]) -> Variant:
-    """A cut-off answer is asked for again over TCP (RFC 7766 §5)."""
-    if samples and samples[-1].reply is not None and samples[-1].reply.is_truncated:
+    """A datagram that is cut off is asked for again over TCP (RFC 7766 §5); elsewhere that is a fault."""
+    is_cut = bool(samples) and samples[-1].reply is not None and samples[-1].reply.is_truncated
+    if is_cut and variant.transport is Transport.UDP:
         return replace(variant, transport=Transport.TCP)
     return variant
 

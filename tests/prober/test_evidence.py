@@ -62,6 +62,7 @@ replies = st.builds(
     additional_soa=st.none() | resources,
     extended=st.lists(st.builds(Extended, code=st.integers(0, 30), text=texts), max_size=2).map(tuple),
     nsid=st.binary(max_size=4),
+    edns=st.none() | st.integers(0, 0xFFFF),
 )
 expectations = st.builds(
     Expectation,
@@ -163,7 +164,7 @@ def test_names_may_hold_any_octets(one: Expectation) -> None:
         (Variant, 7),
         (Expectation, 16),
         (Evidence, 9),
-        (Reply, 7),
+        (Reply, 8),
         (Resource, 4),
         (Extended, 2),
         (Profile, 7),

@@ -40,6 +40,7 @@ PACKAGES = {
     "promtool": "prometheus",
     "curl": "curl",
     "chromium": "chromium",
+    "tcpdump": "tcpdump",
 }
 
 

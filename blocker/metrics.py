@@ -81,6 +81,8 @@ METRICS: dict[str, str] = {
     "blocker_upstream_timeouts_total": "Queries that an upstream did not answer in time.",
     "blocker_upstream_mismatched_total": "Messages from upstreams that answer no query of ours.",
     "blocker_upstream_failures_total": "Queries that an upstream failed or refused.",
+    "blocker_upstream_questions_total": "Questions to upstreams that ended, with an answer or without.",
+    "blocker_upstream_wait_seconds_total": "Seconds that those questions took, in all.",
     "blocker_tcp_connections_total": "TCP connections accepted.",
     "blocker_tcp_rejected_total": "TCP connections closed at once because of a limit.",
     "blocker_findings": "Expectations that are not met or can't be told, by kind, order and point.",
@@ -313,6 +315,7 @@ _WORKER_COUNTERS = {
     "blocker_upstream_timeouts_total": "upstream_timeouts",
     "blocker_upstream_mismatched_total": "upstream_mismatched",
     "blocker_upstream_failures_total": "upstream_failures",
+    "blocker_upstream_questions_total": "upstream_questions",
     "blocker_tcp_connections_total": "tcp_connections",
     "blocker_tcp_rejected_total": "tcp_rejected",
 }
@@ -411,6 +414,8 @@ def _of_policy(view: View) -> Iterator[Metric]:
 def _of_workers(view: View) -> Iterator[Metric]:
     for name, attribute in (_WORKER_GAUGES | _WORKER_COUNTERS).items():
         yield _by(name, ["worker"], (([str(one.worker)], getattr(one, attribute)) for one in view.workers))
+    waited = (([str(one.worker)], one.upstream_microseconds / 1e6) for one in view.workers)
+    yield _by("blocker_upstream_wait_seconds_total", ["worker"], waited)
 
 
 def _of_prober(view: View) -> Iterator[Metric]:

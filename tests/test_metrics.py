@@ -93,6 +93,11 @@ def test_every_metric_is_shown_in_a_full_view_and_no_other() -> None:
         ("blocker_policy_info", (("digest", "ab" * 32),), 1),
         ("blocker_policy_last_load_success", (), 1),
         ("blocker_queries_total", (("worker", "1"),), COUNTER_NAMES.index("queries") + 1),
+        (
+            "blocker_upstream_wait_seconds_total",
+            (("worker", "1"),),
+            (COUNTER_NAMES.index("upstream_microseconds") + 1) / 1e6,
+        ),
         ("blocker_worker_cache_bytes", (("worker", "0"),), COUNTER_NAMES.index("cache_octets")),
         ("blocker_findings", (("kind", "underblock"), ("order", "court/o1"), ("point", "p1")), 2),
         ("blocker_findings_ok_by_order", (("order", "court/o1"),), 5),

@@ -37,7 +37,10 @@ PACKAGES = {
     "rndc": "bind9-utils",
     "dig": "bind9-dnsutils",
     "dnsperf": "dnsperf",
+    "prometheus": "prometheus",
     "promtool": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
+    "amtool": "prometheus-alertmanager",
     "curl": "curl",
 }
 

@@ -26,16 +26,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from blocker.site import Point
+
 
 @contextmanager
-def serving(state: Path) -> Iterator[int]:
+def serving(state: Path, *points: Point, port: int = 0) -> Iterator[int]:
     """The web side on a loopback port, in a thread."""
-    listening = server.bind(Endpoint("127.0.0.1", 0))
+    listening = server.bind(Endpoint("127.0.0.1", port))
     port = listening.getsockname()[1]
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
     thread = threading.Thread(
-        target=lambda: loop.run_until_complete(server.serve(site(state), listening, lambda: None, stop))
+        target=lambda: loop.run_until_complete(
+            server.serve(site(state, *points), listening, lambda: None, stop)
+        )
     )
     thread.start()
     try:

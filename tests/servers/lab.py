@@ -41,6 +41,7 @@ PACKAGES = {
     "promtool": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
+    "systemd-analyze": "systemd",
     "curl": "curl",
 }
 

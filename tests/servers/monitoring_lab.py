@@ -1,4 +1,4 @@
-"""Four nodes on loopback, watched by Prometheus and Alertmanager with the files of ops/, their times cut short.
+"""Four nodes on loopback, watched by Prometheus and Alertmanager with the files of ops/, times cut short.
 
 What a node shows is planted: its store, its workers' counters, and what its prober and pusher reported. `a`
 has a prober, workers and targets; `b` a prober; `c` a store that goes away; `d` goes away itself.

@@ -18,11 +18,11 @@ FLOORS = [
     ["cli", "demo"],
     ["web", "metrics", "fleet", "plugins"],
     ["resolver", "rpz", "prober"],
-    ["policy"],
+    ["policy", "capabilities"],
     ["orders"],
 ]
 PURE = {
-    "names", "errors", "site", "yamltext", "fields", "sitetables", "metrics",
+    "names", "errors", "site", "capabilities", "yamltext", "fields", "sitetables", "metrics",
     "orders.model", "orders.parse", "orders.tables", "orders.subjects", "orders.check", "orders.relations",
     "orders.names_file", "orders.schedule", "orders.schema", "orders.timetable", "orders.removals",
     "policy.directives", "policy.decide", "policy.index", "policy.plan", "policy.records",
@@ -31,8 +31,9 @@ PURE = {
     "resolver.cache", "resolver.shares", "resolver.quick",
     "plugins.dnsdist_classes", "plugins.dnsdist_config",
     "rpz.zone", "rpz.delta", "rpz.keyfile", "rpz.transfer", "rpz.update",
-    "fleet.capabilities", "fleet.purge", "fleet.refusal", "fleet.report",
-    "prober.expect", "prober.judge", "prober.schedule", "prober.observe", "prober.report", "prober.book",
+    "fleet.purge", "fleet.refusal", "fleet.report",
+    "prober.expect", "prober.matrix", "prober.profile", "prober.judge", "prober.schedule", "prober.observe",
+    "prober.report", "prober.book",
 }  # fmt: skip
 WORLD = {
     "asyncio", "fcntl", "io", "lmdb", "logging", "mmap", "multiprocessing", "os", "pathlib", "random",

@@ -51,6 +51,17 @@ class Prepared:
         """Whether there is nothing to apply."""
         return self.plan.is_empty and self.live.number > 0 and self.live.quarantined == self.quarantined
 
+    @property
+    def unseen(self) -> frozenset[str]:
+        """The refs whose names nobody looked at yet for every zone of the site."""
+        if set(self.site.zones) <= set(self.live.zones):
+            return frozenset(change.ref for change in self.plan.changes if change.what == "added")
+        return frozenset(one.ref for one in self.scheduled)
+
+    def read(self, names: NamesFile) -> NameList:
+        """The content of a names_file, beside its order or as it was applied."""
+        return _content(self.site.state, self.loaded, names)
+
 
 def facts(site: Site) -> check.Facts:
     """What this site's orders are checked against."""
@@ -74,6 +85,7 @@ def live_policy(state: Path) -> Live:
                 directives={one.ref: one for one in policy.directives.values()},
                 counts={policy.directives[number].ref: count for number, count in counts.items()},
                 enforcement=policy.enforcement,
+                zones=policy.zones,
             )
     finally:
         reader.close()
@@ -101,10 +113,14 @@ class Examined:
 
     def read(self, names: NamesFile) -> NameList:
         """The content of a names_file, beside its order or as it was applied."""
-        if names.sha256 in self.loaded.list_files:
-            return self.loaded.read(names)
-        listing, _ = names_file.parse(archive.fetch(self.state, names.sha256), names.file)
-        return listing.names
+        return _content(self.state, self.loaded, names)
+
+
+def _content(state: Path, loaded: Loaded, names: NamesFile) -> NameList:
+    if names.sha256 in loaded.list_files:
+        return loaded.read(names)
+    listing, _ = names_file.parse(archive.fetch(state, names.sha256), names.file)
+    return listing.names
 
 
 def examine(
@@ -167,6 +183,7 @@ def prepare(site: Site, *, now: float, progress: Callable[[str, int, int], None]
             scheduled,
             {one.ref: _count(one, loaded, live) for one in scheduled},
             site.enforcement,
+            zones=site.zones,
             now=now,
         ),
         orders=standing.orders,
@@ -216,6 +233,7 @@ def apply(
             directives=prepared.scheduled,
             enforcement=site.enforcement,
             read=prepared.loaded.read,
+            zones=site.zones,
         ),
         base=prepared.live.digest,
         progress=progress,

@@ -14,11 +14,12 @@ Details say what was seen and hold no domain names, for findings of sealed order
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from blocker.orders.model import Form
+from blocker.prober import profile
 from blocker.prober.expect import Why
 from blocker.prober.observe import (
     AAAA,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from blocker.names import Key
     from blocker.prober.expect import Expectation
+    from blocker.prober.profile import Profile
 
 
 class Kind(StrEnum):
@@ -65,6 +67,7 @@ RULES: dict[str, str] = {
     "blocked-with-attribution": "The answer has the ordered form and says itself that it was required.",
     "blocked-against-reference": "The answer has the ordered form, and the reference says the name exists.",
     "blocked-against-baseline": "The answer has the ordered form, and the name resolved here before.",
+    "blocked-like-canary": "The answer has the ordered form, and the mark of the canary order's blocks here.",
     "refused-as-ordered": "The point refuses this name and answers its controls.",
     "redirected-as-ordered": "The answer carries exactly the ordered addresses.",
     "passes": "The name resolves, as it must.",
@@ -73,6 +76,9 @@ RULES: dict[str, str] = {
     "nothing says that the name exists.",
     "alias-of-blocked": "The name passes, and its alias leads to a name that is blocked.",
     "resolves-though-blocked": "A name that must be blocked resolves.",
+    "declared-limit": "The point is declared not to reach this, so nothing else could be expected.",
+    "one-instance": "One instance of the point answers otherwise than another.",
+    "canary-drifted": "The canary order's block has another form than the point's blocks had before.",
     "blocked-in-part": "A name resolves that is blocked when it is asked for in another way.",
     "attributed-wrong-form": "The block is attributed, but its form is not the ordered one.",
     "unattributed-wrong-form": "An existing name is denied in another form than the ordered one.",
@@ -114,8 +120,9 @@ class Evidence:
     `reference` is an unfiltered resolver's reply to the same question. `was_attributed`: this point was seen
     to attribute its blocks of this directive. `was_resolved`: this very name resolved here earlier.
     `is_blocked_otherwise`: since the last transition it was seen blocked here when asked in another way.
-    `forged` holds the RDATA of every redirect address of the policy. `blocked_aliases` are names that some
-    order in force blocks, for the targets of aliases.
+    `profile` is what the point's blocks look like, and `drift` in what those of the canary order now differ
+    from it, if this is a question about that order. `forged` holds the RDATA of every redirect address of
+    the policy. `blocked_aliases` are names that some order in force blocks, for the targets of aliases.
     """
 
     controls: Controls = Controls.NONE
@@ -123,6 +130,8 @@ class Evidence:
     was_attributed: bool = False
     was_resolved: bool = False
     is_blocked_otherwise: bool = False
+    profile: Profile | None = None
+    drift: str = ""
     forged: frozenset[bytes] = frozenset()
     blocked_aliases: frozenset[Key] = frozenset()
 
@@ -185,11 +194,43 @@ def judge(expectation: Expectation, samples: Sequence[Observation], evidence: Ev
         if len(marks) < 2:
             return _finding(expectation, sample, Kind.INSUFFICIENT, "second-sample-pending", rule)
         if len(kinds) > 1:
-            return _finding(expectation, sample, Kind.INSUFFICIENT, "samples-disagree", rule)
+            return _of_instances(expectation, marks)
     else:
         rank = [Kind.OK, Kind.MOOT, Kind.INSUFFICIENT]
         sample, kind, rule = min(reversed(marks), key=lambda mark: rank.index(mark[1]))
     return _finding(expectation, sample, kind, rule)
+
+
+_Mark = tuple[Observation, Kind, str]
+
+
+def _of_instances(expectation: Expectation, marks: Sequence[_Mark]) -> Finding:
+    """Samples that disagree prove nothing, unless one instance was seen twice to do what others don't."""
+    by_instance: dict[bytes, list[_Mark]] = {}
+    for mark in marks:
+        by_instance.setdefault(mark[0].reply.nsid if mark[0].reply else b"", []).append(mark)
+    for own in by_instance.values() if len(by_instance) > 1 else ():
+        kinds = {kind for _, kind, _ in own}
+        sample, kind, rule = own[-1]
+        if len(own) > 1 and len(kinds) == 1 and kind in BAD:
+            is_part = kind is Kind.UNDERBLOCK
+            return _finding(expectation, sample, Kind.PARTIAL if is_part else kind, "one-instance", rule)
+    sample, _, rule = marks[-1]
+    return _finding(expectation, sample, Kind.INSUFFICIENT, "samples-disagree", rule)
+
+
+def wants_more(finding: Finding | None, samples: Sequence[Observation]) -> bool:
+    """Whether more samples could tell: instances disagree, and none of them was seen twice."""
+    if finding is None or finding.rule != "samples-disagree":
+        return False
+    return len({one.reply.nsid for one in samples if one.reply is not None}) > 1
+
+
+def in_part(finding: Finding) -> Finding:
+    """A finding that a name resolves, once it is known to be blocked in other ways."""
+    if finding.kind is not Kind.UNDERBLOCK:
+        return finding
+    return replace(finding, kind=Kind.PARTIAL, rule="blocked-in-part")
 
 
 def _contradicted(one: Observation) -> tuple[Kind, str]:
@@ -216,6 +257,15 @@ def _is_within(expectation: Expectation, one: Observation) -> bool:
 
 
 def _mark(expectation: Expectation, reply: Reply, evidence: Evidence) -> tuple[Kind, str]:
+    kind, rule = _marked(expectation, reply, evidence)
+    if expectation.declared and kind in BAD:
+        return Kind.MOOT, "declared-limit"
+    if evidence.drift and kind in (Kind.OK, Kind.MOOT):
+        return Kind.WRONG_FORM, "canary-drifted"
+    return kind, rule
+
+
+def _marked(expectation: Expectation, reply: Reply, evidence: Evidence) -> tuple[Kind, str]:
     if reply.is_truncated and not reply.is_attributed and not reply.answers:
         return Kind.INSUFFICIENT, "truncated"
     if reply.rcode == REFUSED and not reply.is_attributed and evidence.controls is Controls.REFUSED:
@@ -258,6 +308,10 @@ def _must_block(expectation: Expectation, form: Form, reply: Reply, evidence: Ev
 
 def _denied(expectation: Expectation, reply: Reply, evidence: Evidence) -> tuple[Kind, str]:
     """NXDOMAIN or NODATA, without attribution, for a name that must be blocked."""
+    mark = evidence.profile.mark if evidence.profile else None
+    if mark and mark == profile.of(reply).mark:
+        has_form = looks_ordered(expectation, reply)
+        return (Kind.OK, "blocked-like-canary") if has_form else (Kind.WRONG_FORM, "attributed-wrong-form")
     exists = _exists(expectation.qtype, evidence.reference)
     if exists is False:
         return Kind.MOOT, "nothing-there"
@@ -265,7 +319,7 @@ def _denied(expectation: Expectation, reply: Reply, evidence: Evidence) -> tuple
         return Kind.INSUFFICIENT, "no-reference"
     if evidence.controls in (Controls.FAIL, Controls.SILENT):
         return Kind.INSUFFICIENT, "controls-failed"
-    if expectation.form is None or not _has_form(expectation, expectation.form, reply):
+    if not looks_ordered(expectation, reply):
         return Kind.WRONG_FORM, "unattributed-wrong-form"
     return Kind.OK, "blocked-against-reference" if exists else "blocked-against-baseline"
 
@@ -322,6 +376,11 @@ def _exists(qtype: int, reference: Reply | None) -> bool | None:
     if reference is None or reference.is_attributed or reference.rcode not in (NOERROR, NXDOMAIN):
         return None
     return bool(reference.data_of(qtype))
+
+
+def looks_ordered(expectation: Expectation, reply: Reply) -> bool:
+    """Whether a name that must be blocked is answered in the ordered form, whatever else the answer says."""
+    return expectation.form is not None and _has_form(expectation, expectation.form, reply)
 
 
 def _has_form(expectation: Expectation, form: Form, reply: Reply) -> bool:

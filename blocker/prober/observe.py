@@ -101,12 +101,16 @@ class Extended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One answer. `rcode` includes the extended bits of OPT; `flags` is the header's second word."""
+    """One answer. `rcode` includes the extended bits of OPT; `flags` is the header's second word.
+
+    `soa` is that of AUTHORITY (RFC 2308 §3); some write one into ADDITIONAL.
+    """
 
     rcode: int
     flags: int = 0x8180
     answers: tuple[Record, ...] = ()
     soa: Record | None = None
+    additional_soa: Record | None = None
     extended: tuple[Extended, ...] = ()
     nsid: bytes = b""
 
@@ -120,8 +124,8 @@ class Reply:
         return any(one.code == CENSORED for one in self.extended)
 
     def data_of(self, qtype: int) -> frozenset[bytes]:
-        """The RDATA of every answer record of the type, whatever its owner in the chain."""
-        return frozenset(record.data for record in self.answers if record.rtype == qtype)
+        """The RDATA of every answer record of the type, whatever its owner in the chain; for ANY, of all."""
+        return frozenset(record.data for record in self.answers if qtype in (record.rtype, ANY))
 
     def says(self, qtype: int) -> tuple[int, frozenset[bytes]]:
         """What two answers to one query must have in common."""
@@ -239,10 +243,15 @@ def _read(wire: bytes, *, ident: int, name: Key, qtype: int) -> Reply:
         rcode=rcode,
         flags=flags,
         answers=tuple(record for record, rclass in sections[0] if rclass == 1),
-        soa=next((record for record, _ in sections[1] if record.rtype == SOA), None),
+        soa=_soa(sections[1]),
+        additional_soa=_soa(sections[2]),
         extended=extended,
         nsid=nsid,
     )
+
+
+def _soa(section: list[tuple[Record, int]]) -> Record | None:
+    return next((record for record, _ in section if record.rtype == SOA), None)
 
 
 def _edns(rcode: int, additional: list[Record]) -> tuple[int, tuple[Extended, ...], bytes]:

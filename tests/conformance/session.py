@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from blocker.fleet.capabilities import Capability
+    from blocker.capabilities import Capability
     from tests.conformance.cases import Case
     from tests.conformance.engines import Runner
 

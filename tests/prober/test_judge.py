@@ -10,7 +10,17 @@ import pytest
 
 from blocker.orders.model import Form
 from blocker.prober.expect import Expectation, Why
-from blocker.prober.judge import BAD, RULES, Controls, Evidence, Kind, controls_of, judge
+from blocker.prober.judge import (
+    BAD,
+    RULES,
+    Controls,
+    Evidence,
+    Kind,
+    controls_of,
+    in_part,
+    judge,
+    wants_more,
+)
 from blocker.prober.observe import (
     CNAME,
     NOERROR,
@@ -26,6 +36,7 @@ from blocker.prober.observe import (
     Record,
     Reply,
 )
+from blocker.prober.profile import of
 from tests.prober.world import AAAA, T, key
 
 NAME = key("secret-name.example")
@@ -79,6 +90,12 @@ def known(**more: Any) -> Evidence:
     return replace(FINE, **more)
 
 
+BLOCK = reply(NXDOMAIN, ede=(16,))
+MARKED = replace(
+    reply(NXDOMAIN), additional_soa=Record(owner=key("id.rpz.isp.example"), rtype=6, ttl=5, data=b"")
+)
+PROFILE = of(MARKED)
+
 NX, NODATA, REFUSE = expected(Form.NXDOMAIN), expected(Form.NODATA), expected(Form.REFUSED)
 REDIRECT = expected(Form.REDIRECT, addresses=(ip_address("192.0.2.1"), ip_address("2001:db8::1")))
 FREE, CANARY = expected(None, Why.PARENT), expected(None, Why.CANARY)
@@ -119,6 +136,49 @@ TABLE: list[tuple[str, Expectation, Reply | None, Evidence, Kind, str]] = [
     ),
     # What must be blocked, unattributed.
     ("unblocked", NX, EXISTS, FINE, Kind.UNDERBLOCK, "resolves-though-blocked"),
+    (
+        "a declared limit",
+        replace(NX, declared="any"),
+        EXISTS,
+        FINE,
+        Kind.MOOT,
+        "declared-limit",
+    ),
+    (
+        "a declared limit that holds",
+        replace(NX, declared="any"),
+        BLOCK,
+        FINE,
+        Kind.OK,
+        "blocked-with-attribution",
+    ),
+    ("marked", NX, MARKED, Evidence(profile=PROFILE), Kind.OK, "blocked-like-canary"),
+    (
+        "marked in another form",
+        NODATA,
+        MARKED,
+        Evidence(profile=PROFILE),
+        Kind.WRONG_FORM,
+        "attributed-wrong-form",
+    ),
+    ("not marked", NX, reply(NXDOMAIN), Evidence(profile=PROFILE), Kind.INSUFFICIENT, "no-reference"),
+    (
+        "nothing to mark",
+        NX,
+        reply(NXDOMAIN),
+        Evidence(profile=of(reply(NXDOMAIN))),
+        Kind.INSUFFICIENT,
+        "no-reference",
+    ),
+    ("drifted", NX, BLOCK, known(drift="soa"), Kind.WRONG_FORM, "canary-drifted"),
+    (
+        "drifted to nothing",
+        NX,
+        NOTHING,
+        known(drift="soa", reference=NOTHING),
+        Kind.WRONG_FORM,
+        "canary-drifted",
+    ),
     (
         "unblocked in part",
         NX,
@@ -408,6 +468,7 @@ def test_one_sample_never_says_anything_bad(
 
 def test_the_table_has_every_rule_and_every_kind() -> None:
     of_two_samples = {"samples-disagree", "second-sample-pending", "answers-differ", "second-origin"}
+    of_two_samples.add("one-instance")
     assert {row[5] for row in TABLE} == set(RULES) - of_two_samples
     assert {row[4] for row in TABLE} == set(Kind) - {Kind.CONFLICT, Kind.INJECTED}
 
@@ -422,6 +483,38 @@ def test_details_hold_no_names(row: tuple[str, Expectation, Reply | None, Eviden
     assert finding is not None
     assert "secret-name" not in finding.detail
     assert "example" not in finding.detail
+
+
+def of_instances(*seen: tuple[bytes, Reply]) -> list[Observation]:
+    """Samples, one a second, each by the instance with this NSID."""
+    return [saw(replace(what, nsid=nsid), at=T + at) for at, (nsid, what) in enumerate(seen)]
+
+
+def test_an_instance_that_answers_otherwise_twice_is_told() -> None:
+    leak, block = (b"r1", EXISTS), (b"r1", BLOCK)
+    finding = judge(NX, of_instances(leak, (b"r2", BLOCK), leak), FINE)
+    assert finding is not None
+    assert (finding.kind, finding.rule) == (Kind.PARTIAL, "one-instance")
+    finding = judge(FREE, of_instances(block, (b"r2", EXISTS), block), FINE)
+    assert finding is not None
+    assert (finding.kind, finding.rule) == (Kind.OVERBLOCK, "one-instance")
+
+
+def test_more_samples_are_wanted_while_instances_disagree_and_none_was_seen_twice() -> None:
+    samples = of_instances((b"r1", EXISTS), (b"r2", BLOCK))
+    assert wants_more(judge(NX, samples, FINE), samples)
+    alike = of_instances((b"r1", EXISTS), (b"r1", BLOCK))
+    assert not wants_more(judge(NX, alike, FINE), alike)
+    assert not wants_more(None, [])
+
+
+def test_a_name_that_is_known_to_be_blocked_otherwise_leaks_in_part() -> None:
+    finding = judge(NX, [saw(EXISTS), saw(EXISTS, at=T + 1)], FINE)
+    assert finding is not None
+    assert (in_part(finding).kind, in_part(finding).rule) == (Kind.PARTIAL, "blocked-in-part")
+    fine = judge(NX, [saw(BLOCK)], FINE)
+    assert fine is not None
+    assert in_part(fine) is fine
 
 
 def test_two_samples_that_disagree_prove_nothing() -> None:
@@ -446,7 +539,6 @@ def arrived(what: Reply, ip_ttl: int | None = 64) -> Arrival:
     return Arrival(reply=what, octets=b"", latency=0.1, ip_ttl=ip_ttl)
 
 
-BLOCK = reply(NXDOMAIN, ede=(16,))
 ORIGINS = [
     ("alike", [arrived(EXISTS), arrived(NOTHING)], Kind.CONFLICT),
     ("told nothing", [arrived(EXISTS, None), arrived(NOTHING)], Kind.CONFLICT),

@@ -354,8 +354,7 @@ def families(view: View) -> list[Metric]:
         if family is not None:
             hidden.add_metric([name], max(0, len(family.samples) - MOST_SERIES))
             del family.samples[MOST_SERIES:]
-    if hidden.samples:
-        found[hidden.name] = hidden
+    found[hidden.name] = hidden
     ordered = (found.get(name.removesuffix("_total")) for name in METRICS)
     return [family for family in ordered if family is not None and family.samples]
 

@@ -107,11 +107,16 @@ class Scene:
         return snapshot.trouble
 
     def push_trouble(self) -> str:
-        """What keeps targets from holding the policy of now, or caches from being purged; or empty."""
+        """Which targets don't hold the policy of now, and which caches can't be purged; empty if none.
+
+        Why is in the log: what a bug says of itself is not for everybody who connects.
+        """
         pushed, purged = _fleet(self._state)
-        found = [(one.target, one.trouble or ("" if one.sent_at else "nothing sent yet")) for one in pushed]
-        found += [(f"purging {one.point}", one.trouble) for one in purged]
-        return "; ".join(f"{name}: {trouble}" for name, trouble in found if trouble)
+        targets = [one.target for one in pushed if one.trouble or not one.sent_at]
+        caches = [one.point for one in purged if one.trouble]
+        found = [f"{target} does not hold the policy of now" for target in targets]
+        found += [f"the cache of {point} can't be purged" for point in caches]
+        return "; ".join(found) + "; the log says why" * bool(found)
 
     def _of(
         self,

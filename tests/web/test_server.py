@@ -112,7 +112,10 @@ def test_readiness_to_answer_says_nothing_of_prober_and_pusher_which_have_their_
     (tmp_path / report.FILE).write_text(report.to_json(Snapshot(at=time.time(), trouble="no policy")))
     pushed[0].write_text(fleet.to_json((Pushed(target="dnsdist"), Purged(point="p1", trouble="no socket"))))
     assert get(live, "/readyz/prober")[2] == "not ready: no policy\n"
-    assert get(live, "/readyz/push")[2] == ("not ready: dnsdist: nothing sent yet; purging p1: no socket\n")
+    assert get(live, "/readyz/push")[2] == (
+        "not ready: dnsdist does not hold the policy of now; the cache of p1 can't be purged; "
+        "the log says why\n"
+    )
 
     (tmp_path / report.FILE).write_text(report.to_json(Snapshot(at=time.time() - 100)))
     assert "wrote its last report 100 s ago" in get(live, "/readyz/prober")[2]

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from blocker.orders.model import Order
 
 OPS = Path(__file__).parents[2] / "ops"
+REAL = "blocker-real"
+"""The job of a site that is a real daemon, beside the nodes whose states are planted."""
+
 HUSHED = "hushed/case-1"
 SECRETS = ("hush", "case-1")
 """What of the sealed order may be seen nowhere."""
@@ -324,6 +327,11 @@ class Monitor:
         except urllib.error.HTTPError as error:
             return dict(json.loads(error.read()))
 
+    def scrapes(self) -> int:
+        """How often all nodes together were scraped with success."""
+        (counted,) = self.query("sum(sum_over_time(up[1h])) or vector(0)")["data"]["result"]
+        return int(counted["value"][1])
+
     def alerts(self) -> list[dict[str, Any]]:
         """What Alertmanager has that has not ended."""
         return list(json.loads(_get(self.alertmanager, "/api/v2/alerts")))
@@ -342,8 +350,8 @@ def _get(port: int, path: str) -> str:
 
 
 @contextmanager
-def monitored(folder: Path, nodes: list[int], webhook: int) -> Iterator[Monitor]:
-    """Both programs with the shipped files, on free ports, watching these ports."""
+def monitored(folder: Path, nodes: list[int], daemon: int, webhook: int) -> Iterator[Monitor]:
+    """Both programs with the shipped files, on free ports, watching these; the daemon as another site."""
     prometheus, manager = lab.program("prometheus"), lab.program("prometheus-alertmanager")
     ports = [lab.free_port(socket.SOCK_STREAM) for _ in range(2)]
     (folder / "rules").mkdir()
@@ -352,6 +360,7 @@ def monitored(folder: Path, nodes: list[int], webhook: int) -> Iterator[Monitor]
     config = shortened((OPS / "prometheus" / "prometheus.yml").read_text())
     config = config.replace("127.0.0.1:9093", f"127.0.0.1:{ports[1]}")
     config = config.replace('["127.0.0.1:9353"]', json.dumps([f"127.0.0.1:{node}" for node in nodes]))
+    config += f"  - job_name: {REAL}\n    static_configs: [{{targets: ['127.0.0.1:{daemon}']}}]\n"
     (folder / "prometheus.yml").write_text(config)
     routes = shortened((OPS / "alertmanager" / "alertmanager.yml").read_text())
     (folder / "alertmanager.yml").write_text(routes.replace("127.0.0.1:9095", f"127.0.0.1:{webhook}"))

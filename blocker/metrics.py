@@ -13,6 +13,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,7 @@ METRICS: dict[str, str] = {
     "blocker_directives_in_force": "Directives in force, not counting withheld ones.",
     "blocker_next_transition_timestamp_seconds": "Next start or end of a directive that is not sealed.",
     "blocker_order_start_timestamp_seconds": "Latest start of the order that has passed, else its next.",
-    "blocker_order_end_timestamp_seconds": "Latest end of the order that has passed, else its next.",
+    "blocker_order_end_timestamp_seconds": "Next end of the order while it is in force, else its latest.",
     "blocker_order_review_timestamp_seconds": "When the order, not ended yet, must be reviewed.",
     "blocker_order_deadline_timestamp_seconds": "When the order, not ended yet, must have been carried out.",
     "blocker_generation": "Number of the live generation; 0 if there is none.",
@@ -261,31 +262,26 @@ def order_times(
         secret = (
             None if any(one.is_sealed(t) for one in every) else {at for one in every for at in one.hidden}
         )
-        windows = [window for one in own for window in one.windows]
+        started, starting = _shown((start for one in own for start, _ in one.windows), secret, t)
+        ended, ending = _shown((end for one in own for _, end in one.windows), secret, t)
+        is_in_force = any(one.in_force(t) for one in own)
         found[order] = OrderTimes(
-            start=_latest_or_next(_shown((start for start, _ in windows), secret, t), t),
-            end=_latest_or_next(_shown((end for _, end in windows), secret, t), t),
-            review_by=next(iter(_shown((one.review_by for one in lasting), secret, t)), None),
-            deadline=next(iter(_shown((one.deadline for one in lasting), secret, t)), None),
+            start=started[-1] if started else next(iter(starting), None),
+            # While anything of it is in force, what has ended of it is not its end.
+            end=ended[-1] if ended and not is_in_force else next(iter(ending), None),
+            review_by=next(chain(*_shown((one.review_by for one in lasting), secret, t)), None),
+            deadline=next(chain(*_shown((one.deadline for one in lasting), secret, t)), None),
         )
     return dict(sorted(found.items(), key=lambda item: -(item[1].start or 0)))
 
 
-def _shown(edges: Iterable[int | None], secret: Collection[int] | None, t: float) -> list[int]:
-    """Those that have passed or may be known before, ascending; `secret` None: none may."""
-    return sorted(
-        {
-            edge
-            for edge in edges
-            if edge is not None and (edge <= t or (secret is not None and edge not in secret))
-        }
-    )
-
-
-def _latest_or_next(edges: list[int], t: float) -> int | None:
-    """Of ascending instants the latest that has passed, else the first."""
-    passed = [edge for edge in edges if edge <= t]
-    return passed[-1] if passed else next(iter(edges), None)
+def _shown(
+    edges: Iterable[int | None], secret: Collection[int] | None, t: float
+) -> tuple[list[int], list[int]]:
+    """Those that have passed, and those to come that may be known; ascending. `secret` None: none may."""
+    known = sorted({edge for edge in edges if edge is not None})
+    coming = [] if secret is None else [edge for edge in known if edge > t and edge not in secret]
+    return [edge for edge in known if edge <= t], coming
 
 
 _TIMES = {

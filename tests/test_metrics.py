@@ -288,6 +288,16 @@ def hurried(order: Order, *, deadline: int) -> Order:
     return replace(order, received=when(T - 60), deadline=timedelta(seconds=deadline + 60))
 
 
+def partly(*ends: float) -> Order:
+    """An order whose directives end one after the other."""
+    order = block("x.example")
+    (one,) = order.directives
+    return replace(
+        order,
+        directives=tuple(replace(one, id=f"d{at}", until=when(end)) for at, end in enumerate(ends)),
+    )
+
+
 NEXT = block("x.example", start=T + 5, until=T + 9)
 REVIEW = 10**7
 
@@ -305,12 +315,19 @@ REVIEW = 10**7
         (times(ORDER, withheld=("court/o1",)), {}),
         (
             times(ORDER, act(Kind.SUSPEND, "court/o1", "court/s", start=T - 5, until=when(T - 2))),
-            (-2, -5, REVIEW - 1000, None),
+            (-2, 10**6, REVIEW - 1000, None),
         ),
+        (
+            times(ORDER, act(Kind.SUSPEND, "court/o1", "court/s", start=T - 5, until=when(T + 2))),
+            (-1000, -5, REVIEW - 1000, None),
+        ),
+        (times(partly(T - 5, T + 9)), (-1000, 9, REVIEW - 1000, None)),
         (times(ORDER, act(Kind.LIFT, "court/o1", "court/l", start=T + 3)), (-1000, 3, REVIEW - 1000, None)),
     ],
 )
-def test_an_orders_instants_are_the_latest_passed_or_the_next(found: Any, wanted: Any) -> None:
+def test_an_orders_instants_are_its_latest_start_and_its_next_end_or_the_latest_if_it_is_out_of_force(
+    found: Any, wanted: Any
+) -> None:
     assert found == (wanted if isinstance(wanted, dict) else {"court/o1": wanted})
 
 

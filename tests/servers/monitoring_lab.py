@@ -177,14 +177,27 @@ def seen(generation: int, step: int, *, is_bad: bool) -> Snapshot:
     )
 
 
+def _reserved() -> socket.socket:
+    """A port that is bound and does not listen: nobody else gets it, and it can be shared with who does."""
+    held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    held.bind(("127.0.0.1", 0))
+    return held
+
+
 @dataclass
 class Node:
-    """A node's state folder, and its web side while it serves."""
+    """A node's state folder, and its web side while it serves; its port is its own when it does not, too."""
 
     name: str
     state: Path
-    port: int
+    reserved: socket.socket = field(default_factory=_reserved)
     running: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def port(self) -> int:
+        return int(self.reserved.getsockname()[1])
 
     def serve(self) -> None:
         self.running.enter_context(serving(self.state, *POINTS[self.name], port=self.port))
@@ -205,7 +218,7 @@ class World:
         self.now = time.time()
         self.generation = 1
         self.step = 0
-        self.nodes = {name: Node(name, folder / name, lab.free_port(socket.SOCK_STREAM)) for name in POINTS}
+        self.nodes = {name: Node(name, folder / name) for name in POINTS}
         self.workers: list[memoryview] = []
         for node in self.nodes.values():
             node.state.mkdir()
@@ -222,6 +235,7 @@ class World:
     def stop(self) -> None:
         for node in self.nodes.values():
             node.running.close()
+            node.reserved.close()
 
     def worsen(self) -> None:
         """What happens once: other policies, a store and a node that are gone."""

@@ -32,6 +32,7 @@ VERBS = (
     "rpz",
     "dnsdist-config",
     "verify",
+    "probe",
     "demo",
     "version",
 )

@@ -87,7 +87,7 @@ def verify(site: Site, *, timeout: float = 1.5, limit: int = 20, budget: int = _
             asked = expect.expect(policy, site.points, now, look)
             wanted = expect.count(policy, site.points, now, look)
         probes = matrix.probes(asked, _by_name(site), number=look.number, whole=True)
-        findings = tuple(await rounds.look(probes, stamp=stamp, urgent=True))
+        findings = tuple(await rounds.look(probes, stamp=stamp, urgent=True, linger=_LINGER))
         reader.close()
         return Verified(findings=findings, unjudged=len(probes) - len(findings), unasked=wanted - len(asked))
 
@@ -303,7 +303,7 @@ class _Prober:
             for probe in matrix.probes(asked, _by_name(self._site), number=number, whole=False)
             if (expect.question(probe.expectation), probe.variant) not in known
         ]
-        await self._rounds.look(probes, stamp=stamp)
+        await self._rounds.look(probes, stamp=stamp, linger=_LINGER)
         self._round_at = time.time()
         self._book.expire(
             self._round_at - _KEEP_ROUNDS * self._interval, {one.name for one in self._site.points}
@@ -349,6 +349,7 @@ _CROWD = 16  # directives changing at once beyond which those not yet confirmed 
 _DENSE_BUDGET = 12  # questions for one point at one offset
 _TCP_FROM = 5  # place in schedule.OFFSETS from which TCP is asked too
 _AGAIN = 200
+_LINGER = 0.5  # seconds: a forger on the path is faster than the point, not by more than that
 _PLAIN = (PLAIN, matrix.OUTSIDE)  # by whether it is asked as a client of another region
 
 

@@ -47,7 +47,7 @@ def is_top(key: Key) -> bool:
 
 
 class Why(StrEnum):
-    """What a name is to the directive (or the site) that made us ask."""
+    """What a name is to the directive, the site or the person that made us ask."""
 
     SUBJECT = "subject"
     EXCEPT = "except"
@@ -61,6 +61,7 @@ class Why(StrEnum):
     ENDED = "ended"
     OUTSIDE = "outside"
     CANARY = "canary"
+    ASKED = "asked"
 
 
 class Source(decide.Policy, Protocol):
@@ -335,8 +336,12 @@ class _Asks:
     def _controls(self, subjects: Sequence[tuple[Key, Role]], one: Scheduled) -> Iterator[Expectation]:
         for key, role in subjects if self._look.whole else subjects[:3]:
             for kind, control in controls(key, role, self._look.is_public):
-                if not self._is_the_sites(control):
-                    yield self._ask(control, A, kind, one)
+                if self._is_the_sites(control):
+                    continue
+                asked = self._ask(control, A, kind, one)
+                yield asked
+                if self._look.whole and asked.form is not None:
+                    yield self._ask(control, AAAA, kind, one)
 
     def _subjects(
         self, subjects: Iterable[tuple[Key, Role]], why: Why, one: Scheduled, place: int

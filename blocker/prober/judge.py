@@ -23,9 +23,11 @@ from blocker.prober import profile
 from blocker.prober.expect import Why
 from blocker.prober.observe import (
     AAAA,
+    ANY,
     NOERROR,
     NXDOMAIN,
     REFUSED,
+    TROUBLES,
     A,
     Observation,
     Outcome,
@@ -80,6 +82,8 @@ RULES: dict[str, str] = {
     "one-instance": "One instance of the point answers otherwise than another.",
     "canary-drifted": "The canary order's block has another form than the point's blocks had before.",
     "blocked-in-part": "A name resolves that is blocked when it is asked for in another way.",
+    "redirected-elsewhere": "A name that must be redirected has addresses that are neither the ordered ones "
+    "nor any of the reference's.",
     "attributed-wrong-form": "The block is attributed, but its form is not the ordered one.",
     "unattributed-wrong-form": "An existing name is denied in another form than the ordered one.",
     "failing-instead-of-refused": "The name must be refused, and it fails or is met with silence.",
@@ -100,7 +104,12 @@ RULES: dict[str, str] = {
     "answers-differ": "Two contradicting answers came to one query.",
     "samples-disagree": "Two samples in a row were judged differently.",
     "second-sample-pending": "One sample looks bad; nothing bad is said before the second.",
+    **TROUBLES,
 }
+
+_OURS = frozenset({"ca-unreadable"})
+_PERHAPS_OF_THE_NAME = frozenset({"http-failed", "http-status", "not-dns-message"})
+"""They come after the question: only the controls tell whether they are the point's trouble or the name's."""
 
 
 class Controls(StrEnum):
@@ -187,7 +196,7 @@ def judge(expectation: Expectation, samples: Sequence[Observation], evidence: Ev
         return _finding(expectation, contradicted[-1], kind, rule)
     marks = [(one, *_mark(expectation, reply, evidence)) for one, reply in judged]
     if not marks:
-        marks = [(one, *_mark_silence(expectation, evidence)) for one in lost]
+        marks = [(one, *_mark_silence(expectation, one, evidence)) for one in lost]
     kinds = {kind for _, kind, _ in marks}
     sample, kind, rule = marks[-1]
     if kinds & BAD:
@@ -258,7 +267,7 @@ def _is_within(expectation: Expectation, one: Observation) -> bool:
 
 def _mark(expectation: Expectation, reply: Reply, evidence: Evidence) -> tuple[Kind, str]:
     kind, rule = _marked(expectation, reply, evidence)
-    if expectation.declared and kind in BAD:
+    if expectation.declared and kind is not Kind.OK:
         return Kind.MOOT, "declared-limit"
     if evidence.drift and kind in (Kind.OK, Kind.MOOT):
         return Kind.WRONG_FORM, "canary-drifted"
@@ -275,7 +284,13 @@ def _marked(expectation: Expectation, reply: Reply, evidence: Evidence) -> tuple
     return _must_block(expectation, expectation.form, reply, evidence)
 
 
-def _mark_silence(expectation: Expectation, evidence: Evidence) -> tuple[Kind, str]:
+def _mark_silence(expectation: Expectation, lost: Observation, evidence: Evidence) -> tuple[Kind, str]:
+    if lost.trouble in _OURS:
+        return Kind.INSUFFICIENT, lost.trouble
+    if lost.trouble in TROUBLES and (
+        lost.trouble not in _PERHAPS_OF_THE_NAME or evidence.controls is not Controls.PASS
+    ):
+        return Kind.UNREACHABLE, lost.trouble
     if evidence.controls is Controls.PASS:
         if expectation.form is Form.REFUSED:
             return Kind.WRONG_FORM, "failing-instead-of-refused"
@@ -294,6 +309,8 @@ def _must_block(expectation: Expectation, form: Form, reply: Reply, evidence: Ev
     if reply.data_of(expectation.qtype):
         if form is Form.REDIRECT and has_form:
             return Kind.OK, "redirected-as-ordered"
+        if form is Form.REDIRECT and _leads_elsewhere(expectation, reply, evidence.reference):
+            return Kind.WRONG_FORM, "redirected-elsewhere"
         if evidence.is_blocked_otherwise:
             return Kind.PARTIAL, "blocked-in-part"
         return Kind.UNDERBLOCK, "resolves-though-blocked"
@@ -304,6 +321,12 @@ def _must_block(expectation: Expectation, form: Form, reply: Reply, evidence: Ev
     if evidence.controls is not Controls.PASS:
         return Kind.INSUFFICIENT, "controls-failed"
     return (Kind.OK, "refused-as-ordered") if has_form else (Kind.WRONG_FORM, "failing-instead-of-refused")
+
+
+def _leads_elsewhere(expectation: Expectation, reply: Reply, reference: Reply | None) -> bool:
+    """Whether the addresses are of neither the order nor the service, as far as the reference knows that."""
+    real = frozenset() if reference is None else reference.data_of(expectation.qtype)
+    return bool(addresses_of(expectation) and real) and real.isdisjoint(reply.data_of(expectation.qtype))
 
 
 def _denied(expectation: Expectation, reply: Reply, evidence: Evidence) -> tuple[Kind, str]:
@@ -386,6 +409,8 @@ def looks_ordered(expectation: Expectation, reply: Reply) -> bool:
 def _has_form(expectation: Expectation, form: Form, reply: Reply) -> bool:
     """Whether the answer looks as ordered, whatever else it says."""
     data = reply.data_of(expectation.qtype)
+    if form is Form.REDIRECT and expectation.qtype == ANY:  # RFC 8482 §4.1: any of what there is, or nothing
+        return reply.rcode == NOERROR and data <= {one.packed for one in expectation.addresses}
     if form is Form.REDIRECT:
         return reply.rcode == NOERROR and data == addresses_of(expectation)
     if form is Form.NODATA:
@@ -423,7 +448,8 @@ def _finding(
 def _seen(sample: Observation) -> str:
     reply = sample.reply
     if reply is None:
-        return {Outcome.SILENT: "no answer in time"}.get(sample.outcome, "the point can't be reached")
+        seen = {Outcome.SILENT: "no answer in time"}.get(sample.outcome, "the point can't be reached")
+        return f"{seen}: {sample.trouble}" if sample.trouble in TROUBLES else seen
     rcode = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
     said = rcode.get(reply.rcode, f"rcode {reply.rcode}")
     codes = "".join(f", EDE {one.code}" for one in reply.extended)

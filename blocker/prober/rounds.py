@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from blocker.errors import StoreError
@@ -29,13 +29,13 @@ from blocker.prober.judge import (
     looks_ordered,
     wants_more,
 )
-from blocker.prober.observe import PLAIN, A, Observation, Transport, Variant
+from blocker.prober.observe import PLAIN, A, Observation, Outcome, Transport, Variant
 from blocker.prober.schedule import Bucket
 from blocker.prober.transports import probe
 from blocker.site import ProberConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from blocker.names import Key
     from blocker.policy.reader import Reader
@@ -45,11 +45,22 @@ if TYPE_CHECKING:
     from blocker.prober.reference import Reference
     from blocker.site import Point, Site
 
-_CHUNK = 8  # probes between two controls
+_CHUNK = 16  # probes between two controls
+_SILENCES = 2
 _PAUSE = 0.3  # seconds before a second sample
 _MOST_SAMPLES = 6  # where instances disagree
 _LINGER = 0.2  # seconds a second sample listens for contradicting answers
 _RESERVE = 0.5  # the share of a bucket that rounds of everything leave to transitions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _How:
+    """As the arguments of Rounds.look."""
+
+    stamp: int
+    urgent: bool
+    linger: float
+    lingering: Collection[Variant]
 
 
 class Rounds:
@@ -69,33 +80,72 @@ class Rounds:
         self._turn = 0
         self._redirects: tuple[int, frozenset[bytes]] = (-1, frozenset())
 
-    async def look(self, probes: Sequence[Probe], *, stamp: int, urgent: bool = False) -> list[Finding]:
+    async def look(
+        self,
+        probes: Sequence[Probe],
+        *,
+        stamp: int,
+        urgent: bool = False,
+        linger: float = 0.0,
+        lingering: Collection[Variant] = (PLAIN,),
+    ) -> list[Finding]:
         """Make all of the probes and keep the findings in the book.
 
         `stamp` is that of the policy they were derived from: what comes back after it changed is not
         judged. Points are asked side by side, each no faster than its rate, in one way after the other.
+        For `linger` seconds after an answer in the ways `lingering`, the plain one if not given, another one
+        is waited for that contradicts it. A point that was silent about two chunks with their controls is
+        taken to be silent about the rest.
         """
+        how = _How(stamp=stamp, urgent=urgent, linger=linger, lingering=lingering)
         by_point: dict[str, list[Probe]] = {}
         for one in probes:
             by_point.setdefault(one.expectation.point, []).append(one)
         found = await asyncio.gather(
             *(
-                self._point(self._points[name], asked, stamp=stamp, urgent=urgent)
+                self._point(self._points[name], asked, how)
                 for name, asked in by_point.items()
                 if name in self._points
             )
         )
         return [finding for findings in found for finding in findings]
 
-    async def _point(self, point: Point, asked: list[Probe], *, stamp: int, urgent: bool) -> list[Finding]:
+    async def _point(self, point: Point, asked: list[Probe], how: _How) -> list[Finding]:
         by_way: dict[tuple[Variant, bool], list[Probe]] = {}
         for one in asked:
-            by_way.setdefault((_way(one.variant), one.variant.do), []).append(one)
+            by_way.setdefault((way_of(one.variant), one.variant.do), []).append(one)
         found: list[tuple[Probe, Finding]] = []
+        silences = 0
         for (way, _), probes in by_way.items():
             for at in range(0, len(probes), _CHUNK):
-                found += await self._chunk(point, probes[at : at + _CHUNK], way, stamp=stamp, urgent=urgent)
+                chunk = probes[at : at + _CHUNK]
+                if silences < _SILENCES:
+                    judged = await self._chunk(point, chunk, way, how)
+                else:
+                    judged = await self._unasked(chunk, how)
+                is_silent = bool(judged) and all(one.rule == "point-silent" for _, one in judged)
+                silences = silences + 1 if is_silent else 0
+                found += judged
         return [self._in_part(probe, finding) for probe, finding in found]
+
+    async def _unasked(self, chunk: list[Probe], how: _How) -> list[tuple[Probe, Finding]]:
+        """What holds for these at a point that says nothing."""
+        found = []
+        for unsent in chunk:
+            one = unsent.expectation
+            lost = Observation(
+                point=one.point,
+                variant=unsent.variant,
+                name=one.name,
+                qtype=one.qtype,
+                sent=time.time(),
+                outcome=Outcome.SILENT,
+            )
+            finding = await self._judge(unsent, [lost, lost], Controls.SILENT, how.stamp)
+            if finding is not None:
+                self._book.note(one, finding)
+                found.append((unsent, finding))
+        return found
 
     def _in_part(self, probe: Probe, finding: Finding) -> Finding:
         """The finding once all ways were tried: a name that is blocked in some of them leaks in part."""
@@ -108,7 +158,7 @@ class Rounds:
         return found
 
     async def _chunk(
-        self, point: Point, chunk: list[Probe], way: Variant, *, stamp: int, urgent: bool
+        self, point: Point, chunk: list[Probe], way: Variant, how: _How
     ) -> list[tuple[Probe, Finding]]:
         samples: list[list[Observation]] = [[] for _ in chunk]
         waiting = list(range(len(chunk)))
@@ -118,15 +168,16 @@ class Rounds:
             if sample > 1:
                 await asyncio.sleep(_PAUSE)
             asked = [(_other(chunk[at].variant, samples[at]), chunk[at].expectation) for at in waiting]
-            linger = _LINGER if sample == 2 else 0.0
-            seen, controls = await self._sample(point, asked, way, urgent=urgent, linger=linger)
+            linger = how.linger if way in how.lingering else 0.0
+            linger = max(linger, _LINGER if sample == 2 else 0.0)
+            seen, controls = await self._sample(point, asked, way, urgent=how.urgent, linger=linger)
             has_answered = has_answered or any(one.reply for one in seen)
             if controls is Controls.SILENT and has_answered:
                 controls = Controls.FAIL
             for at, one in zip(waiting, seen, strict=True):
                 samples[at].append(one)
             judged = await asyncio.gather(
-                *(self._judge(chunk[at], samples[at], controls, stamp) for at in waiting)
+                *(self._judge(chunk[at], samples[at], controls, how.stamp) for at in waiting)
             )
             again = []
             for at, finding in zip(waiting, judged, strict=True):
@@ -244,14 +295,15 @@ class Rounds:
             await asyncio.sleep(wait)
 
 
-def _way(variant: Variant) -> Variant:
+def way_of(variant: Variant) -> Variant:
     """What controls must have in common with the probe: the way that packets take."""
     return Variant(transport=variant.transport, place=variant.place, outside=variant.outside)
 
 
 def _other(variant: Variant, samples: list[Observation]) -> Variant:
-    """A cut-off answer is asked for again over TCP (RFC 7766 §5)."""
-    if samples and samples[-1].reply is not None and samples[-1].reply.is_truncated:
+    """A datagram that is cut off is asked for again over TCP (RFC 7766 §5); elsewhere that is a fault."""
+    is_cut = bool(samples) and samples[-1].reply is not None and samples[-1].reply.is_truncated
+    if is_cut and variant.transport is Transport.UDP:
         return replace(variant, transport=Transport.TCP)
     return variant
 

@@ -68,7 +68,10 @@ def reply(rcode: int, *data: bytes, ede: tuple[int, ...] = (), alias: str = "", 
     return Reply(rcode=rcode, flags=flags, answers=tuple(records), extended=extended)
 
 
-def saw(what: Reply | None, *, at: float = T, took: float = 0.01, **more: Any) -> Observation:
+def saw(what: Reply | str | None, *, at: float = T, took: float = 0.01, **more: Any) -> Observation:
+    """A sample that was answered, met a trouble, or met silence."""
+    if isinstance(what, str):
+        return saw(None, at=at, outcome=Outcome.UNREACHABLE, trouble=what, **more)
     values: dict[str, Any] = {
         "point": "p1",
         "variant": PLAIN,
@@ -101,7 +104,7 @@ REDIRECT = expected(Form.REDIRECT, addresses=(ip_address("192.0.2.1"), ip_addres
 FREE, CANARY = expected(None, Why.PARENT), expected(None, Why.CANARY)
 COMING, ENDED = expected(None, Why.COMING), expected(None, Why.ENDED)
 
-TABLE: list[tuple[str, Expectation, Reply | None, Evidence, Kind, str]] = [
+TABLE: list[tuple[str, Expectation, Reply | str | None, Evidence, Kind, str]] = [
     # What must be blocked, and says itself that it is.
     ("nxdomain", NX, reply(NXDOMAIN, ede=(16,)), FINE, Kind.OK, "blocked-with-attribution"),
     ("nodata", NODATA, reply(0, ede=(16,)), FINE, Kind.OK, "blocked-with-attribution"),
@@ -188,7 +191,23 @@ TABLE: list[tuple[str, Expectation, Reply | None, Evidence, Kind, str]] = [
         "blocked-in-part",
     ),
     ("unblocked, no reference", NX, EXISTS, Evidence(), Kind.UNDERBLOCK, "resolves-though-blocked"),
-    ("redirected elsewhere", REDIRECT, reply(0, OTHER), FINE, Kind.UNDERBLOCK, "resolves-though-blocked"),
+    (
+        "redirected anywhere",
+        REDIRECT,
+        reply(0, OTHER),
+        Evidence(),
+        Kind.UNDERBLOCK,
+        "resolves-though-blocked",
+    ),
+    (
+        "redirected elsewhere, by the reference",
+        REDIRECT,
+        reply(0, OTHER),
+        FINE,
+        Kind.WRONG_FORM,
+        "redirected-elsewhere",
+    ),
+    ("not redirected", REDIRECT, EXISTS, FINE, Kind.UNDERBLOCK, "resolves-though-blocked"),
     ("plain redirect", REDIRECT, reply(0, FORGED), FINE, Kind.OK, "redirected-as-ordered"),
     ("plain nx", NX, reply(NXDOMAIN), FINE, Kind.OK, "blocked-against-reference"),
     (
@@ -432,6 +451,49 @@ TABLE: list[tuple[str, Expectation, Reply | None, Evidence, Kind, str]] = [
     ),
     ("fails", FREE, BROKEN, FINE, Kind.INSUFFICIENT, "failure-proves-nothing"),
     ("silent", FREE, None, FINE, Kind.INSUFFICIENT, "target-silent"),
+    # No way to ask. What comes before the question is the point's fault, whatever the controls met:
+    # of two instances one may have the old certificate.
+    *(
+        (
+            f"{trouble}, {met}",
+            asked,
+            trouble,
+            known(controls=met),
+            Kind.UNREACHABLE,
+            trouble,
+        )
+        for asked, met in ((NX, Controls.SILENT), (REFUSE, Controls.PASS), (FREE, Controls.FAIL))
+        for trouble in (
+            "not-connected",
+            "certificate-wrong-name",
+            "certificate-expired",
+            "certificate-untrusted",
+            "certificate-refused",
+            "tls-failed",
+        )
+    ),
+    # What comes after the question may be the name's, and the controls tell.
+    *(
+        (f"{trouble}, {label}", asked, trouble, known(controls=controls), kind, rule or trouble)
+        for trouble in ("http-failed", "http-status", "not-dns-message")
+        for label, asked, controls, kind, rule in (
+            ("always", NX, Controls.SILENT, Kind.UNREACHABLE, ""),
+            ("now and then", NX, Controls.FAIL, Kind.UNREACHABLE, ""),
+            ("no canaries", NX, Controls.NONE, Kind.UNREACHABLE, ""),
+            ("for a blocked name", NX, Controls.PASS, Kind.INSUFFICIENT, "target-silent"),
+            ("for a free name", FREE, Controls.PASS, Kind.INSUFFICIENT, "target-silent"),
+            ("for refused", REFUSE, Controls.PASS, Kind.WRONG_FORM, "failing-instead-of-refused"),
+        )
+    ),
+    (
+        "our own fault",
+        NX,
+        "ca-unreadable",
+        known(controls=Controls.SILENT),
+        Kind.INSUFFICIENT,
+        "ca-unreadable",
+    ),
+    ("an unknown word", NX, "gremlins", known(controls=Controls.SILENT), Kind.UNREACHABLE, "point-silent"),
 ]
 
 
@@ -441,7 +503,7 @@ TABLE: list[tuple[str, Expectation, Reply | None, Evidence, Kind, str]] = [
     ids=[row[0] for row in TABLE],
 )
 def test_two_samples_alike_mean(
-    expectation: Expectation, came: Reply | None, evidence: Evidence, kind: Kind, rule: str
+    expectation: Expectation, came: Reply | str | None, evidence: Evidence, kind: Kind, rule: str
 ) -> None:
     finding = judge(expectation, [saw(came), saw(came, at=T + 1)], evidence)
     assert finding is not None
@@ -455,7 +517,7 @@ def test_two_samples_alike_mean(
     ids=[row[0] for row in TABLE],
 )
 def test_one_sample_never_says_anything_bad(
-    expectation: Expectation, came: Reply | None, evidence: Evidence, kind: Kind, rule: str
+    expectation: Expectation, came: Reply | str | None, evidence: Evidence, kind: Kind, rule: str
 ) -> None:
     finding = judge(expectation, [saw(came)], evidence)
     assert finding is not None
@@ -478,7 +540,7 @@ def test_every_rule_is_a_sentence() -> None:
 
 
 @pytest.mark.parametrize("row", TABLE, ids=[row[0] for row in TABLE])
-def test_details_hold_no_names(row: tuple[str, Expectation, Reply | None, Evidence, Kind, str]) -> None:
+def test_details_hold_no_names(row: tuple[str, Expectation, Reply | str | None, Evidence, Kind, str]) -> None:
     finding = judge(row[1], [saw(row[2])], row[3])
     assert finding is not None
     assert "secret-name" not in finding.detail
@@ -515,6 +577,13 @@ def test_a_name_that_is_known_to_be_blocked_otherwise_leaks_in_part() -> None:
     fine = judge(NX, [saw(BLOCK)], FINE)
     assert fine is not None
     assert in_part(fine) is fine
+
+
+@pytest.mark.parametrize("controls", [Controls.PASS, Controls.SILENT])
+def test_a_trouble_is_told_whatever_the_rule(controls: Controls) -> None:
+    finding = judge(NX, [saw("http-status"), saw("http-status", at=T + 1)], known(controls=controls))
+    assert finding is not None
+    assert finding.detail.endswith("the point can't be reached: http-status")
 
 
 def test_two_samples_that_disagree_prove_nothing() -> None:

@@ -43,6 +43,7 @@ PACKAGES = {
     "amtool": "prometheus-alertmanager",
     "systemd-analyze": "systemd",
     "curl": "curl",
+    "tcpdump": "tcpdump",
 }
 
 

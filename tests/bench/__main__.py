@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.bench import big_start, confirm, engines, instants, life, processes, scale, start
+from tests.bench import big_start, confirm, engines, instants, life, processes, scale, scrape, start
 from tests.bench.options import Options
 
 
@@ -35,6 +35,7 @@ BENCHES = {
     "instants": instants,
     "big_start": big_start,
     "confirm": confirm,
+    "scrape": scrape,
 }
 
 

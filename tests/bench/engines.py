@@ -333,7 +333,7 @@ def two_workers(labs: Lab, asked: Path, seconds: float, rounds: int) -> None:
         for workers in (1, 2):
             say(f"round {number + 1}: {workers} workers")
             path = labs.folder / f"workers-{workers}.yaml"
-            path.write_text(site.SITE.format(port=site.free_port(), upstream=labs.upstream, workers=workers))
+            path.write_text(site.SITE.format(port=lab.free_port(), upstream=labs.upstream, workers=workers))
             with servers.embedded(replace(labs, site=sitefile.load(path), cores=None)) as running:
                 spent = processes.cpu(running.pid)
                 rate = dnsperf.run(running.port, asked, seconds=seconds, core=None, clients=64)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import random
-import socket
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+
+from tests.servers import lab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,20 +60,6 @@ class Ran:
     wall: float
 
 
-def free_port() -> int:
-    """A free port below those that the system gives to whoever asks for any: it stays free for a while."""
-    for _ in range(100):
-        port = random.randrange(20_000, 32_000)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-            try:
-                udp.bind(("127.0.0.1", port))
-                tcp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no free port")
-
-
 def listed(count: int) -> Iterator[str]:
     """Distinct names as lists have them: 20 octets or so, spread over some top-level names."""
     for number in range(count):
@@ -84,7 +70,7 @@ def listed(count: int) -> Iterator[str]:
 def make(folder: Path, *, upstream: int = 9, workers: int = 1) -> int:
     """The site's files, without orders; the port its resolver listens on."""
     (folder / "orders" / "bench").mkdir(parents=True)
-    port = free_port()
+    port = lab.free_port()
     (folder / "site.yaml").write_text(SITE.format(port=port, upstream=upstream, workers=workers))
     (folder / "protected.yaml").write_text("protected: [protected.example]\n")
     return port

@@ -77,7 +77,7 @@ def made(folder: Path) -> Iterator[Lab]:
         found = Lab(
             folder,
             dns=lab.free_port(),
-            web=lab.free_port(socket.SOCK_STREAM),
+            web=lab.free_port(),
             upstream=listening.getsockname()[1],
         )
         (folder / "orders" / "lab").mkdir(parents=True)

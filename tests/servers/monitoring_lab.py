@@ -367,7 +367,7 @@ def _get(port: int, path: str) -> str:
 def monitored(folder: Path, nodes: list[int], daemon: int, webhook: int) -> Iterator[Monitor]:
     """Both programs with the shipped files, on free ports, watching these; the daemon as another site."""
     prometheus, manager = lab.program("prometheus"), lab.program("prometheus-alertmanager")
-    ports = [lab.free_port(socket.SOCK_STREAM) for _ in range(2)]
+    ports = [lab.free_port() for _ in range(2)]
     (folder / "rules").mkdir()
     for path in (OPS / "prometheus" / "rules").iterdir():
         (folder / "rules" / path.name).write_text(shortened(path.read_text()))

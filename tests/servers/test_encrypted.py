@@ -47,7 +47,7 @@ class Lab:
         self.folder, self.upstream = folder, upstream
         self.state = folder / "state"
         self.chain, self.key = pair
-        self.dot, self.doh = (lab.free_port(socket.SOCK_STREAM) for _ in range(2))
+        self.dot, self.doh = (lab.free_port() for _ in range(2))
 
     def block(self) -> None:
         live.store(self.state, block("bad.example", start=1_700_000_000, until=4_000_000_000))

@@ -73,7 +73,7 @@ class Book:
         answered = observation.reply is not None
         instances, strangers = old.instances, old.strangers
         known = self._instances.get(observation.point, ())
-        if observation.reply is not None and known:
+        if observation.reply is not None and known and observation.variant.edns:  # else it can't be told
             nsid = observation.reply.nsid.decode("utf-8", "replace")
             if nsid in known:
                 instances = {**instances, nsid: observation.received or 0.0}

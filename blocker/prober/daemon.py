@@ -84,7 +84,9 @@ def verify(site: Site, *, timeout: float = 1.5, limit: int = 20, budget: int = _
         now = time.time()
         with reader.snapshot() as policy:
             stamp = policy.stamp
-            look = replace(_look(site, number=int(now), limit=limit, budget=budget), whole=True)
+            # The whole is looked at, whichever prober's share it is.
+            everything = _look(site, number=int(now), limit=limit, budget=budget)
+            look = replace(everything, whole=True, shard=(0, 1))
             asked = expect.expect(policy, site.points, now, look)
             wanted = expect.count(policy, site.points, now, look)
         probes = matrix.probes(asked, _by_name(site), number=look.number, whole=True)

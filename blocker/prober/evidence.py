@@ -266,6 +266,8 @@ def _expectation(one: Expectation) -> dict[str, Any]:
         "ended": one.ended,
         "outside": one.outside,
         "declared": one.declared,
+        "sealed": one.is_sealed,
+        "misses_aliases": one.misses_aliases,
     }
 
 
@@ -287,6 +289,8 @@ def _read_expectation(made: Mapping[str, Any]) -> Expectation:
         ended=None if made["ended"] is None else int(_number(made["ended"])),
         outside=made["outside"] is True,
         declared=_text(made["declared"]),
+        is_sealed=made["sealed"] is True,
+        misses_aliases=made["misses_aliases"] is True,
     )
 
 

@@ -35,10 +35,15 @@ if TYPE_CHECKING:
     from blocker.site import Enforcement, Point
 
 
-RARE = (MX, TXT, ANY)
-"""Types that are asked about in turn; A, AAAA and HTTPS, whose hints leak addresses, are each time."""
+MORE = (AAAA, HTTPS, MX, TXT, ANY, decide.DS)
+"""The types, beside A, in which what must be blocked is asked for: those that lead to addresses, some that
+don't, and DS, which must pass where names below are free (RFC 8020 §2 and decide)."""
 
-ANY_LIMIT = "any"
+ALIASES = frozenset({"aliases", "cached-aliases", "excepted-aliases"})
+"""The limits of reach by which an alias of a blocked name may be answered."""
+
+LIMITS = {ANY: "any", decide.DS: "holes"}
+"""By type, the limit of reach by which a point does not answer it as it must."""
 
 
 def is_top(key: Key) -> bool:
@@ -81,6 +86,8 @@ class Expectation:
 
     `region` None: that of no client. `outside`: it is asked as a client of another region than the
     point's. `declared` is the limit of reach by which the point is known not to answer this as it must.
+    `is_sealed`: nobody outside may learn that the name is asked for, as the reference would.
+    `misses_aliases`: the point is known to answer some aliases of blocked names.
     `form` None: it must pass. `ref` and `order` are those of the directive that made us ask, empty for
     canaries; `because` are the directives that block the name. It holds for observations within
     `[since, until)`, epoch seconds, the stretch between two transitions of the policy. `started` is the
@@ -94,6 +101,8 @@ class Expectation:
     why: Why
     outside: bool = False
     declared: str = ""
+    is_sealed: bool = False
+    misses_aliases: bool = False
     ref: str = ""
     order: str = ""
     form: Form | None = None
@@ -134,10 +143,8 @@ def expect(policy: Source, points: Iterable[Point], t: float, look: Look) -> lis
     found: list[Expectation] = []
     for asks in _of_points(policy, points, t, look):
         concerned = asks.concerned()
-        queues = [
-            asks.of(number, concerned[number], place)
-            for place, number in enumerate(_rotated(concerned, look))
-        ]
+        chosen, lap = _rotated(concerned, look)
+        queues = [asks.of(number, concerned[number], place, lap) for place, number in enumerate(chosen)]
         queues.insert(0, asks.canaries())
         taken: dict[Question, Expectation] = {}
         # One from each in turn: a long list doesn't push a short one out of the budget.
@@ -221,7 +228,7 @@ def _standing(policy: decide.Policy, one: Scheduled, region: str, t: float) -> W
     """
     in_force = one.in_force(t)
     if not one.applies_to(region):
-        return Why.ELSEWHERE if in_force else None
+        return Why.ELSEWHERE if in_force and not one.is_sealed(t) else None
     if in_force:
         is_withheld = not policy.withheld.keys().isdisjoint((one.ref, one.order, *one.lineage))
         return Why.WITHHELD if is_withheld else Why.SUBJECT
@@ -245,8 +252,10 @@ def _of_points(policy: Source, points: Iterable[Point], t: float, look: Look) ->
         yield _Asks(policy, point, t, look=look, within=(max(start, look.since), until))
 
 
-def _rotated(numbers: Iterable[int], look: Look) -> list[int]:
-    """The directives that this round asks about; as many rounds in a row as are needed ask about all.
+def _rotated(numbers: Iterable[int], look: Look) -> tuple[list[int], int]:
+    """The directives that this round asks about, and how often each was asked about before.
+
+    As many rounds in a row as are needed ask about all.
 
     A round of everything has room for the first questions of each. A round of some is about an instant:
     there the subjects of many come before the controls of few.
@@ -254,10 +263,14 @@ def _rotated(numbers: Iterable[int], look: Look) -> list[int]:
     room = look.budget if look.only is not None else max(1, look.budget // _FIRST)
     # In an order of its own, so that a round has directives of many orders.
     every = sorted(numbers, key=lambda number: (crc32(b"%d" % number), number))
-    at = look.number * room % len(every) if len(every) > room else 0
-    return (every[at:] + every[:at])[:room]
+    if len(every) <= room:
+        return every, look.number
+    lap, at = divmod(look.number * room, len(every))
+    # Those that come behind the end of the row begin their next lap; one more turn for the others is no harm.
+    return (every[at:] + every[:at])[:room], lap
 
 
+_EACH_TIME = 2  # questions about subjects for which a round has room, at least
 _FIRST = 4  # questions about one directive that come before all others: subject, except, control, subject
 
 
@@ -282,7 +295,7 @@ class _Asks:
     ) -> None:
         self._policy, self._point, self._t, self._look = policy, point, t, look
         self._since, self._until = within
-        self._has_any_limit = ANY_LIMIT in capabilities.of(point.kind, point.by).reach
+        self._reach = capabilities.of(point.kind, point.by).reach
         self._canaries, self._protected = frozenset(look.canaries), frozenset(look.protected)
 
     def canaries(self) -> Iterator[Expectation]:
@@ -300,18 +313,20 @@ class _Asks:
             and (why := self._why(one)) is not None
         }
 
-    def of(self, number: int, why: Why, place: int = 0) -> Iterator[Expectation]:
+    def of(self, number: int, why: Why, place: int = 0, lap: int = 0) -> Iterator[Expectation]:
         """The questions about one directive or cut.
 
         First one of each sort: a subject, an except, a control; then the others in turn. Which except and
         control come first depends on the round and the directive's `place` in it, so each round has all.
+        Which subject and type come first depends on the `lap`: a round may have no room for more of them than
+        two, and moves on by so many.
         """
         one = self._policy.directives[number]
         # Names of directives not in force here are controls themselves: a few are enough.
         limit = self._look.limit if why in (Why.SUBJECT, Why.EXCEPT) else min(self._look.limit, 5)
         sample = self._policy.sample(number, limit, self._look.number)
         subjects = [(key, role) for key, role in sample if role in SUBJECT_ROLES]
-        asked = self._subjects(subjects, why, one, place)
+        asked = iter(_from(_EACH_TIME * lap, self._subjects(subjects, why, one)))
         if why not in (Why.SUBJECT, Why.EXCEPT):
             yield from asked
             return
@@ -319,6 +334,10 @@ class _Asks:
         excepts = _from(turn, self._excepts(sample, one))
         around = _from(turn, self._controls(subjects, one))
         outside = list(self._outside(subjects, one))
+        if one.is_sealed(self._t):
+            # What passes goes on to upstream, and nobody there may learn of the order by our asking.
+            excepts, outside = [], []
+            around = [asked for asked in around if asked.form is not None]
         yield from chain(_take(asked), excepts[:1], around[:1], outside, _take(asked))
         yield from _in_turn(asked, chain(excepts[1:], around[1:]))
 
@@ -344,13 +363,11 @@ class _Asks:
                     yield self._ask(control, AAAA, kind, one)
 
     def _subjects(
-        self, subjects: Iterable[tuple[Key, Role]], why: Why, one: Scheduled, place: int
+        self, subjects: Sequence[tuple[Key, Role]], why: Why, one: Scheduled
     ) -> Iterator[Expectation]:
-        turn = self._look.number + place
-        rare = RARE if self._look.whole else (RARE[turn % len(RARE)],)
-        more = (AAAA, HTTPS, *rare) if self._look.only is None else (AAAA,)
-        for target in _targets(subjects):
-            for qtype in (A, *(more if why is Why.SUBJECT else ())):
+        more = MORE if self._look.only is None else (AAAA,)
+        for qtype in (A, *(more if why is Why.SUBJECT else ())):
+            for target in _targets(subjects):
                 yield self._ask(target, qtype, why, one)
 
     def _outside(self, subjects: Sequence[tuple[Key, Role]], one: Scheduled) -> Iterator[Expectation]:
@@ -368,6 +385,12 @@ class _Asks:
         above = set(names.ancestry(key))
         return key in self._canaries or not above.isdisjoint(self._protected)
 
+    def _declared(self, qtype: int, verdict: decide.Verdict) -> str:
+        limit = LIMITS.get(qtype, "")
+        if limit == "holes" and not verdict.has_holes:
+            return ""
+        return limit if limit in self._reach else ""
+
     def _ask(self, name: Key, qtype: int, why: Why, one: Scheduled | None) -> Expectation:
         verdict = decide.decide(self._policy, name, self._point.region, self._t)
         started, ended = _edges(one, self._t) if one else (None, None)
@@ -379,7 +402,9 @@ class _Asks:
             why=why,
             ref=one.ref if one else "",
             order=one.order if one else "",
-            declared=ANY_LIMIT if qtype == ANY and self._has_any_limit else "",
+            declared=self._declared(qtype, verdict),
+            is_sealed=one is not None and one.is_sealed(self._t),
+            misses_aliases=not ALIASES.isdisjoint(self._reach),
             **_by(verdict, qtype),
             since=self._since,
             until=self._until,

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from blocker.orders.model import Form
@@ -36,7 +37,7 @@ from blocker.prober.observe import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from blocker.names import Key
     from blocker.prober.expect import Expectation
@@ -62,7 +63,7 @@ class Kind(StrEnum):
 
 BAD = frozenset(Kind) - {Kind.OK, Kind.MOOT, Kind.INSUFFICIENT}
 
-VERSION = 2
+VERSION = 3
 """Of the rules: it grows with each change of what one of them says. Evidence keeps it beside each finding."""
 
 RULES: dict[str, str] = {
@@ -77,13 +78,16 @@ RULES: dict[str, str] = {
     "attribution-gone": "The point said that it blocks this directive's names, and no longer does; "
     "nothing says that the name exists.",
     "alias-of-blocked": "The name passes, and its alias leads to a name that is blocked.",
+    "alias-leaks": "An alias of a name that must be blocked is answered with where it leads.",
+    "nowhere-though-free": "A name that no order blocks is answered with addresses that lead nowhere, "
+    "and not at the reference.",
     "resolves-though-blocked": "A name that must be blocked resolves.",
     "declared-limit": "The point is declared not to reach this, so nothing else could be expected.",
     "one-instance": "One instance of the point answers otherwise than another.",
     "canary-drifted": "The canary order's block has another form than the point's blocks had before.",
     "blocked-in-part": "A name resolves that is blocked when it is asked for in another way.",
-    "redirected-elsewhere": "A name that must be redirected has addresses that are neither the ordered ones "
-    "nor any of the reference's.",
+    "redirected-elsewhere": "A name that must be redirected has addresses that lead nowhere, and not the "
+    "ordered ones.",
     "attributed-wrong-form": "The block is attributed, but its form is not the ordered one.",
     "unattributed-wrong-form": "An existing name is denied in another form than the ordered one.",
     "failing-instead-of-refused": "The name must be refused, and it fails or is met with silence.",
@@ -197,6 +201,8 @@ def judge(expectation: Expectation, samples: Sequence[Observation], evidence: Ev
     marks = [(one, *_mark(expectation, reply, evidence)) for one, reply in judged]
     if not marks:
         marks = [(one, *_mark_silence(expectation, one, evidence)) for one in lost]
+    # What was cut off said nothing, once it was asked for again.
+    marks = [mark for mark in marks if mark[2] != "truncated"] or marks
     kinds = {kind for _, kind, _ in marks}
     sample, kind, rule = marks[-1]
     if kinds & BAD:
@@ -229,9 +235,13 @@ def _of_instances(expectation: Expectation, marks: Sequence[_Mark]) -> Finding:
 
 
 def wants_more(finding: Finding | None, samples: Sequence[Observation]) -> bool:
-    """Whether more samples could tell: instances disagree, and none of them was seen twice."""
-    if finding is None or finding.rule != "samples-disagree":
+    """Whether more samples could tell: instances disagree and none of them was seen twice, or what looks bad
+    was seen once only, for the rest was cut off.
+    """
+    if finding is None or finding.rule not in ("samples-disagree", "second-sample-pending"):
         return False
+    if finding.rule == "second-sample-pending":
+        return any(one.reply is not None and one.reply.is_truncated for one in samples)
     return len({one.reply.nsid for one in samples if one.reply is not None}) > 1
 
 
@@ -302,14 +312,15 @@ def _mark_silence(expectation: Expectation, lost: Observation, evidence: Evidenc
 
 def _must_block(expectation: Expectation, form: Form, reply: Reply, evidence: Evidence) -> tuple[Kind, str]:
     has_form = _has_form(expectation, form, reply)
-    if reply.is_attributed:
+    real = evidence.reference.data_of(expectation.qtype) if evidence.reference else frozenset()
+    if reply.is_attributed and (has_form or real.isdisjoint(reply.data_of(expectation.qtype))):
         return (
             (Kind.OK, "blocked-with-attribution") if has_form else (Kind.WRONG_FORM, "attributed-wrong-form")
         )
     if reply.data_of(expectation.qtype):
         if form is Form.REDIRECT and has_form:
             return Kind.OK, "redirected-as-ordered"
-        if form is Form.REDIRECT and _leads_elsewhere(expectation, reply, evidence.reference):
+        if form is Form.REDIRECT and addresses_of(expectation) and _leads_elsewhere(expectation, reply, real):
             return Kind.WRONG_FORM, "redirected-elsewhere"
         if evidence.is_blocked_otherwise:
             return Kind.PARTIAL, "blocked-in-part"
@@ -323,16 +334,15 @@ def _must_block(expectation: Expectation, form: Form, reply: Reply, evidence: Ev
     return (Kind.OK, "refused-as-ordered") if has_form else (Kind.WRONG_FORM, "failing-instead-of-refused")
 
 
-def _leads_elsewhere(expectation: Expectation, reply: Reply, reference: Reply | None) -> bool:
-    """Whether the addresses are of neither the order nor the service, as far as the reference knows that."""
-    real = frozenset() if reference is None else reference.data_of(expectation.qtype)
-    return bool(addresses_of(expectation) and real) and real.isdisjoint(reply.data_of(expectation.qtype))
+def _leads_elsewhere(expectation: Expectation, reply: Reply, real: frozenset[bytes]) -> bool:
+    """Whether the addresses are surely not the service's: it may have others than the reference was told."""
+    data = reply.data_of(expectation.qtype)
+    return bool(real) and real.isdisjoint(data) and leads_nowhere(reply, expectation.qtype)
 
 
 def _denied(expectation: Expectation, reply: Reply, evidence: Evidence) -> tuple[Kind, str]:
     """NXDOMAIN or NODATA, without attribution, for a name that must be blocked."""
-    mark = evidence.profile.mark if evidence.profile else None
-    if mark and mark == profile.of(reply).mark:
+    if _is_marked(reply, evidence):
         has_form = looks_ordered(expectation, reply)
         return (Kind.OK, "blocked-like-canary") if has_form else (Kind.WRONG_FORM, "attributed-wrong-form")
     exists = _exists(expectation.qtype, evidence.reference)
@@ -349,26 +359,57 @@ def _denied(expectation: Expectation, reply: Reply, evidence: Evidence) -> tuple
 
 def _must_pass(expectation: Expectation, reply: Reply, evidence: Evidence) -> tuple[Kind, str]:
     bad = {Why.COMING: Kind.EARLY, Why.ENDED: Kind.LINGERING}.get(expectation.why, Kind.OVERBLOCK)
-    reference = evidence.reference
-    if reply.is_attributed:
-        if not evidence.blocked_aliases.isdisjoint(reply.targets):
-            return Kind.OK, "alias-of-blocked"
-        return bad, "blocked-though-free"
     data = reply.data_of(expectation.qtype)
+    is_made_up = _is_made_up(expectation, reply, evidence)
+    if evidence.blocked_aliases:
+        if reply.is_attributed or is_made_up or not data:
+            return Kind.OK, "alias-of-blocked"
+        if not evidence.blocked_aliases.isdisjoint(reply.targets):
+            return (
+                (Kind.MOOT, "declared-limit")
+                if expectation.misses_aliases
+                else (Kind.UNDERBLOCK, "alias-leaks")
+            )
+    if reply.is_attributed or _is_marked(reply, evidence):
+        return bad, "blocked-though-free"
+    if is_made_up:
+        return bad, is_made_up
     if data:
-        real = reference.data_of(expectation.qtype) if reference else frozenset()
-        if not data.isdisjoint(evidence.forged) and data.isdisjoint(real):
-            return bad, "forged-though-free"
         return Kind.OK, "passes"
-    if reply.rcode == REFUSED:
-        if evidence.controls is not Controls.PASS:
-            return Kind.INSUFFICIENT, "controls-failed"
-        if reference is not None and reference.rcode == REFUSED:
-            return Kind.INSUFFICIENT, "failure-proves-nothing"
-        return bad, "refused-though-free"
-    if reply.rcode not in (NOERROR, NXDOMAIN):
+    if reply.rcode in (NOERROR, NXDOMAIN):
+        return _free_but_denied(expectation, bad, reply, evidence)
+    if reply.rcode != REFUSED or (evidence.reference and evidence.reference.rcode == REFUSED):
         return Kind.INSUFFICIENT, "failure-proves-nothing"
-    return _free_but_denied(expectation, bad, reply, evidence)
+    if evidence.controls is not Controls.PASS:
+        return Kind.INSUFFICIENT, "controls-failed"
+    return bad, "refused-though-free"
+
+
+def _is_marked(reply: Reply, evidence: Evidence) -> bool:
+    """Whether the answer has the mark of the point's blocks."""
+    mark = evidence.profile.mark if evidence.profile else None
+    return mark is not None and mark == profile.of(reply).mark
+
+
+def _is_made_up(expectation: Expectation, reply: Reply, evidence: Evidence) -> str:
+    """The rule by which the addresses are none of the name's; empty if nothing says so."""
+    data = reply.data_of(expectation.qtype)
+    real = evidence.reference.data_of(expectation.qtype) if evidence.reference else frozenset()
+    if not data or not data.isdisjoint(real):
+        return ""
+    if not data.isdisjoint(evidence.forged):
+        return "forged-though-free"
+    return "nowhere-though-free" if real and leads_nowhere(reply, expectation.qtype) else ""
+
+
+def leads_nowhere(reply: Reply, qtype: int) -> bool:
+    """Whether all addresses of the answer are for special use (RFC 6890): no service has such a one."""
+    data = reply.data_of(qtype)
+    return qtype in (A, AAAA) and bool(data) and not any(ip_address(one).is_global for one in _sound(data))
+
+
+def _sound(data: Iterable[bytes]) -> list[bytes]:
+    return [one for one in data if len(one) in (4, 16)]
 
 
 def _free_but_denied(
@@ -381,7 +422,9 @@ def _free_but_denied(
         # be it with other records only.
         if exists is False and evidence.reference is not None and reply.rcode == NXDOMAIN:
             exists = evidence.reference.rcode == NOERROR
-        if evidence.was_attributed and not exists:
+        are_fine = evidence.controls in (Controls.PASS, Controls.NONE)
+        is_gone = exists is False and not evidence.was_resolved and are_fine
+        if evidence.was_attributed and is_gone:
             return Kind.OK, "attribution-gone"
     if exists is None:
         return Kind.INSUFFICIENT, "no-reference"

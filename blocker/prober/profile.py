@@ -17,6 +17,9 @@ from blocker import names
 if TYPE_CHECKING:
     from blocker.prober.observe import Reply
 
+LEARNING = 3_600.0
+"""Seconds for which a larger TTL is only learnt: behind a cache the first that was seen may be any."""
+
 ACCEPTED_AFTER = 86_400.0
 """Seconds for which a changed form is told, before it is taken for the point's own."""
 
@@ -90,6 +93,8 @@ def learn(before: Learnt | None, seen: Profile, at: float) -> Learnt:
     """What is known after one more answer of the canary order came at `at`."""
     if before is None:
         return Learnt(profile=seen, at=at)
+    if at - before.at < LEARNING and seen.ttl > before.profile.ttl:
+        before = replace(before, profile=replace(before.profile, ttl=seen.ttl))
     drift = before.profile.differs(seen)
     if not drift:
         return replace(before, drifted_at=0.0, drift="")

@@ -28,6 +28,7 @@ _KEPT = 4096
 _KEEP = 60.0  # seconds
 _KEEP_FAILURE = 5.0
 _REST = 5.0  # seconds in which nobody is asked after nobody answered: a dead reference must not slow rounds
+_FAILURES = 3  # names in a row that nobody answered: one may be dead by itself
 
 
 class Reference:
@@ -38,6 +39,7 @@ class Reference:
         self._timeout = timeout
         self._memory: OrderedDict[tuple[Key, int], tuple[float, Reply | None]] = OrderedDict()
         self._resting_until = 0.0
+        self._failures = 0
 
     async def ask(self, name: Key, qtype: int) -> Reply | None:
         """The reply of the first reference that knows; None if none does."""
@@ -48,7 +50,8 @@ class Reference:
         if now < self._resting_until:
             return None
         reply = await self._fresh(name, qtype)
-        if reply is None:
+        self._failures = 0 if reply is not None else self._failures + 1
+        if self._failures >= _FAILURES:
             self._resting_until = time.monotonic() + _REST
         keep = _KEEP if reply is not None else _KEEP_FAILURE
         self._memory[name, qtype] = (now + keep, reply)

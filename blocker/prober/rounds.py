@@ -26,10 +26,11 @@ from blocker.prober.judge import (
     controls_of,
     in_part,
     judge,
+    leads_nowhere,
     looks_ordered,
     wants_more,
 )
-from blocker.prober.observe import PLAIN, A, Observation, Outcome, Transport, Variant
+from blocker.prober.observe import PLAIN, A, Observation, Outcome, Reply, Transport, Variant
 from blocker.prober.schedule import Bucket
 from blocker.prober.transports import probe
 from blocker.site import ProberConfig
@@ -104,7 +105,7 @@ class Rounds:
         judged. Points are asked side by side, each no faster than its rate, in one way after the other.
         For `linger` seconds after an answer in the ways `lingering`, the plain one if not given, another one
         is waited for that contradicts it. A point that was silent about two chunks with their controls is
-        taken to be silent about the rest.
+        taken to be silent about what else is asked in that way.
         """
         how = _How(stamp=stamp, urgent=urgent, linger=linger, lingering=lingering)
         by_point: dict[str, list[Probe]] = {}
@@ -124,17 +125,20 @@ class Rounds:
         for one in asked:
             by_way.setdefault((way_of(one.variant), one.variant.do), []).append(one)
         found: list[tuple[Probe, Finding]] = []
-        silences = 0
+        patience = _SILENCES
         for (way, _), probes in by_way.items():
+            silences = 0  # of this way alone: another address or transport may answer
             for at in range(0, len(probes), _CHUNK):
                 chunk = probes[at : at + _CHUNK]
-                if silences < _SILENCES:
+                if silences < patience:
                     judged = await self._chunk(point, chunk, way, how)
                 else:
                     judged = await self._unasked(chunk, how)
                 is_silent = bool(judged) and all(one.rule == "point-silent" for _, one in judged)
                 silences = silences + 1 if is_silent else 0
                 found += judged
+            if silences and way == PLAIN:
+                patience = 1
         return [self._in_part(probe, finding) for probe, finding in found]
 
     async def _unasked(self, chunk: list[Probe], how: _How) -> list[tuple[Probe, Finding]]:
@@ -232,10 +236,12 @@ class Rounds:
     ) -> Finding | None:
         expectation, reply = probe.expectation, samples[-1].reply
         reference = None
-        if reply is not None and not reply.is_attributed:
-            data = reply.data_of(expectation.qtype)
-            if expectation.form is not None or not data or not data.isdisjoint(self._redirects[1]):
-                reference = await self._reference.ask(expectation.name, expectation.qtype)
+        if (
+            reply is not None
+            and not expectation.is_sealed
+            and not self._speaks_for_itself(expectation, reply)
+        ):
+            reference = await self._reference.ask(expectation.name, expectation.qtype)
         try:
             with self._reader.snapshot() as policy:
                 if policy.stamp != stamp:
@@ -243,9 +249,12 @@ class Rounds:
                 if self._redirects[0] != stamp:
                     self._redirects = (stamp, _redirects(policy))
                     self._secrets = _secrets(policy)
+                sent, region = samples[-1].sent, expectation.region
+                exempt = decide.decide(policy, expectation.name, region, sent).exempt
                 verdicts = {
-                    target: decide.decide(policy, target, expectation.region, samples[-1].sent)
-                    for target in (reply.targets if reply else ())
+                    target: decide.decide(policy, target, region, sent, exempt=exempt)
+                    for one in (reply, reference)
+                    for target in (one.targets if one else ())
                 }
                 digest, generation = policy.generation.digest, policy.generation.number
         except StoreError:
@@ -275,6 +284,16 @@ class Rounds:
                 ),
             )
         return finding
+
+    def _speaks_for_itself(self, one: Expectation, reply: Reply) -> bool:
+        """Whether the answer is judged without the reference, which is somebody else's."""
+        if one.is_sealed:
+            return True
+        if one.form is not None:
+            return reply.is_attributed and looks_ordered(one, reply)
+        data = reply.data_of(one.qtype)
+        is_odd = leads_nowhere(reply, one.qtype) or not data.isdisjoint(self._redirects[1])
+        return bool(data) and not reply.is_attributed and not is_odd
 
     def _form(self, probe: Probe, sample: Observation) -> dict[str, Any]:
         """What is known of the form of the point's blocks; a sample of the canary order's is learnt from."""
@@ -326,7 +345,7 @@ def way_of(variant: Variant) -> Variant:
 
 def _other(variant: Variant, samples: list[Observation]) -> Variant:
     """A datagram that is cut off is asked for again over TCP (RFC 7766 §5); elsewhere that is a fault."""
-    is_cut = bool(samples) and samples[-1].reply is not None and samples[-1].reply.is_truncated
+    is_cut = any(one.reply is not None and one.reply.is_truncated for one in samples)
     if is_cut and variant.transport is Transport.UDP:
         return replace(variant, transport=Transport.TCP)
     return variant

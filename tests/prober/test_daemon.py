@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import signal
+import socket
 import threading
 import time
 from collections import Counter
@@ -21,9 +22,9 @@ from blocker.orders.model import Form, Publication
 from blocker.policy import writer
 from blocker.policy.records import Withheld
 from blocker.prober import daemon, matrix, report
-from blocker.prober.expect import Why
+from blocker.prober.expect import MORE, Why
 from blocker.prober.judge import Kind
-from blocker.prober.observe import AAAA, ANY, HTTPS, MX, TXT, A
+from blocker.prober.observe import A
 from blocker.site import Endpoint, ProberConfig
 from tests.prober.world import (
     POINT,
@@ -51,13 +52,13 @@ CANARY = ("canary.example",)
 
 
 @contextmanager
-def served(script: Any, reference: Any = real) -> Iterator[tuple[Server, Server]]:
+def served(script: Any, reference: Any = real, tcp: Any = None) -> Iterator[tuple[Server, Server]]:
     """A point and a reference in another thread."""
     ready, done = threading.Event(), threading.Event()
     servers: list[Server] = []
 
     async def serve() -> None:
-        async with serving(script) as point, serving(reference) as unfiltered:
+        async with serving(script, tcp) as point, serving(reference) as unfiltered:
             servers[:] = [point, unfiltered]
             ready.set()
             await asyncio.to_thread(done.wait)
@@ -99,7 +100,7 @@ def test_a_point_that_obeys_is_ok_in_every_form(tmp_path: Path, form: Form, *, e
     findings = verify(tmp_path, obedient(policy(order), ede=ede), real, order)
     assert kinds(findings) == {Kind.OK}
     assert {finding.variant for finding in findings} == set(matrix.ways(POINT))
-    assert {finding.qtype for finding in findings} == {A, AAAA, HTTPS, MX, TXT, ANY}
+    assert {finding.qtype for finding in findings} == {A, *MORE}
 
 
 def over_wide(query: Any) -> Any:
@@ -230,6 +231,65 @@ def test_an_alias_to_a_blocked_name_is_not_an_overblock(tmp_path: Path) -> None:
     findings = verify(tmp_path, script, real, order)
     assert {one.rule for one in findings if one.why == "sibling"} == {"alias-of-blocked"}
     assert kinds(findings) == {Kind.OK}
+
+
+def test_an_alias_is_denied_whole_where_answers_say_nothing_of_blocks(tmp_path: Path) -> None:
+    order = now_order()
+    honest = obedient(policy(order), ede=False)
+
+    def aliased(query: Any) -> Any:
+        """www leads to the ordered name, at the unfiltered resolver."""
+        is_alias = query.question[0].name.to_text().lower() == "www.shop.example."
+        return answer(query, addresses=("198.51.100.7",), cname="x.shop.example") if is_alias else real(query)
+
+    def script(query: Any) -> Any:
+        is_alias = query.question[0].name.to_text().lower() == "www.shop.example."
+        return answer(query, rcode=3) if is_alias else honest(query)
+
+    findings = verify(tmp_path, script, aliased, order)
+    assert {one.rule for one in findings if one.why == "sibling"} == {"alias-of-blocked"}
+
+    def leaking(query: Any) -> Any:
+        return honest(query) if is_about_it(query) else aliased(query)
+
+    leaks = verify(tmp_path / "again", leaking, aliased, order)
+    assert {one.rule for one in leaks if one.why == "sibling"} == {"alias-leaks"}
+
+
+def test_a_dead_way_hides_no_leak_in_another(tmp_path: Path) -> None:
+    order = now_order()
+    honest = obedient(policy(order))
+    commit(tmp_path, order)
+
+    def script(query: Any) -> Any:
+        return real(query) if query.ednsflags & 0x8000 and is_about_it(query) else honest(query)
+
+    with (
+        served(script, real) as (point, unfiltered),
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf,
+    ):
+        deaf.bind(("127.0.0.1", 0))
+        two = replace(point.point(), also=(Endpoint(*deaf.getsockname()),))
+        here = site(tmp_path, two, reference=(unfiltered.endpoint,), canaries=CANARY)
+        findings = daemon.verify(here, timeout=0.3, limit=2).findings
+    by_variant = {str(one.variant): one.kind for one in findings if one.why == "subject" and one.qtype == A}
+    assert by_variant["udp+do"] == Kind.PARTIAL
+    assert by_variant["udp+address-2"] == Kind.UNREACHABLE
+
+
+def test_a_leak_over_tcp_behind_cut_off_datagrams_is_found(tmp_path: Path) -> None:
+    def cut(query: Any) -> Any:
+        response = real(query)
+        response.flags |= 0x0200
+        response.answer.clear()
+        return response
+
+    order = now_order()
+    commit(tmp_path, order)
+    with served(cut, real, tcp=real) as (point, unfiltered):
+        here = site(tmp_path, point.point(), reference=(unfiltered.endpoint,), canaries=CANARY)
+        findings = daemon.verify(here, timeout=0.4, limit=2).findings
+    assert {one.kind for one in findings if one.why == "subject" and one.qtype == A} == {Kind.UNDERBLOCK}
 
 
 def test_a_redirect_that_reaches_free_names_is_found(tmp_path: Path) -> None:

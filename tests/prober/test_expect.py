@@ -10,9 +10,10 @@ from blocker.names import to_text
 from blocker.orders import suffixes
 from blocker.orders.model import Form, Kind, Match, Publication
 from blocker.policy import decide
+from blocker.policy.decide import DS
 from blocker.policy.directives import Role
 from blocker.prober.expect import (
-    RARE,
+    MORE,
     Expectation,
     Look,
     Why,
@@ -52,10 +53,50 @@ def types(**look: Any) -> set[int]:
     return {one.qtype for one in found if one.why is Why.SUBJECT}
 
 
-def test_rare_types_have_their_turn_and_a_look_at_the_whole_has_all() -> None:
-    assert types(whole=True) == {A, AAAA, HTTPS, *RARE}
-    turns = [types(number=number) - {A, AAAA, HTTPS} for number in range(len(RARE))]
-    assert sorted(turns, key=min) == [{one} for one in RARE]
+def test_a_look_at_the_whole_has_every_type() -> None:
+    assert types(whole=True) == {A, *MORE}
+
+
+@pytest.mark.parametrize(("orders", "names"), [(1, 1), (60, 3), (20, 10), (5, 20), (100, 2), (3, 4)])
+def test_rounds_in_a_row_ask_for_every_name_of_short_lists_in_every_type(orders: int, names: int) -> None:
+    index = policy(
+        *(
+            block(
+                *(f"n{at}.o{number}.example" for at in range(names)),
+                ident=f"court/o{number}",
+                excepts=(f"free.n0.o{number}.example",),
+            )
+            for number in range(orders)
+        )
+    )
+    wanted = {
+        (key(f"n{at}.o{number}.example"), qtype)
+        for at in range(names)
+        for number in range(orders)
+        for qtype in (A, *MORE)
+    }
+    asked: set[tuple[bytes, int]] = set()
+    for number in range(1000):
+        found = expect(index, [POINT], T, Look(number=number + 12345))
+        asked |= {(one.name, one.qtype) for one in found if one.why is Why.SUBJECT}
+        if wanted <= asked:
+            break
+    assert wanted <= asked
+
+
+def test_nothing_of_a_sealed_order_is_asked_for_that_goes_on_to_others() -> None:
+    sealed = block(
+        "x.secret.example",
+        excepts=("free.x.secret.example",),
+        publication=Publication.SEALED,
+        regions=("ID", "GB"),
+    )
+    other = replace(POINT, name="p2", region="SG")
+    point = replace(POINT, outside=OUTSIDE)
+    found = [one for one in expect(policy(sealed), [point, other], T, Look(whole=True)) if one.ref]
+    assert found
+    assert all(one.form is not None or one.declared or one.qtype == DS for one in found)
+    assert all(one.is_sealed for one in found)
 
 
 def test_around_an_instant_only_addresses_are_asked_for() -> None:

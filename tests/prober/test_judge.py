@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from blocker.names import to_wire
 from blocker.orders.model import Form
 from blocker.prober.expect import Expectation, Why
 from blocker.prober.judge import (
@@ -41,6 +42,9 @@ from tests.prober.world import AAAA, T, key
 
 NAME = key("secret-name.example")
 REAL, FORGED, OTHER = (ip_address(text).packed for text in ("198.51.100.7", "192.0.2.1", "203.0.113.9"))
+
+
+EDGE, NOWHERE = ip_address("93.184.216.34").packed, ip_address("0.0.0.0").packed
 
 
 def expected(form: Form | None, why: Why = Why.SUBJECT, **more: Any) -> Expectation:
@@ -98,6 +102,15 @@ MARKED = replace(
     reply(NXDOMAIN), additional_soa=Record(owner=key("id.rpz.isp.example"), rtype=6, ttl=5, data=b"")
 )
 PROFILE = of(MARKED)
+TARGET = key("target.example")
+LED = frozenset({TARGET})
+LEADING = Reply(
+    rcode=NOERROR,
+    answers=(
+        Record(owner=NAME, rtype=CNAME, ttl=1, data=to_wire(TARGET)),
+        Record(owner=TARGET, rtype=A, ttl=1, data=REAL),
+    ),
+)
 
 NX, NODATA, REFUSE = expected(Form.NXDOMAIN), expected(Form.NODATA), expected(Form.REFUSED)
 REDIRECT = expected(Form.REDIRECT, addresses=(ip_address("192.0.2.1"), ip_address("2001:db8::1")))
@@ -283,7 +296,41 @@ TABLE: list[tuple[str, Expectation, Reply | str | None, Evidence, Kind, str]] = 
     ("cut off", NX, reply(0, flags=0x8380), FINE, Kind.INSUFFICIENT, "truncated"),
     # What must pass.
     ("passes", FREE, EXISTS, FINE, Kind.OK, "passes"),
-    ("passes with other addresses", FREE, reply(0, OTHER), FINE, Kind.OK, "passes"),
+    ("passes with other addresses", FREE, reply(0, EDGE), FINE, Kind.OK, "passes"),
+    ("nowhere", FREE, reply(0, NOWHERE), FINE, Kind.OVERBLOCK, "nowhere-though-free"),
+    ("lingers nowhere", ENDED, reply(0, OTHER), FINE, Kind.LINGERING, "nowhere-though-free"),
+    ("nowhere at all", FREE, reply(0, NOWHERE), known(reference=reply(0, NOWHERE)), Kind.OK, "passes"),
+    ("nowhere, and nobody knows", FREE, reply(0, NOWHERE), Evidence(), Kind.OK, "passes"),
+    ("marked though free", FREE, MARKED, known(profile=PROFILE), Kind.OVERBLOCK, "blocked-though-free"),
+    ("marked after its end", ENDED, MARKED, known(profile=PROFILE), Kind.LINGERING, "blocked-though-free"),
+    ("alias denied whole", FREE, reply(NXDOMAIN), known(blocked_aliases=LED), Kind.OK, "alias-of-blocked"),
+    (
+        "alias redirected",
+        FREE,
+        reply(0, FORGED),
+        known(forged=frozenset({FORGED}), blocked_aliases=LED),
+        Kind.OK,
+        "alias-of-blocked",
+    ),
+    ("alias leaks", FREE, LEADING, known(blocked_aliases=LED), Kind.UNDERBLOCK, "alias-leaks"),
+    (
+        "alias leaks, as declared",
+        replace(FREE, misses_aliases=True),
+        LEADING,
+        known(blocked_aliases=LED),
+        Kind.MOOT,
+        "declared-limit",
+    ),
+    ("another alias here", FREE, EXISTS, known(blocked_aliases=LED), Kind.OK, "passes"),
+    (
+        "attributed and real",
+        NX,
+        reply(0, REAL, ede=(16,)),
+        FINE,
+        Kind.UNDERBLOCK,
+        "resolves-though-blocked",
+    ),
+    ("redirected to an edge", REDIRECT, reply(0, EDGE), FINE, Kind.UNDERBLOCK, "resolves-though-blocked"),
     ("canary", CANARY, EXISTS, Evidence(), Kind.OK, "passes"),
     ("over-wide", FREE, reply(NXDOMAIN, ede=(16,)), FINE, Kind.OVERBLOCK, "blocked-though-free"),
     ("canary blocked", CANARY, reply(NXDOMAIN, ede=(16,)), FINE, Kind.OVERBLOCK, "blocked-though-free"),
@@ -411,9 +458,33 @@ TABLE: list[tuple[str, Expectation, Reply | str | None, Evidence, Kind, str]] = 
         "lift seen by attribution alone",
         ENDED,
         reply(NXDOMAIN),
-        known(reference=None, was_attributed=True),
+        known(reference=NOTHING, was_attributed=True),
         Kind.OK,
         "attribution-gone",
+    ),
+    (
+        "no lift without a reference",
+        ENDED,
+        reply(NXDOMAIN),
+        known(reference=None, was_attributed=True),
+        Kind.INSUFFICIENT,
+        "no-reference",
+    ),
+    (
+        "no lift where controls fail",
+        ENDED,
+        reply(NXDOMAIN),
+        known(reference=NOTHING, was_attributed=True, controls=Controls.FAIL),
+        Kind.MOOT,
+        "nothing-there",
+    ),
+    (
+        "no lift of what resolved here before",
+        ENDED,
+        reply(NXDOMAIN),
+        known(reference=NOTHING, was_attributed=True, was_resolved=True),
+        Kind.MOOT,
+        "nothing-there",
     ),
     (
         "lift seen by attribution, no such records",

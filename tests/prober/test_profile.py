@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from blocker.prober.observe import Extended, Record, Reply
-from blocker.prober.profile import ACCEPTED_AFTER, learn, of
+from blocker.prober.profile import ACCEPTED_AFTER, LEARNING, learn, of
 from tests.prober.world import T, key
 
 
@@ -52,9 +52,16 @@ def test_another_form_is_a_drift_until_it_is_the_old_one_again() -> None:
     assert learn(drifted, of(BIND), T + 30) == known
 
 
-def test_a_longer_ttl_is_a_drift() -> None:
-    longer = replace(BIND, additional_soa=soa("id.rpz.isp.example", 300))
-    assert learn(learn(None, of(BIND), T), of(longer), T).drift == "ttl"
+def test_a_longer_ttl_is_learnt_for_an_hour_and_then_a_drift() -> None:
+    seen = [replace(BIND, additional_soa=soa("id.rpz.isp.example", ttl)) for ttl in (7, 30, 3, 29, 31)]
+    known = None
+    for at, reply in enumerate(seen[:4]):
+        known = learn(known, of(reply), T + at)
+        assert known.drift == ""
+    assert known is not None
+    assert known.profile.ttl == 30
+    assert learn(known, of(seen[4]), T + LEARNING - 1).drift == ""
+    assert learn(known, of(seen[4]), T + LEARNING).drift == "ttl"
 
 
 def test_a_drift_that_stays_for_a_day_is_the_form() -> None:

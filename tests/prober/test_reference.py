@@ -117,7 +117,23 @@ def test_after_total_silence_nobody_is_asked_for_a_while() -> None:
                 assert await reference.ask(key(f"x{at}.example"), A) is None
             return len(server.asked)
 
-    assert asyncio.run(main()) == 1
+    assert asyncio.run(main()) == 3
+
+
+def test_one_name_that_nobody_answers_keeps_no_other_from_being_asked_for() -> None:
+    def script(query: Any) -> Any:
+        return None if "dead" in query.question[0].name.to_text() else real(query)
+
+    async def main() -> bool:
+        async with serving(script) as server:
+            reference = Reference([server.endpoint], timeout=0.1)
+            for at in range(5):
+                assert await reference.ask(key(f"dead{at}.example"), A) is None
+                if await reference.ask(key(f"x{at}.example"), A) is None:
+                    return False
+            return True
+
+    assert asyncio.run(main())
 
 
 def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

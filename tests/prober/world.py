@@ -211,6 +211,7 @@ RECORDS = {
     dns.rdatatype.MX: "10 mail.real.example.",
     dns.rdatatype.TXT: '"real"',
     dns.rdatatype.HINFO: '"RFC8482" ""',
+    dns.rdatatype.DS: f"12345 13 2 {'ab' * 32}",
 }
 
 
@@ -245,6 +246,7 @@ class Server:
 
     script: Any
     endpoint: Endpoint
+    over_tcp: Any = None
     asked: list[tuple[str, int, str, float]] = field(default_factory=list)
     enough: int = 0
     busy: asyncio.Event = field(default_factory=asyncio.Event)
@@ -255,7 +257,7 @@ class Server:
         self.asked.append((question.name.to_text()[:-1], question.rdtype, transport, time.time()))
         if self.enough and len(self.asked) >= self.enough:
             self.busy.set()
-        made = self.script(query)
+        made = (self.over_tcp if transport == "tcp" and self.over_tcp else self.script)(query)
         if made is None:
             return []
         if isinstance(made, list):
@@ -279,9 +281,9 @@ class _Udp(asyncio.DatagramProtocol):
 
 
 @asynccontextmanager
-async def serving(script: Any) -> AsyncIterator[Server]:
-    """The script on one loopback port over UDP and TCP."""
-    server = Server(script, NOWHERE)
+async def serving(script: Any, over_tcp: Any = None) -> AsyncIterator[Server]:
+    """The script on one loopback port over UDP and TCP; another one over TCP if there is one."""
+    server = Server(script, NOWHERE, over_tcp)
 
     async def tcp(reader: asyncio.StreamReader, writer_: asyncio.StreamWriter) -> None:
         try:

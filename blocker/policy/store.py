@@ -214,7 +214,7 @@ class Snapshot:
             yield Key(key), records.unpack_number(value)
 
     def page(self, after: Key, limit: int) -> list[tuple[Key, bytes]]:
-        """At most `limit` names after the key, in order, each with the packed id of its set, as `find` has it."""
+        """At most `limit` names after the key, in order, each with the id of its set as `find` gives it."""
         cursor = self._txn.cursor(db=self._names)
         # Nothing stands between a key and the key with a zero: no label is empty.
         return list(islice(cursor, limit)) if cursor.set_range(after + b"\0") else []

@@ -4,8 +4,8 @@ Shell, of plain sockets. What comes back is marked by `peek`; what is not plainl
 for a full probe with controls and a second sample (`rounds`), bounded in number. The rules:
 
 - Everything asked is accounted for: asked = ok + formed + odd + lost + void + unproven + unanswered.
-- An answer counts if it came to the socket that asked, with the id and the very question. What else arrives is
-  counted as mismatched, malformed or stray.
+- An answer counts if it came to the socket that asked, with the id and the very question. What else arrives
+  is counted as mismatched, malformed or stray.
 - A datagram without an answer is sent again, twice, under a fresh id. So an answer that never comes costs
   time, never the sweep. A point that is silent altogether, or whose controls fail page after page, is left.
 - Control, probe, control: a canary before, between pages and after. A page counts only if both its controls
@@ -86,8 +86,8 @@ class Limits:
 class Swept:
     """What one point was asked and what came of it, in names.
 
-    Of those asked, `ok` are as ordered; `formed` have the ordered form and no attribution; `odd` are
-    anything else; `lost` were never answered; of `void` ones the policy changed; `unproven` had failing controls;
+    Of those asked, `ok` are as ordered; `formed` have the ordered form and no attribution; `odd` are anything
+    else; `lost` were never answered; of `void` ones the policy changed; `unproven` had failing controls;
     `unanswered` were under way when the sweep was stopped. `retried` counts queries sent again and
     `controls` canaries asked, which are not among `asked`. `stray`: answers to nothing under way, second ones
     and late ones. `dropped`: what found no room in our own sockets. `by_ref` counts the ok ones by the
@@ -285,7 +285,7 @@ class Lane:
         return sum(len(port.pending) for port in self._ports)
 
     def turn(self) -> float:
-        """Take in what came, give up what is late, send what may leave; the seconds until there is more to do.
+        """Take in what came, give up what is late, send what may leave; the seconds until more is to be done.
 
         Raises StoreError.
         """

@@ -42,7 +42,7 @@ _FULL = frozenset({errno.EAGAIN, errno.ENOBUFS})
 
 
 def connected(address: Endpoint, source: str) -> socket.socket:
-    """A socket for one point, from this address of ours (empty: any) and a port of its own. Raises OSError."""
+    """A socket for one point, from an address of ours (empty: any) and a port of its own. Raises OSError."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     try:

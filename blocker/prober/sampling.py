@@ -2,14 +2,14 @@
 
 Pure. The names asked about are drawn at random, each as likely as any other and none twice, so the number of
 bad ones among them is hypergeometric. What is said holds with the stated confidence: were more of the list
-bad than that, so few bad ones would have been drawn in at most 1 - confidence of all draws. For long lists and
-no bad one this is the rule of three: at 95 % at most 3 / (names asked about).
+bad than that, so few bad ones would have been drawn in at most 1 - confidence of all draws. For long lists
+and no bad one this is the rule of three: at 95 % at most 3 / (names asked about).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, floor, lgamma
+from math import ceil, exp, floor, lgamma, log10
 
 _SLACK = 1e-9  # of logarithms of factorials: what is this near is taken for the worse
 
@@ -26,17 +26,18 @@ class Bound:
 
     def __str__(self) -> str:
         if self.sampled >= self.count:
-            return f"all {self.count:,} names asked about: {self.bad:,} are not as ordered"
+            return f"all {self.count:,} names asked about, {self.bad:,} not as ordered"
         return (
             f"{self.sampled:,} of {self.count:,} names sampled, {self.bad:,} not as ordered: with "
-            f"{self.confidence:.0%} confidence at most {_percent(self.share)} of all are not"
+            f"{round(self.confidence * 100, 3):g} % confidence at most {_percent(self.share)} of all are not"
         )
 
 
 def plan(count: int, confidence: float, share: float) -> int:
     """How many of `count` names to ask about, so that if none is bad, at most `share` of all is.
 
-    `confidence` and `share` are above 0 and below 1.
+    A list of which that would be more than half is small, and asked about whole. `confidence` and `share` are
+    above 0 and below 1.
     """
     tolerated = floor(share * count)
     low, high = 0, count
@@ -46,7 +47,7 @@ def plan(count: int, confidence: float, share: float) -> int:
             high = middle
         else:
             low = middle + 1
-    return low
+    return low if low <= count / 2 else count
 
 
 def bound(sampled: int, bad: int, count: int, confidence: float) -> Bound:
@@ -79,10 +80,9 @@ def _choices(of: int, some: int) -> float:
 
 
 def _percent(share: float) -> str:
-    """The share, rounded up: less must not be said."""
-    for digits in range(1, 7):
-        unit = 10.0 ** -(digits + 2)
-        up = -(-(share - 1e-12) // unit)
-        if up >= 3 or not share:
-            return f"{up * unit * 100:.{digits}f} %"
-    return f"{share:.6%}"
+    """The share with two digits, rounded up: less must not be said."""
+    percent = share * 100
+    if not percent:
+        return "0 %"
+    digits = max(0, 1 - floor(log10(percent)))
+    return f"{ceil(percent * 10**digits - 1e-9) / 10**digits:.{digits}f} %"

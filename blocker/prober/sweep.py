@@ -179,10 +179,14 @@ class Sweep:
 
 @dataclass(slots=True)
 class Sample:
-    """A part of a sweep: the questions at these places of it, which ascend."""
+    """A part of a sweep: the questions at these places of it, which ascend.
+
+    It looks at `step` names of the policy at once.
+    """
 
     sweep: Sweep
     places: Sequence[int]
+    step: int = PAGE
     _at: int = 0
     _passed: int = 0
 
@@ -198,7 +202,7 @@ class Sample:
         wanted: list[Expectation] = []
         read, there = 0, after
         while True:
-            whole = self.sweep.page(policy, t, there)
+            whole = self.sweep.page(policy, t, there, self.step)
             chosen = bytearray(len(whole.names))
             while self._at < len(self.places) and self.places[self._at] < self._passed + len(chosen):
                 chosen[self.places[self._at] - self._passed] = 1
@@ -227,6 +231,5 @@ def forged(policy: decide.Policy) -> frozenset[bytes]:
 def _holds(policy: decide.Policy, one: Scheduled, region: str, t: float) -> bool:
     """Whether it is in force for the region, and enforced."""
     return one.in_force(t) and (
-        one.is_cut
-        or (one.applies_to(region) and policy.withheld.keys().isdisjoint((one.ref, one.order, *one.lineage)))
+        one.is_cut or (one.applies_to(region) and policy.withheld.keys().isdisjoint(one.lineage))
     )

@@ -50,6 +50,7 @@ WINDOW = 192
 
 _PORTS = 4
 _SILENT = 512  # names in a row without any answer after which a point is left
+_REFUSED = 64  # messages that nobody listens, without any answer, likewise
 _UNPROVEN = 3  # pages in a row whose controls fail, likewise
 _LOOK = 0.05  # seconds between two looks at what is due, at most
 _TOLD = 0.1  # seconds between two reports of progress
@@ -266,7 +267,7 @@ class Lane:
         self._next: deque[_Batch] = deque()
         self._open: deque[_Page] = deque()
         self._control: _Control | None = None
-        self._silent = self._unproven = self._sent = self._canary = 0
+        self._silent = self._forgiven = self._unproven = self._sent = self._canary = 0
         self._odd, self._formed = _Drawn(_MOST_ODD), _Drawn(_MOST_FORMED)
         self._began = time.monotonic()
         self._allowed_at, self._allowance = self._began, max(1.0, min(self._limits.rate or 0.0, BATCH))
@@ -283,6 +284,10 @@ class Lane:
     @property
     def _under_way(self) -> int:
         return sum(len(port.pending) for port in self._ports)
+
+    @property
+    def _refused(self) -> int:
+        return sum(port.channel.refused for port in self._ports)
 
     def turn(self) -> float:
         """Take in what came, give up what is late, send what may leave; the seconds until more is to be done.
@@ -333,7 +338,7 @@ class Lane:
                 else:
                     self._read(port, ident, body)
             if idents:
-                self._silent = 0
+                self._silent, self._forgiven = 0, self._refused
             if len(idents) < BATCH:
                 break
         self.swept.stray += stray
@@ -405,7 +410,8 @@ class Lane:
     def _lost(self, flight: _Flight, losers: list[tuple[bytes, _Tally | _Control]]) -> None:
         if flight.tries < TRIES:
             questions, owners = zip(*losers, strict=True)
-            self._next.append(_Batch(flight.page, questions, owners, flight.tries + 1))
+            # Before all others: else a silent point would be asked for a whole page before it is left.
+            self._next.appendleft(_Batch(flight.page, questions, owners, flight.tries + 1))
             return
         self._silent += len(losers)
         for asked, owner in losers:
@@ -419,9 +425,10 @@ class Lane:
         """Count the pages that are complete, in order, and leave a point that has nothing to say."""
         while self._open and self._is_complete(self._open[0]):
             self._count(self._open.popleft())
+        if self._refused - self._forgiven >= _REFUSED:
+            self._give_up("nothing listens there")
         if self._silent >= min(_SILENT, self._limits.window * TRIES):
-            refused = any(port.channel.refused > TRIES for port in self._ports)
-            self._give_up("nothing listens there" if refused else "the point is silent")
+            self._give_up("the point is silent")
         if self._unproven >= _UNPROVEN:
             self._give_up("its controls fail")
         for port in self._ports:
@@ -474,6 +481,8 @@ class Lane:
         limits = self._limits
         room = limits.window - self._under_way
         while self._next or self._prepare():
+            if not self._next:  # Nothing of that page is in force here.
+                return 0.0
             batch = self._next[0]
             if room < min(len(batch.questions), BATCH // 2, limits.window):
                 break

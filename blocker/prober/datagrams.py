@@ -88,7 +88,10 @@ class Channel:
         return len(messages)
 
     def receive(self) -> tuple[Sequence[bytes], Sequence[bytes]]:
-        """What came, up to BATCH messages: the first two octets of each, and the rest of each."""
+        """What came, up to BATCH messages: the first two octets of each, and the rest of each.
+
+        A message that has no two octets has no rest, and its first octets mean nothing.
+        """
         found: list[bytes] = []
         while len(found) < BATCH:
             try:

@@ -1,4 +1,4 @@
-"""Many messages at once through one socket: what is sent arrives, what arrives is read, and what fails is told."""
+"""Many messages at once through one socket: what is sent arrives, what comes is read, what fails is told."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_what_comes_is_read_with_its_first_two_octets_apart(channel: Channel, pe
     idents, bodies = channel.receive()
     assert [*map(bytes.__add__, idents, bodies)] == said[:BATCH]
     idents, bodies = channel.receive()
-    assert (list(idents), list(bodies)) == ([b"\3"], [b""])
+    assert (len(idents), list(bodies)) == (1, [b""])
     assert not channel.receive()[0]
     assert not channel.trouble
 

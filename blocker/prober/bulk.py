@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from blocker.site import Point
 
 TRIES = 3
+STOPPED = "stopped"
 WINDOW = 192
 """Queries under way: so many fit into the socket buffer that Linux gives by default, ours and the point's."""
 
@@ -58,7 +59,7 @@ _FULL = 0.005  # seconds to wait where the system takes nothing for now
 _MOST_OPEN = 128  # pages under way: one lost datagram keeps its page open for all its tries
 _PAGE_SECONDS = 2  # of a slow sweep's page: controls are to be near what they vouch for
 _MOST_ODD = 400
-_MOST_FORMED = 100
+MOST_FORMED = 100
 
 
 class Questions(Protocol):
@@ -122,6 +123,11 @@ class Swept:
     def sent(self) -> int:
         """Queries, in all."""
         return self.asked + self.retried + self.controls
+
+    @property
+    def rate(self) -> float:
+        """Queries a second."""
+        return self.sent / self.seconds if self.seconds else 0.0
 
     @property
     def unaccounted(self) -> int:
@@ -268,9 +274,11 @@ class Lane:
         self._open: deque[_Page] = deque()
         self._control: _Control | None = None
         self._silent = self._forgiven = self._unproven = self._sent = self._canary = 0
-        self._odd, self._formed = _Drawn(_MOST_ODD), _Drawn(_MOST_FORMED)
+        self._odd, self._formed = _Drawn(_MOST_ODD), _Drawn(MOST_FORMED)
         self._began = time.monotonic()
-        self._allowed_at, self._allowance = self._began, max(1.0, min(self._limits.rate or 0.0, BATCH))
+        rate = self._limits.rate or 0.0
+        self._burst = max(1.0, min(rate, max(BATCH, rate * _LOOK)))
+        self._allowed_at, self._allowance = self._began, self._burst
 
     @property
     def handles(self) -> list[int]:
@@ -308,7 +316,7 @@ class Lane:
             self.swept.dropped += dropped(port.channel.sock)
             port.channel.sock.close()
         if not self.is_done:
-            self.swept.trouble = "stopped"
+            self.swept.trouble = STOPPED
         for flight in (flight for port in self._ports for flight in port.flights):
             if flight.page is not None:
                 flight.page.left -= len(flight.idents) - flight.left
@@ -525,7 +533,7 @@ class Lane:
         rate = self._limits.rate
         if rate is None:
             return BATCH
-        self._allowance = min(max(1.0, min(rate, BATCH)), self._allowance + (now - self._allowed_at) * rate)
+        self._allowance = min(self._burst, self._allowance + (now - self._allowed_at) * rate)
         self._allowed_at = now
         return int(self._allowance)
 

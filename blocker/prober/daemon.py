@@ -44,6 +44,9 @@ _MOST_TASKS = 64
 _KEEP_ROUNDS = 10
 _VERIFY_BUDGET = 3000
 
+LIMIT = 20
+"""Names of one directive that a round looks at."""
+
 
 def run(site: Site, beat: Callable[[], None]) -> None:
     """Probe the site's points until SIGTERM or SIGINT; `beat` is called at least twice a second."""
@@ -69,7 +72,7 @@ class Verified:
     unasked: int
 
 
-def verify(site: Site, *, timeout: float = 1.5, limit: int = 20, budget: int = _VERIFY_BUDGET) -> Verified:
+def verify(site: Site, *, timeout: float = 1.5, limit: int = LIMIT, budget: int = _VERIFY_BUDGET) -> Verified:
     """One round: every expectation over every transport, judged. Raises StoreError.
 
     `budget` bounds the questions for one point; at the usual rate those of the default take three minutes.

@@ -16,7 +16,8 @@ from blocker import names
 from blocker.orders.model import Form, Match
 from blocker.policy.reader import Reader
 from blocker.prober import bulk
-from blocker.prober.bulk import BATCH, Lane, Limits, Swept
+from blocker.prober.bulk import Lane, Limits, Swept
+from blocker.prober.datagrams import BATCH
 from blocker.prober.expect import Why
 from blocker.prober.sweep import Sample, Sweep
 from tests.prober.test_daemon import served
@@ -127,8 +128,8 @@ def test_a_block_without_attribution_is_formed_not_ok(tmp_path: Path) -> None:
 def test_what_is_handed_back_is_bounded_and_drawn_evenly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "_MOST_FORMED", 10)
-    monkeypatch.setattr(bulk.secrets, "randbelow", lambda among: among - 1 if among > 65 else 3)
+    monkeypatch.setattr(bulk, "MOST_FORMED", 10)
+    monkeypatch.setattr("secrets.randbelow", lambda among: among - 1 if among > 65 else 3)
     given = order()
     swept = sweep(tmp_path, obedient(policy(given), ede=False), given, canaries=())
     assert swept.formed == 100
@@ -192,8 +193,7 @@ def test_a_port_where_nobody_listens_is_told_apart(tmp_path: Path) -> None:
     with served(real) as (server, _):
         point = server.point()
     with reading(tmp_path) as reader:
-        limits = Limits(timeout=0.1, window=8)
-        [swept] = bulk.run([Lane(Sweep(point), reader, limits=limits)])
+        [swept] = bulk.run([Lane(Sweep(point), reader)])
     assert swept.trouble == "nothing listens there"
 
 
@@ -217,7 +217,8 @@ def test_other_answers_are_counted_and_the_right_one_still_counts(tmp_path: Path
         return [other.to_wire(), right[:-3], right[:2], right, right]
 
     swept = sweep(tmp_path, script, given, canaries=())
-    assert (swept.ok, swept.mismatched, swept.malformed, swept.stray) == (10, 10, 20, 10)
+    assert (swept.ok, swept.mismatched, swept.malformed) == (10, 10, 20)
+    assert swept.stray in (9, 10)  # Nobody waits for a second answer to the last.
 
 
 def test_letters_in_another_case_are_read_all_the_same(tmp_path: Path) -> None:

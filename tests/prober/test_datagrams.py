@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import socket
 from typing import TYPE_CHECKING, Any
@@ -88,7 +89,7 @@ def test_what_the_system_does_not_take_is_told(
         recv = send
 
     def fail(*_: Any) -> int:
-        datagrams.ctypes.set_errno(number)
+        ctypes.set_errno(number)
         return -1
 
     monkeypatch.setattr(mmsg, "SEND", fail)

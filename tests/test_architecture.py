@@ -33,7 +33,7 @@ PURE = {
     "rpz.zone", "rpz.delta", "rpz.keyfile", "rpz.transfer", "rpz.update",
     "fleet.capabilities", "fleet.purge", "fleet.refusal", "fleet.report",
     "prober.expect", "prober.judge", "prober.schedule", "prober.observe", "prober.report", "prober.book",
-    "prober.peek", "prober.sampling", "prober.sweep",
+    "prober.peek", "prober.sampling", "prober.sweep", "prober.swept",
 }  # fmt: skip
 WORLD = {
     "asyncio", "fcntl", "io", "lmdb", "logging", "mmap", "multiprocessing", "os", "pathlib", "random",

@@ -11,8 +11,8 @@ import click
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from blocker.prober.bulk import Swept
     from blocker.prober.judge import Finding
+    from blocker.prober.swept import Swept
     from blocker.prober.verify import Verified
     from blocker.site import Site
 
@@ -53,9 +53,9 @@ def command(
     from blocker.cli import show
     from blocker.errors import OrdersInvalid, Problem
     from blocker.prober.book import FINE
-    from blocker.prober.bulk import STOPPED
     from blocker.prober.daemon import verify
     from blocker.prober.judge import Kind
+    from blocker.prober.swept import STOPPED
 
     loaded = sitefile.load(site)
     if not loaded.points:

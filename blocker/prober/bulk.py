@@ -17,37 +17,29 @@ Wall-clock times are for judging; waiting is monotonic.
 
 from __future__ import annotations
 
-import secrets
 import select
 import time
-from collections import Counter, deque
-from dataclasses import dataclass, field, replace
-from functools import cache
-from itertools import repeat
-from random import SystemRandom
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from blocker import names
-from blocker.prober.datagrams import BATCH, Channel, channel_of, connected, dropped
+from blocker.prober.datagrams import BATCH, channel_of, connected, dropped
+from blocker.prober.flights import Batch, Control, Drawn, Flight, Opened, Port, Tally
 from blocker.prober.judge import Controls, controls_of
 from blocker.prober.observe import A, Arrival, Malformed, Mismatched, Observation, Outcome, read
-from blocker.prober.peek import HEAD, TAIL, Mark, Memory, question
+from blocker.prober.peek import Mark, Memory, question
 from blocker.prober.sweep import PAGE
+from blocker.prober.swept import STOPPED, Limits, Swept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from blocker.names import Key
     from blocker.policy.reader import Reader
-    from blocker.prober.expect import Expectation
-    from blocker.prober.peek import Known
     from blocker.prober.sweep import Page, Source
     from blocker.site import Point
 
 TRIES = 3
-STOPPED = "stopped"
-WINDOW = 192
-"""Queries under way: so many fit into the socket buffer that Linux gives by default, ours and the point's."""
 
 _PORTS = 4
 _SILENT = 512  # names in a row without any answer after which a point is left
@@ -58,6 +50,7 @@ _TOLD = 0.1  # seconds between two reports of progress
 _FULL = 0.005  # seconds to wait where the system takes nothing for now
 _MOST_OPEN = 128  # pages under way: one lost datagram keeps its page open for all its tries
 _PAGE_SECONDS = 2  # of a slow sweep's page: controls are to be near what they vouch for
+_MOST_READ = 16  # batches read from one socket in a row: who floods us must not hold us
 _MOST_ODD = 400
 MOST_FORMED = 100
 
@@ -70,181 +63,6 @@ class Questions(Protocol):
 
     def page(self, policy: Source, t: float, after: Key = ..., limit: int = ...) -> Page:
         """As of Sweep."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How hard a point is asked. `rate` in queries a second (None: as fast as it answers), `most` queries
-    in all, `timeout` in seconds for each try.
-    """
-
-    rate: float | None = None
-    most: int | None = None
-    window: int = WINDOW
-    timeout: float = 1.0
-
-
-@dataclass(slots=True, kw_only=True)
-class Swept:
-    """What one point was asked and what came of it, in names.
-
-    Of those asked, `ok` are as ordered; `formed` have the ordered form and no attribution; `odd` are anything
-    else; `lost` were never answered; of `void` ones the policy changed; `unproven` had failing controls;
-    `unanswered` were under way when the sweep was stopped. `retried` counts queries sent again and
-    `controls` canaries asked, which are not among `asked`. `stray`: answers to nothing under way, second ones
-    and late ones. `dropped`: what found no room in our own sockets. `by_ref` counts the ok ones by the
-    directive that blocks (or excepts) them. `doubts` are some of what is not ok, drawn evenly. `trouble` says
-    why not everything was asked, if so.
-    """
-
-    point: str
-    asked: int = 0
-    ok: int = 0
-    formed: int = 0
-    odd: int = 0
-    lost: int = 0
-    void: int = 0
-    unproven: int = 0
-    unanswered: int = 0
-    retried: int = 0
-    controls: int = 0
-    stray: int = 0
-    mismatched: int = 0
-    malformed: int = 0
-    dropped: int = 0
-    read: int = 0
-    seconds: float = 0.0
-    by_ref: Counter[str] = field(default_factory=Counter)
-    doubts: list[Expectation] = field(default_factory=list)
-    instances: set[bytes] = field(default_factory=set)
-    trouble: str = ""
-
-    @property
-    def sent(self) -> int:
-        """Queries, in all."""
-        return self.asked + self.retried + self.controls
-
-    @property
-    def rate(self) -> float:
-        """Queries a second."""
-        return self.sent / self.seconds if self.seconds else 0.0
-
-    @property
-    def unaccounted(self) -> int:
-        """Names asked of which nothing is known: none, or there is a bug."""
-        told = self.ok + self.formed + self.odd + self.lost + self.void + self.unproven + self.unanswered
-        return self.asked - told
-
-    @property
-    def is_fine(self) -> bool:
-        """Whether all there was to ask was asked, and all of it is as ordered."""
-        return not self.trouble and self.ok == self.asked
-
-
-class _Page:
-    """A page under way. `left` are names without a result yet, `asked` those whose query left."""
-
-    __slots__ = ("after", "asked", "before", "doubts", "left", "marks", "page", "tallies")
-
-    def __init__(self, page: Page, before: _Control | None) -> None:
-        self.page = page
-        self.before: _Control | None = before
-        self.after: _Control | None = None
-        self.left = len(page.names)
-        self.asked = 0
-        self.tallies: list[_Tally] = []
-        self.marks: Counter[Mark | None] = Counter()
-        self.doubts: list[tuple[Mark | None, bytes, _Tally]] = []
-
-
-class _Tally:
-    """The names of one page that must be answered alike, and how many were plainly as ordered."""
-
-    __slots__ = ("known", "marks", "ok", "page", "wanted")
-
-    def __init__(self, wanted: Expectation, known: Known, page: _Page) -> None:
-        self.wanted, self.known, self.page = wanted, known, page
-        self.marks = known.marks
-        self.ok = 0
-
-
-class _Control:
-    """A canary under way: what came of it, once `is_done`."""
-
-    __slots__ = ("is_done", "marks", "name", "seen")
-
-    def __init__(self, name: Key) -> None:
-        self.name = name
-        self.marks: dict[tuple[bytes, bytes], Mark] = {}  # No answer to a canary is known beforehand.
-        self.is_done = False
-        self.seen: Observation | None = None
-
-
-_Entry = tuple[bytes, "_Tally | _Control", "_Flight"]
-
-
-class _Flight:
-    """Queries that left in one batch, for the `tries`th time, at `sent` (epoch seconds)."""
-
-    __slots__ = ("deadline", "idents", "left", "page", "sent", "tries")
-
-    def __init__(self, page: _Page | None, idents: Sequence[bytes], tries: int, deadline: float) -> None:
-        self.page, self.idents, self.tries, self.deadline = page, idents, tries, deadline
-        self.left = len(idents)
-        self.sent = time.time()
-
-
-@dataclass(slots=True)
-class _Batch:
-    """Queries to be sent, all of one page, or one canary (no page)."""
-
-    page: _Page | None
-    questions: Sequence[bytes]
-    owners: Sequence[_Tally | _Control]
-    tries: int = 1
-
-
-@cache
-def _ring() -> list[bytes]:
-    """Every id there is, in an order that nobody can foresee; twice, so that a slice never ends early."""
-    found = [number.to_bytes(2, "big") for number in range(65536)]
-    SystemRandom().shuffle(found)
-    return found + found[:BATCH]
-
-
-class _Port:
-    """One socket of a point: its own ids, and what it has under way."""
-
-    def __init__(self, channel: Channel) -> None:
-        self.channel = channel
-        self.pending: dict[bytes, _Entry] = {}
-        self.flights: deque[_Flight] = deque()
-        self._at = secrets.randbelow(65536)
-
-    def send(self, batch: _Batch, timeout: float) -> int:
-        """Send what of the batch the system takes now; how many that is."""
-        idents = _ring()[self._at : self._at + len(batch.questions)]
-        self._at = (self._at + len(idents)) % 65536
-        if not self.pending.keys().isdisjoint(idents):
-            idents = [one for one in idents if one not in self.pending]
-        messages = list(map(b"".join, zip(idents, repeat(HEAD), batch.questions, repeat(TAIL), strict=False)))
-        count = self.channel.send(messages) if messages else 0
-        if count:
-            idents = idents[:count]
-            flight = _Flight(batch.page, idents, batch.tries, time.monotonic() + timeout)
-            self.flights.append(flight)
-            entries = zip(batch.questions, batch.owners, repeat(flight), strict=False)
-            self.pending.update(zip(idents, entries, strict=False))
-        return count
-
-
-@dataclass(slots=True)
-class _Drawn:
-    """At most `most` of all that were `seen`."""
-
-    most: int
-    seen: int = 0
-    kept: list[Expectation] = field(default_factory=list)
 
 
 class Lane:
@@ -263,18 +81,18 @@ class Lane:
         self._questions, self._reader, self._canaries = questions, reader, tuple(canaries)
         self._limits = limits or Limits()
         self._memory = Memory(Controls.PASS if canaries else Controls.NONE)
-        self._ports: list[_Port] = []
+        self._ports: list[Port] = []
         try:
-            self._ports += (_Port(channel_of(connected(point.address, point.source))) for _ in range(_PORTS))
+            self._ports += (Port(channel_of(connected(point.address, point.source))) for _ in range(_PORTS))
         except OSError as error:
             self.swept.trouble = error.strerror or str(error)
         self._turn = 0
         self._after: Key | None = names.ROOT
-        self._next: deque[_Batch] = deque()
-        self._open: deque[_Page] = deque()
-        self._control: _Control | None = None
+        self._next: deque[Batch] = deque()
+        self._open: deque[Opened] = deque()
+        self._control: Control | None = None
         self._silent = self._forgiven = self._unproven = self._sent = self._canary = 0
-        self._odd, self._formed = _Drawn(_MOST_ODD), _Drawn(MOST_FORMED)
+        self._odd, self._formed = Drawn(_MOST_ODD), Drawn(MOST_FORMED)
         self._began = time.monotonic()
         rate = self._limits.rate or 0.0
         self._burst = max(1.0, min(rate, max(BATCH, rate * _LOOK)))
@@ -327,10 +145,10 @@ class Lane:
         self._ports, self._open = [], deque()
         return self.swept
 
-    def _receive(self, port: _Port) -> None:
+    def _receive(self, port: Port) -> None:
         pending, fine = port.pending, Mark.OK
         stray = 0
-        while True:
+        for _ in range(_MOST_READ):
             idents, bodies = port.channel.receive()
             for ident, body in zip(idents, bodies, strict=True):
                 entry = pending.get(ident)
@@ -351,12 +169,12 @@ class Lane:
                 break
         self.swept.stray += stray
 
-    def _read(self, port: _Port, ident: bytes, body: bytes) -> None:
+    def _read(self, port: Port, ident: bytes, body: bytes) -> None:
         """An answer that is not known by its octets, or not as a good one."""
         asked, owner, flight = port.pending[ident]
         head, _, tail = body.partition(asked)
         mark = owner.marks.get((head, tail))
-        if mark is not None and isinstance(owner, _Tally):
+        if mark is not None and isinstance(owner, Tally):
             del port.pending[ident]
             flight.left -= 1
             self._doubt(owner, asked, mark)
@@ -385,7 +203,7 @@ class Lane:
             reply=reply,
             arrivals=(Arrival(reply=reply, octets=wire, latency=0.0),),
         )
-        if isinstance(owner, _Control):
+        if isinstance(owner, Control):
             owner.seen, owner.is_done = seen, True
             return
         mark = owner.known.mark(owner.wanted, seen)
@@ -394,16 +212,16 @@ class Lane:
         else:
             self._doubt(owner, asked, mark)
 
-    def _doubt(self, owner: _Tally, asked: bytes, mark: Mark | None) -> None:
+    def _doubt(self, owner: Tally, asked: bytes, mark: Mark | None) -> None:
         owner.page.marks[mark] += 1
         owner.page.doubts.append((mark, asked, owner))
 
-    def _expire(self, port: _Port, now: float) -> None:
+    def _expire(self, port: Port, now: float) -> None:
         """Take flights that are over off the list; what they lost is sent again, or given up."""
         flights, pending = port.flights, port.pending
         while flights and (not flights[0].left or flights[0].deadline <= now):
             flight = flights.popleft()
-            losers: list[tuple[bytes, _Tally | _Control]] = []
+            losers: list[tuple[bytes, Tally | Control]] = []
             if flight.left:
                 for ident in flight.idents:
                     entry = pending.get(ident)
@@ -415,15 +233,15 @@ class Lane:
             if losers:
                 self._lost(flight, losers)
 
-    def _lost(self, flight: _Flight, losers: list[tuple[bytes, _Tally | _Control]]) -> None:
+    def _lost(self, flight: Flight, losers: list[tuple[bytes, Tally | Control]]) -> None:
         if flight.tries < TRIES:
             questions, owners = zip(*losers, strict=True)
             # Before all others: else a silent point would be asked for a whole page before it is left.
-            self._next.appendleft(_Batch(flight.page, questions, owners, flight.tries + 1))
+            self._next.appendleft(Batch(flight.page, questions, owners, flight.tries + 1))
             return
         self._silent += len(losers)
         for asked, owner in losers:
-            if isinstance(owner, _Control):
+            if isinstance(owner, Control):
                 owner.seen, owner.is_done = _silence(self.swept.point, owner.name, flight.sent), True
             else:
                 owner.page.left -= 1
@@ -444,11 +262,11 @@ class Lane:
                 self._give_up(port.channel.trouble)
 
     @staticmethod
-    def _is_complete(page: _Page) -> bool:
+    def _is_complete(page: Opened) -> bool:
         controls = [one for one in (page.before, page.after) if one is not None]
         return not page.left and all(one.is_done for one in controls)
 
-    def _count(self, page: _Page) -> None:
+    def _count(self, page: Opened) -> None:
         """Take the page's figures over."""
         swept = self.swept
         done = len(page.page.names) - page.left
@@ -474,15 +292,7 @@ class Lane:
             swept.lost += page.marks[None]
             for mark, asked, owner in page.doubts:
                 if mark is not Mark.VOID:
-                    self._keep(owner.wanted, asked, self._formed if mark is Mark.FORMED else self._odd)
-
-    @staticmethod
-    def _keep(wanted: Expectation, asked: bytes, drawn: _Drawn) -> None:
-        """Keep some of the doubts, each as likely as any other."""
-        drawn.seen += 1
-        at = len(drawn.kept) if len(drawn.kept) < drawn.most else secrets.randbelow(drawn.seen)
-        if at < drawn.most:
-            drawn.kept[at : at + 1] = [replace(wanted, name=names.from_wire(asked[:-4]))]
+                    (self._formed if mark is Mark.FORMED else self._odd).take(owner.wanted, asked)
 
     def _fill(self, now: float) -> float:
         """Send what may leave; the seconds until there is more to do."""
@@ -509,10 +319,10 @@ class Lane:
         due = [port.flights[0].deadline - now for port in self._ports if port.flights]
         return max(0.0, min([_LOOK, *due]))
 
-    def _send(self, batch: _Batch, most: int) -> int:
+    def _send(self, batch: Batch, most: int) -> int:
         """Send the first of the batch; how many left."""
         self._turn += 1
-        part = _Batch(batch.page, batch.questions[:most], batch.owners[:most], batch.tries)
+        part = Batch(batch.page, batch.questions[:most], batch.owners[:most], batch.tries)
         sent = self._ports[self._turn % _PORTS].send(part, self._limits.timeout)
         batch.questions, batch.owners = batch.questions[sent:], batch.owners[sent:]
         if not batch.questions:
@@ -556,10 +366,10 @@ class Lane:
 
     def _put(self, page: Page) -> None:
         before = self._open_control() if self._control is None else self._control
-        opened = _Page(page, before)
+        opened = Opened(page, before)
         sorts = {id(wanted): wanted for wanted in page.wanted}
         tallies = {
-            at: _Tally(wanted, self._memory.of(wanted, page.forged), opened) for at, wanted in sorts.items()
+            at: Tally(wanted, self._memory.of(wanted, page.forged), opened) for at, wanted in sorts.items()
         }
         opened.tallies += tallies.values()
         owners = list(map(tallies.__getitem__, map(id, page.wanted)))
@@ -567,19 +377,19 @@ class Lane:
             question(name, wanted.qtype) for name, wanted in zip(page.names, page.wanted, strict=True)
         ]
         self._next += (
-            _Batch(opened, questions[at : at + BATCH], owners[at : at + BATCH])
+            Batch(opened, questions[at : at + BATCH], owners[at : at + BATCH])
             for at in range(0, len(questions), BATCH)
         )
         self._open.append(opened)
         self._control = opened.after = self._open_control()
 
-    def _open_control(self) -> _Control | None:
+    def _open_control(self) -> Control | None:
         """A canary in the queue; None if the site has none."""
         if not self._canaries:
             return None
         self._canary += 1
-        control = _Control(self._canaries[self._canary % len(self._canaries)])
-        self._next.append(_Batch(None, [question(control.name, A)], [control]))
+        control = Control(self._canaries[self._canary % len(self._canaries)])
+        self._next.append(Batch(None, [question(control.name, A)], [control]))
         return control
 
 

@@ -19,23 +19,23 @@ from blocker.prober.book import FINE, Book
 from blocker.prober.observe import PLAIN
 from blocker.prober.reference import Reference, endpoints
 from blocker.prober.rounds import Rounds
-from blocker.prober.sweep import Sample, Sweep
+from blocker.prober.sweep import PAGE, Sample, Sweep
+from blocker.prober.swept import Limits
 from blocker.site import ProberConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from blocker.policy.store import Snapshot
-    from blocker.prober.bulk import Questions, Swept
+    from blocker.prober.bulk import Questions
     from blocker.prober.judge import Finding
     from blocker.prober.sampling import Bound
+    from blocker.prober.swept import Swept
     from blocker.site import Point, Site
 
 SHARE = 0.003
 CONFIDENCES = (0.95, 0.99)
 """What a sample is to show: with the first, that at most the SHARE of all names is not as ordered."""
-
-_PAGE = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ def sweep(
             is_part = size < count
             asked.append(Sample(questions, sorted(rng.sample(range(count), size))) if is_part else questions)
         config = site.prober or ProberConfig()
-        limits = bulk.Limits(rate=rate or float(config.rate))
+        limits = Limits(rate=rate or float(config.rate))
         lanes = [bulk.Lane(one, reader, canaries=config.canaries, limits=limits) for one in asked]
         with reader.snapshot() as policy:
             everything = policy.size() * len(lanes)
@@ -129,7 +129,7 @@ def _count(policy: Snapshot, point: Point) -> int:
     questions, now, after = Sweep(point), time.time(), names.ROOT
     count = 0
     while True:
-        page = questions.page(policy, now, after, _PAGE)
+        page = questions.page(policy, now, after, PAGE)
         count += len(page.names)
         if page.after is None:
             return count

@@ -2,8 +2,8 @@
 
 The prober has one core, the server another. All is measured in the same run, round after round, and medians
 are shown. A server that can take it answers from a template; the embedded resolver is asked the same, and
-dnsperf asks both. scapy's `sr` and blackbox_exporter ask the template server. `core` is how much of its core the
-prober had: below 100 % it waited for the server, or others had the rest.
+dnsperf asks both. scapy's `sr` and blackbox_exporter ask the template server. `core` is how much of its core
+the prober had: below 100 % it waited for the server, or others had the rest.
 """
 
 from __future__ import annotations
@@ -171,8 +171,8 @@ def measure(name: str, port: int, labs: Lab, questions: Path, seconds: float, ro
 def show(found: Mapping[str, Found]) -> None:
     """The prober at each server."""
     print(
-        f"\n{'server':<10}{'probes/s':>10}{'dnsperf':>10}{'ratio':>8}{'all names':>11}{'CPU':>10}{'core':>6}{'peak':>9}"
-        f"{'as ordered':>12}{'again':>7}{'lost':>6}{'unaccounted':>13}"
+        f"\n{'server':<10}{'probes/s':>10}{'dnsperf':>10}{'ratio':>8}{'all names':>11}{'CPU':>10}{'core':>6}"
+        f"{'peak':>9}{'as ordered':>12}{'again':>7}{'lost':>6}{'unaccounted':>13}"
     )
     for name, one in found.items():
         last, cpu = one.sweeps[-1], statistics.median(each["cpu"] / each["asked"] for each in one.sweeps)

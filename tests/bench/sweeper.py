@@ -12,6 +12,7 @@ from blocker import names, sitefile
 from blocker.policy.reader import Reader
 from blocker.prober import bulk
 from blocker.prober.sweep import Sweep
+from blocker.prober.swept import Limits
 from blocker.site import Endpoint, Point
 
 CANARY = "canary.free.example"
@@ -21,7 +22,7 @@ def main(site: Path, port: int, window: int) -> None:
     """Sweep what answers on the port, every name of the policy."""
     reader = Reader(sitefile.load(site).state)
     point = Point(name="p", kind="embedded", address=Endpoint("127.0.0.1", port), region="ID")
-    lane = bulk.Lane(Sweep(point), reader, canaries=[names.to_key(CANARY)], limits=bulk.Limits(window=window))
+    lane = bulk.Lane(Sweep(point), reader, canaries=[names.to_key(CANARY)], limits=Limits(window=window))
     began, spent = time.monotonic(), time.process_time()
     [swept] = bulk.run([lane])
     # Not ru_maxrss, which a process inherits from whoever started it.

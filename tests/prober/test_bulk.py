@@ -15,11 +15,12 @@ import pytest
 from blocker import names
 from blocker.orders.model import Form, Match
 from blocker.policy.reader import Reader
-from blocker.prober import bulk
-from blocker.prober.bulk import Lane, Limits, Swept
+from blocker.prober import bulk, flights
+from blocker.prober.bulk import Lane
 from blocker.prober.datagrams import BATCH
 from blocker.prober.expect import Why
 from blocker.prober.sweep import Sample, Sweep
+from blocker.prober.swept import Limits, Swept
 from tests.prober.test_daemon import served
 from tests.prober.world import answer, apart, block, commit, key, obedient, policy, real
 
@@ -395,11 +396,11 @@ def test_where_nothing_is_in_force_nothing_is_asked(tmp_path: Path) -> None:
 
 def test_a_crowd_of_ids_under_way_is_gone_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = [number.to_bytes(2, "big") for number in range(70)]
-    monkeypatch.setattr(bulk, "_ring", lambda: few * 1000)
+    monkeypatch.setattr(flights, "ring", lambda: few * 1000)
     given = order(100)
     swept = sweep(tmp_path, obedient(policy(given)), given, canaries=())
     assert swept.ok == 100
 
 
 def test_every_id_is_used() -> None:
-    assert len(set(bulk._ring())) == 65536
+    assert len(set(flights.ring())) == 65536

@@ -96,7 +96,7 @@ METRICS: dict[str, str] = {
     "blocker_push_generation": "Number of the generation that was last pushed to the target.",
     "blocker_push_instant_timestamp_seconds": "The instant whose policy the target was last made to hold.",
     "blocker_push_sent_timestamp_seconds": "When that was done.",
-    "blocker_push_lateness_seconds": "Seconds from that instant, or from a later apply, until it was done.",
+    "blocker_push_lateness_seconds": "Seconds since that instant, a later apply, or when it last was right.",
     "blocker_push_change_records": "Records of the last change that was pushed to the target.",
     "blocker_push_changes_total": "Changes pushed to the target.",
     "blocker_push_failures_total": "Attempts to push to the target that failed.",

@@ -21,6 +21,7 @@ Key = NewType("Key", bytes)
 
 ROOT = Key(b"")
 
+_PLAIN = b"abcdefghijklmnopqrstuvwxyz0123456789-_"
 _CANONICAL = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\Z")
 
 
@@ -93,7 +94,7 @@ def to_text(key: Key) -> str:
 
 
 def _label_text(label: bytes) -> str:
-    if label.isascii() and b"." not in label and _CANONICAL.match(label.decode("ascii")):
+    if not label.translate(None, _PLAIN):
         return label.decode("ascii")
     return "".join(
         chr(octet) if 0x21 <= octet <= 0x7E and octet not in b'."\\();@$' else f"\\{octet:03d}"

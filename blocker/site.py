@@ -211,3 +211,9 @@ class Site:
     prober: ProberConfig | None = None
     rpz: Rpz | None = None
     points: tuple[Point, ...] = ()
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """The zones that points get the policy in, in canonical text."""
+        rpz = self.rpz or Rpz()
+        return tuple(sorted({rpz.zone_of(point.region) for point in self.points if point.by == "rpz"}))

@@ -7,6 +7,7 @@ It knows nothing of what the children do. Rules:
 - SIGTERM or SIGINT: every child gets SIGTERM, and after a grace SIGKILL.
 - SIGHUP: the caller may give other children. They are started first and the old ones ended then, so that
   sockets of one port group hand over without a gap; what an old child held open here is let go at once.
+  One that is to be alone is started when the old one of its name has ended.
 - A child whose parent is gone ends itself at its next beat: no orphan keeps a port or a lock.
 - Beats are monotonic time. A pause of the whole machine (a stopped tree, a migrated guest) is seen by the
   parent's own lateness and held against nobody.
@@ -52,12 +53,14 @@ class Child:
 
     `run` is called after the fork with `beat`, which it must call more often than every `heartbeat`
     seconds (infinity: it need not); it returns when it has been told to by SIGTERM, whose handler is its
-    own affair. Returning or raising at any other time means a restart.
+    own affair. Returning or raising at any other time means a restart. `alone` is for who writes to what the
+    one it replaces writes to.
     """
 
     name: str
     run: Callable[[Callable[[], None]], None]
     heartbeat: float
+    alone: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -138,7 +141,8 @@ def _replace(
         return
     _forget(lives)  # Before the fork, or the new children would hold what the old ones have open.
     for life in coming:
-        _start(life, coming, mask)
+        if not life.child.alone:
+            _start(life, coming, mask)
     for life in lives:
         life.leaves = life.leaves or time.monotonic() + grace
         if life.pid:
@@ -171,12 +175,18 @@ def _tend(life: _Life, lives: list[_Life], now: float, mask: set[int | signal.Si
         again = f"again in {life.delay:.0f} s" if life.delay else "again now"
         _say(f"{life.child.name} ended after {lived:.1f} s ({ended}); starting it {again}")
     if life.pid == 0:
-        if now >= life.due:
+        if now >= life.due and not _is_waiting(life, lives):
             _start(life, lives, mask)
     elif now - life.pulse[0] > life.child.heartbeat:
         _say(f"{life.child.name} (process {life.pid}) has not beaten for {life.child.heartbeat:g} s: killed")
         os.kill(life.pid, signal.SIGKILL)
         life.pulse[0] = now  # One kill is enough; its end comes by waitpid.
+
+
+def _is_waiting(life: _Life, lives: Iterable[_Life]) -> bool:
+    """Whether it is to be alone, and the one that it replaces has not ended yet."""
+    old = (one for one in lives if one.leaves is not None and one.child.name == life.child.name)
+    return life.child.alone and any(one.pid for one in old)
 
 
 def _ended(pid: int) -> str:
@@ -249,7 +259,8 @@ def _stop(lives: list[_Life], grace: float) -> None:
 
 
 def _say(sentence: str) -> None:
-    print(f"supervisor: {sentence}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError, ValueError):  # A log that is full or closed ends no supervision.
+        print(f"supervisor: {sentence}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from blocker import sitefile
 from blocker.cli.main import VERBS, cli
 from blocker.metrics import METRICS
 from blocker.orders import check
-from blocker.prober import judge
+from blocker.prober import forensics, judge
 from tests.conformance import matrix
 
 if TYPE_CHECKING:
@@ -77,11 +77,17 @@ never *complied*. `blocker verify` prints each finding's kind and rule.
 | injected | two contradicting answers came to one query, and one of them is not the point's |
 | conflict | two contradicting answers came to one query, from nobody knows whom |
 | moot | the name does not exist at the unfiltered reference, so nothing can be seen |
-| unreachable | the point does not answer us |
+| unreachable | the point does not answer us, or by a way that no client should trust |
 | insufficient | what was seen proves neither; never counted as fine |
 
 ## Rules
 
+"""
+
+_SIGNS = """## Signs of an answer that the point did not send
+
+`blocker probe --capture` compares the packets that came for a query with those that came for the controls
+around it. [forensics.md](forensics.md) says how to read them.
 """
 
 _LISTS = """
@@ -96,8 +102,8 @@ for each point:
 
 | word | meaning |
 |---|---|
-| as ordered | blocked with attribution or with the ordered addresses; an except that passes |
-| in the ordered form without attribution | blocked, or there is no such name; a hundred are compared with the reference |
+| as ordered | blocked, and the answer shows it; an except that passes |
+| in the ordered form without attribution | blocked, or no such name; the reference is asked about a hundred |
 | otherwise | anything else; up to 400 are probed again in full, and those findings are shown |
 | without an answer | asked three times; treated as otherwise |
 | while the controls failed, while the policy changed | not judged |
@@ -122,7 +128,9 @@ def pages() -> dict[str, str]:
             ]
         ),
         "metrics.md": "\n".join([_METRICS, _table("metric", METRICS)]),
-        "findings.md": "\n".join([_FINDINGS, _table("rule", judge.RULES), _LISTS]),
+        "findings.md": "\n".join(
+            [_FINDINGS, _table("rule", judge.RULES), _SIGNS, _table("sign", forensics.SIGNS), _LISTS]
+        ),
         "conformance.md": matrix.page(),
     }
 

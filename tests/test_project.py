@@ -240,6 +240,19 @@ def test_every_dependency_has_its_reason_beside_it() -> None:
         assert re.search(rf'^    "{re.escape(needed)}", +# \w+', PYPROJECT, re.MULTILINE), needed
 
 
+def test_files_that_are_not_code_are_installed_with_it() -> None:
+    declared = tomllib.loads(PYPROJECT)["tool"]["setuptools"]["package-data"]
+    others = {
+        path.relative_to(ROOT)
+        for path in (ROOT / "blocker").rglob("*")
+        if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts
+    }
+    assert others
+    for path in others:
+        patterns = declared[".".join(path.parent.parts)]
+        assert any(path.match(pattern) for pattern in patterns), path
+
+
 def test_the_version_is_one_everywhere() -> None:
     assert tomllib.loads(PYPROJECT)["project"]["version"] == blocker.__version__ == version("blocker")
     assert f"\n## {blocker.__version__} " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import socket
 from ipaddress import ip_network
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +10,6 @@ from blocker import names, sitefile
 from blocker.errors import OrdersInvalid
 from blocker.orders import check
 from blocker.site import LOOPBACK, Endpoint, Limits, Outside, Point, ProberConfig, Rpz, Tls
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SITE = """\
 site: {operator: "Example Net", contact: "mailto:legal@isp.example", info_url: "https://isp.example/blocked", node: "r1.isp.example"}
@@ -71,6 +68,17 @@ def test_the_site_of_the_design_is_read_whole(tmp_path: Path) -> None:
     assert site.points == (
         Point(name="embedded", kind="embedded", address=Endpoint("127.0.0.1", 5300), region="ID"),
     )
+
+
+def test_the_site_that_the_probers_page_shows_is_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "ops" / "docs" / "prober.md").read_text()
+    shown = page.split("```yaml\n")[1].split("```")[0]
+    site = sitefile.load(write(tmp_path, SITE[: SITE.index("prober:")] + shown))
+    assert site.prober is not None
+    assert site.prober.canary_order == "trial/2026-01-01-reserved-names"
+    r1, edge = site.points
+    assert len(r1.addresses) == len(r1.instances) == 2
+    assert edge.outside == Outside(source="198.51.100.7")
 
 
 def test_what_may_be_left_out_has_its_default(tmp_path: Path) -> None:

@@ -165,6 +165,15 @@ def test_a_child_that_raises_is_started_again_with_a_delay(
     assert second - first >= supervisor.FIRST_DELAY - 0.01
 
 
+def test_a_log_that_takes_nothing_ends_no_supervision(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        monkeypatch.setattr("sys.stderr", full)
+        supervisor._say("a child ended")
+        monkeypatch.undo()
+        with pytest.raises(OSError, match="space"):
+            full.close()
+
+
 def test_a_child_that_ignores_sigterm_is_killed_after_the_grace(
     trace: Trace, start: Callable[..., int]
 ) -> None:
@@ -196,6 +205,38 @@ def test_sighup_is_the_callers_and_its_error_changes_nothing(trace: Trace, start
     os.kill(parent, signal.SIGTERM)
     assert exit_code(parent) == 0
     assert len(trace.wait("start")) == 1
+
+
+@pytest.mark.parametrize(
+    ("alone", "words"), [(True, ["start", "stop", "start"]), (False, ["start", "start", "stop"])]
+)
+def test_who_is_to_be_alone_is_started_when_the_one_it_replaces_has_ended(
+    trace: Trace, start: Callable[..., int], alone: bool, words: list[str]
+) -> None:
+    ended = trace.path.with_name("ended")
+
+    def until_told(beat: Callable[[], None]) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: trace.note("told"))
+        trace.note("start")
+        while not ended.exists():
+            beat()
+            time.sleep(0.005)
+        trace.note("stop")
+
+    old = supervisor.Child(name="a", run=until_told, heartbeat=2, alone=alone)
+    new = supervisor.Child(name="a", run=steady(trace), heartbeat=2, alone=alone)
+    parent = start(old, on_hangup=lambda: [new], grace=8)
+    trace.wait("start")
+    os.kill(parent, signal.SIGHUP)
+    trace.wait("told")
+    if not alone:
+        trace.wait("start", 2)
+    ended.touch()
+    trace.wait("start", 2)
+    trace.wait("stop")
+    assert [word for word, _ in trace.lines() if word != "told"] == words
+    os.kill(parent, signal.SIGTERM)
+    assert exit_code(parent) == 0
 
 
 def test_children_end_when_their_parent_is_killed(trace: Trace, start: Callable[..., int]) -> None:

@@ -56,6 +56,7 @@ def command(site: Path, yes: bool, accept: str, reason: str, as_json: bool) -> i
                 accept=accept,
                 reason=reason,
                 progress=progress,
+                warn=show.warning,
             )
         number = generation.number
         if not as_json:

@@ -32,6 +32,9 @@ VERBS = (
     "rpz",
     "dnsdist-config",
     "verify",
+    "probe",
+    "rejudge",
+    "report",
     "demo",
     "version",
 )

@@ -65,8 +65,8 @@ def refuse_unsupported(prepared: Prepared) -> None:
         site.points,
         site.rpz,
         prepared.scheduled,
-        prepared.loaded.read,
-        new=frozenset(change.ref for change in prepared.plan.changes if change.what == "added"),
+        prepared.read,
+        new=prepared.unseen,
         now=time.time(),
     )
 
@@ -104,7 +104,7 @@ def record(prepared: Prepared, refusal: str) -> dict[str, Any]:
 
 def reach_of(point: Point) -> tuple[str, ...]:
     """The ids of what the point doesn't get to, see ops/docs/conformance.md."""
-    from blocker.fleet import capabilities
+    from blocker import capabilities
 
     return capabilities.of(point.kind, point.by).reach
 

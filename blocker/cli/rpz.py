@@ -49,5 +49,8 @@ def command(site: Path, at: float | None, region: str | None) -> None:
         ttl = policy.enforcement.ttl
         serial = zone.successor(0, at)
         sys.stdout.write(zone.header(name, serial=serial, ttl=ttl, comment=comment))
-        for entry in zone.entries(policy, name, region, at):
+        unsaid = zone.Unsaid()
+        for entry in zone.entries(policy, name, region, at, unsaid=unsaid):
             sys.stdout.write(zone.lines(entry))
+    if unsaid.count:
+        click.echo(unsaid.sentence(name), err=True)

@@ -141,6 +141,11 @@ def problems(found: Sequence[Problem], *, err: bool = True) -> None:
         click.echo(str(problem), err=err)
 
 
+def warning(sentence: str) -> None:
+    """What went wrong beside the matter at hand."""
+    click.echo(f"warning: {sentence}", err=True)
+
+
 def counted(number: int, noun: str) -> str:
     """`1 order`, `2 orders`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

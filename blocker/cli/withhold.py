@@ -22,6 +22,7 @@ def command(site: Path, ref: str, reason: str) -> None:
     authority's; it survives every later apply until `blocker release REF`.
     """
     from blocker import sitefile
+    from blocker.cli import show
     from blocker.cli.inputs import whoami
     from blocker.policy.records import Withheld
     from blocker.policy.withholding import withhold
@@ -29,5 +30,6 @@ def command(site: Path, ref: str, reason: str) -> None:
     if not reason.strip():
         raise click.UsageError("--reason TEXT: say why; it is kept and shown with the directive")
     loaded = sitefile.load(site)
-    withhold(loaded.state, ref, Withheld(reason=reason, at=time.time(), by=whoami(loaded)))
+    one = Withheld(reason=reason, at=time.time(), by=whoami(loaded))
+    withhold(loaded.state, ref, one, warn=show.warning)
     click.echo(f"withheld: {ref} is no longer enforced here. `blocker release {ref}` ends that.")

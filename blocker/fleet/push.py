@@ -49,7 +49,10 @@ _POLL = 0.05
 
 
 class Change(Protocol):
-    """What makes a target hold the policy of one instant; `size` counts its records."""
+    """What makes a target hold the policy of one instant; `size` counts its records.
+
+    `lack` is what the target can't hold of it, in a sentence without names; empty if it can hold all.
+    """
 
     @property
     def is_empty(self) -> bool: ...
@@ -57,9 +60,12 @@ class Change(Protocol):
     @property
     def size(self) -> int: ...
 
+    @property
+    def lack(self) -> str: ...
+
 
 class Target(Protocol):
-    """What gets the policy pushed. Blocking; used by one process.
+    """What gets the policy pushed. Blocking; used by one process. Making one touches nothing.
 
     `name` is for the log and the label of metrics: never a domain name of an order.
     """
@@ -73,7 +79,10 @@ class Target(Protocol):
         """
 
     def send(self, change: Any) -> int:
-        """Make it so; how many records changed. Doing it twice does no harm. Raises as prepare does."""
+        """Make it so; how many records changed. Doing it twice does no harm. Raises as prepare does.
+
+        An empty change is sent, too: then what the target was found to hold is what it is to hold.
+        """
 
     def is_whole(self) -> bool:
         """A cheap look at whether the target still holds what was last sent. Raises as prepare does."""
@@ -123,6 +132,7 @@ class Pusher:
         self._retry_at = float("-inf")
         self._delay = 0.0
         self._look_at = 0.0
+        self._right_at = 0.0
         self.pushed = Pushed(target=target.name)
 
     def step(self) -> float:
@@ -155,6 +165,7 @@ class Pusher:
                 self._ready = _Ready(stamp=policy.stamp, at=int(held.till), change=change)
                 self._took(self._monotonic() - started)
                 return 0.0
+        self._right_at = now
         if self._monotonic() >= self._look_at:
             self._look_at = self._monotonic() + LOOK_EVERY
             if not self._target.is_whole():
@@ -168,15 +179,20 @@ class Pusher:
 
     def _send(self, policy: Snapshot, ready: _Ready) -> None:
         self._ready = self._held = None  # Until it is known that it arrived, nothing is known.
-        if not ready.change.is_empty:
-            self._target.send(ready.change)
+        self._target.send(ready.change)
         since = last_boundary(policy.directives.values(), ready.at)
         till = next(iter(boundaries(policy.directives.values(), after=ready.at)), float("inf"))
         self._held = _Held(stamp=policy.stamp, since=since, till=till)
         self._look_at = self._monotonic() + LOOK_EVERY
         done = self._clock()
-        known = max(since, policy.generation.applied_at)
-        if self.pushed.trouble:
+        # What was right a moment ago is late since then: a release long after the apply, an edit by hand. A
+        # moment that is to come is one before the clock was set back.
+        right_at = self._right_at if self._right_at <= done else 0.0
+        known = max(since, policy.generation.applied_at, right_at)
+        lack = ready.change.lack
+        if lack and lack != self.pushed.trouble:
+            self._say(lack)
+        elif self.pushed.trouble and not lack:
             self._say(f"it holds the policy again, after {self.pushed.failures} failures in all")
         self._delay = 0.0
         self.pushed = replace(
@@ -188,7 +204,7 @@ class Pusher:
             lateness=0.0 if ready.change.is_empty else max(0.0, done - known),
             size=ready.change.size,
             changes=self.pushed.changes + (not ready.change.is_empty),
-            trouble="",
+            trouble=lack,
         )
         self._write()
 
@@ -206,13 +222,18 @@ class Pusher:
         self._write()
 
     def _write(self) -> None:
-        with suppress(
-            OSError
-        ):  # A full disk keeps the report from being seen, not the target from its policy.
+        text, scratch = report.to_json((self.pushed,)), self._path.with_suffix(f".{os.getpid()}.new")
+        try:
             self._path.parent.mkdir(mode=0o2750, exist_ok=True)
-            scratch = self._path.with_suffix(f".{os.getpid()}.new")
-            scratch.write_text(report.to_json((self.pushed,)))
+            scratch.write_text(text)
             scratch.replace(self._path)
+        except OSError:
+            # A full disk must not keep the target from its policy, nor an old report alive that says that all
+            # is well: in its place there is room.
+            with suppress(OSError):
+                scratch.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._path.write_text(text)
 
     def _say(self, sentence: str) -> None:
         print(f"push {self._target.name}: {sentence}", file=sys.stderr, flush=True)

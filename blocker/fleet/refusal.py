@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from blocker import names
+from blocker import capabilities, names
 from blocker.errors import UnsupportedAction
-from blocker.fleet import capabilities
 from blocker.names import Key
 from blocker.policy.directives import entries
 from blocker.rpz.zone import unsayable, unsayable_name
@@ -37,7 +36,7 @@ def check(
 ) -> None:
     """Refuse directives that some point can't say. Raises UnsupportedAction with the first of them.
 
-    The names of those in `new` (refs) are looked at, too; the others' were when they were new.
+    The names of those in `new` (refs) are looked at, too; the others' were for these very zones.
     """
     found = list(refusals(points, rpz, scheduled, read, new=new, now=now))
     if found:

@@ -19,9 +19,9 @@ class Pushed:
     """One target. Times are epoch seconds, 0 never.
 
     `instant` is the one whose policy the target was last made to hold, `sent_at` when that was done and
-    `lateness` how many seconds after the instant, or after the apply if that came later. `size` counts the
-    records of that change, `generation` is the policy's. `trouble` is what keeps it from holding the policy
-    of now; empty if nothing does.
+    `lateness` how many seconds after the instant, the apply or the moment when the target was right last,
+    whichever came latest. `size` counts the records of that change, `generation` is the policy's. `trouble`
+    is what keeps it from holding the policy of now; empty if nothing does.
     """
 
     target: str

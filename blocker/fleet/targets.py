@@ -33,11 +33,11 @@ def children(site: Site) -> list[Child]:
         for old in (site.state / report.FOLDER).glob("*.json"):
             old.unlink(missing_ok=True)
     found = [
-        Child(name=f"push {name}", run=partial(_push, site.state, make), heartbeat=HEARTBEAT)
+        Child(name=f"push {name}", run=partial(_push, site.state, make), heartbeat=HEARTBEAT, alone=True)
         for name, make in targets(site).items()
     ]
     if any(point.control and (point.kind, point.by) in purge.WAYS for point in site.points):
-        found.append(Child(name="purge", run=partial(_purge, site), heartbeat=HEARTBEAT))
+        found.append(Child(name="purge", run=partial(_purge, site), heartbeat=HEARTBEAT, alone=True))
     return found
 
 

@@ -146,6 +146,8 @@ class Dnsdist:
 
     def send(self, change: Change) -> int:
         """Make it so, in one transaction; how many names and answers changed. Raises StoreError."""
+        if change.is_empty:
+            return 0
         with self._transaction(write=True) as (txn, databases):
             held = _held(txn, databases, last=txn.id() - 1)
             if held.token == change.held.token:
@@ -237,8 +239,7 @@ class Dnsdist:
             max_readers=_MAX_READERS,
             mode=0o640,
         )
-        needed = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
-        if env.info()["last_txnid"] and self._path.stat().st_size < needed:
+        if store.is_truncated(self._path, env):
             raise StoreError(f"{self._path}: it is truncated; {_REBUILD}")
         # dnsdist takes a slot in the lock file, for which its group needs to write there.
         for path, mode in ((self._path, 0o640), (self._path.with_name(FILE + "-lock"), 0o660)):

@@ -25,7 +25,6 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -51,7 +50,7 @@ from blocker.errors import StoreError
 from blocker.orders.model import Form
 from blocker.orders.timetable import boundaries
 from blocker.plugins import unboundconf, unboundmsg
-from blocker.policy.decide import Decider, Verdict, cap, path_of
+from blocker.policy.decide import Decider, Verdict, cap, path_of, steady
 from blocker.resolver import answer, chain, wire
 from blocker.resolver.judge import Judged, judge
 from blocker.resolver.live import LivePolicy
@@ -60,19 +59,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from blocker.names import Key
+    from blocker.policy.decide import NamePath
     from blocker.policy.store import Snapshot
 
 _LOG_EVERY = 60.0
-_MOST_KNOWN = 65536
-_MOST_MADE = 16384
+_MOST_SHAPES = 4096
+_NO_SHAPE = (0.0, None)
 _KEPT = (wire.NOERROR, wire.NXDOMAIN)
 
 
 class Asked(NamedTuple):
-    """One query of Unbound's mesh. `qname` in wire form and lower case, `verdict` that of the name itself.
+    """One query of Unbound's mesh. `qname` in wire form and lower case; `path` and `verdict` are those of it.
 
-    `is_spoken_of`: some order speaks of the name, at whatever time. `qstate` is Unbound's own, a pointer
-    behind which Python sees no types, and where every look costs a microsecond.
+    `qstate` is Unbound's own, a pointer behind which Python sees no types, and where every look costs half a
+    microsecond.
     """
 
     qstate: Any
@@ -80,8 +80,8 @@ class Asked(NamedTuple):
     t: float
     qname: bytes
     qtype: int
+    path: NamePath
     verdict: Verdict
-    is_spoken_of: bool
 
     @property
     def is_client(self) -> bool:
@@ -98,8 +98,9 @@ class Guest:
         self._max_ttl = max_ttl
         self._live = LivePolicy(state, beat=lambda: None)
         self._decider = Decider()
-        self._known: dict[bytes, tuple[Verdict, bool]] = {}
-        self._made: dict[tuple[bytes, int], tuple[float, unboundmsg.Made]] = {}
+        # By path, not by name: memos of many names would cost more than they save, for Python's collector
+        # walks them again and again.
+        self._shapes: dict[tuple[NamePath, int], tuple[float, unboundmsg.Shape]] = {}
         self._epoch = -1
         self._next: int | None = None  # the next transition of the whole policy
         self._turn = threading.Lock()  # Decider and snapshot belong to one query at a time.
@@ -177,8 +178,7 @@ class Guest:
         epoch = self._decider.refresh(policy, t)
         if epoch != self._epoch:
             self._epoch = epoch
-            self._known.clear()
-            self._made.clear()
+            self._shapes.clear()
             self._next = next(iter(boundaries(policy.directives.values(), after=t)), None)
         if policy.stamp != self._stamp:
             self._stamp = policy.stamp
@@ -187,36 +187,32 @@ class Guest:
         if self._live.trouble:
             self._complain(self._live.trouble)
         qname = bytes(qinfo.qname).lower()
-        known = self._known.get(qname)  # A query comes twice: before others are asked, and after.
-        if known is None:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            key = names.from_wire(qname)
-            known = (self._decide(policy, key, t), bool(path_of(policy, key)[0]))
-            self._known[qname] = known
-        return Asked(qstate, policy, t, qname, qinfo.qtype, *known)
+        path = path_of(policy, names.from_wire(qname))
+        verdict = self._decider.along(policy, path, self._region, t)
+        return Asked(qstate, policy, t, qname, qinfo.qtype, path, verdict)
 
     def _decide(self, policy: Snapshot, key: Key, t: float, exempt: frozenset[str] = frozenset()) -> Verdict:
         return self._decider.decide(policy, key, self._region, t, exempt=exempt)
 
     def _begin(self, asked: Asked) -> bool:
         """Answer what is blocked without asking anybody; whether that was so."""
-        verdict = asked.verdict
-        if verdict.form_for(asked.qtype) is None or not asked.is_client:
+        if asked.verdict.form_for(asked.qtype) is None or not asked.is_client:
             return False
-        known = self._made.get((asked.qname, asked.qtype))
-        if known is not None and asked.t < known[0]:
-            unboundmsg.give(self._ub, asked.qstate, known[1])
-            return True
-        said = _said(verdict, asked.policy, asked.qtype, asked.t)
-        made = unboundmsg.blocked(self._ub, asked.qname, asked.qtype, said)
-        if len(self._made) >= _MOST_MADE:
-            self._made.clear()
-        # For as long as the TTL stays what it is.
-        till = inf if verdict.until is None else verdict.until - 1 - asked.policy.enforcement.ttl
-        self._made[asked.qname, asked.qtype] = (till, made)
-        unboundmsg.give(self._ub, asked.qstate, made)
+        till, shape = self._shapes.get((asked.path, asked.qtype), _NO_SHAPE)
+        if shape is None or asked.t >= till:
+            shape = self._shape_of(asked)
+        unboundmsg.give(self._ub, asked.qstate, (asked.qname, asked.qtype), shape)
         return True
+
+    def _shape_of(self, asked: Asked) -> unboundmsg.Shape:
+        """The answer to all blocked names of this path, for as long as its TTL stays what it is."""
+        verdict, policy = asked.verdict, asked.policy
+        shape = unboundmsg.shape(_said(verdict, policy, asked.qtype, asked.t), asked.qtype)
+        if len(self._shapes) >= _MOST_SHAPES:
+            self._shapes.clear()
+        till = steady(verdict.until, policy.enforcement.ttl, asked.t)
+        self._shapes[asked.path, asked.qtype] = (till, shape)
+        return shape
 
     def _end(self, asked: Asked) -> None:
         """Judge what was found, of which Unbound has already kept a copy."""
@@ -225,8 +221,11 @@ class Guest:
         if first.form_for(asked.qtype) is not None:  # It began while others were asked.
             self._refuse(asked, (asked.qname,), first)
             return
+        if message is None:
+            return
+        rep = message.rep
         try:
-            received = unboundmsg.received(self._ub, message, asked.qname, asked.qtype)
+            received = unboundmsg.received(self._ub, rep, asked.qname, asked.qtype)
         except wire.Malformed:
             self._refuse(asked, (asked.qname,), None)
             return
@@ -238,10 +237,10 @@ class Guest:
             links = tuple(link for step in received.links[: judged.at] for link in step)
             verdict = replace(judged.verdict, until=judged.until)
             self._refuse(asked, owners, verdict, links, owners[judged.at])
-        elif message is not None and message.rep.flags & 0xF in _KEPT:
-            self._shape(asked, message, judged.until, owners)
+        elif rep.flags & 0xF in _KEPT:
+            self._shorten(asked, message, rep, judged.until, owners)
 
-    def _judged(self, asked: Asked, received: chain.Received) -> Judged:
+    def _judged(self, asked: Asked, received: chain.Chain) -> Judged:
         def decide(key: Key, exempt: frozenset[str] = frozenset()) -> Verdict:
             return self._decide(asked.policy, key, asked.t, exempt)
 
@@ -265,15 +264,21 @@ class Guest:
         if verdict is None:
             asked.qstate.return_msg, asked.qstate.return_rcode = None, wire.SERVFAIL
             return
-        said = _said(verdict, asked.policy, asked.qtype, asked.t)
         most = cap(verdict.until, asked.policy.enforcement.max_ttl, asked.t)
-        shaped = tuple(replace(link, ttl=min(link.ttl, most)) for link in links)
-        said = replace(said, chain=shaped, owner=owner)
-        unboundmsg.give(self._ub, asked.qstate, unboundmsg.blocked(self._ub, asked.qname, asked.qtype, said))
+        unboundmsg.give(
+            self._ub,
+            asked.qstate,
+            (asked.qname, asked.qtype),
+            unboundmsg.shape(_said(verdict, asked.policy, asked.qtype, asked.t), asked.qtype),
+            links=[replace(link, ttl=min(link.ttl, most)) for link in links],
+            owner=owner,
+        )
 
-    def _shape(self, asked: Asked, message: Any, until: int | None, owners: Sequence[bytes]) -> None:
+    def _shorten(
+        self, asked: Asked, message: Any, rep: Any, until: int | None, owners: Sequence[bytes]
+    ) -> None:
         """See to it that nothing of a passing answer is kept or shown for longer than its verdict holds."""
-        ub, qstate, rep = self._ub, asked.qstate, message.rep
+        ub, qstate = self._ub, asked.qstate
         most = cap(until, asked.policy.enforcement.max_ttl, asked.t)
         kept = min(most, self._unseen(asked, owners))
         # Where Unbound caps by itself, an answer without a coming start needs no look at its records.
@@ -296,7 +301,7 @@ class Guest:
         Names that no order speaks of have no such start; others are looked at again at the next transition.
         """
         below = (path_of(asked.policy, names.from_wire(owner))[0] for owner in owners[1:])
-        if not asked.is_spoken_of and not any(below):
+        if not asked.path[0] and not any(below):
             return chain.LONGEST
         return cap(self._next, chain.LONGEST, asked.t)
 
@@ -350,5 +355,5 @@ def inform_super(_number: int, _qstate: Any, _super: Any, _data: Any) -> bool:
 
 def operate(number: int, event: int, qstate: Any, _data: Any) -> bool:
     """A query came, or what others found for it."""
-    qstate.ext_state[number] = _guests[0].operate(event, qstate)
+    qstate.set_ext_state(number, _guests[0].operate(event, qstate))
     return True

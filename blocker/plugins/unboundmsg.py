@@ -7,9 +7,7 @@ here decides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blocker import names
 from blocker.orders.model import Form
@@ -18,62 +16,85 @@ from blocker.resolver import answer, chain, wire
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+Options = tuple[tuple[int, bytearray], ...]
+"""Codes and octets, in the type that Unbound takes them in."""
+
 _ALIASING = (wire.CNAME, wire.DNAME)
 _INDETERMINATE = 2  # As its security; 0, not yet looked at, would be SERVFAIL under a validator.
 
 
-def received(ub: Any, message: Any, qname: bytes, qtype: int) -> chain.Received | None:
+def received(ub: Any, rep: Any, qname: bytes, qtype: int) -> chain.Chain | None:
     """The alias chain of what was found for the question; None if there is none. Raises wire.Malformed."""
-    if message is None:
-        return None
-    rep = message.rep
     rrsets = rep.rrsets
-    found = [rrsets[number] for number in range(rep.an_numrrsets)]
-    kinds = [ub.ntohs(rrset.rk.type) for rrset in found]
+    keys = [rrsets[number].rk for number in range(rep.an_numrrsets)]
+    kinds = [ub.ntohs(key.type) for key in keys]
     if not any(kind in _ALIASING for kind in kinds):
         return None
-    records = []
-    for kind, rrset in zip(kinds, found, strict=True):
-        owner, data = bytes(rrset.rk.dname), rrset.entry.data
-        # Of what is no alias its presence is all that counts.
-        for number in range(data.count if kind in _ALIASING else 1):
-            octets = bytes(data.rr_data[number])[2:]  # after their length
-            records.append(wire.pack_record(owner, kind, wire.IN, data.rr_ttl[number], octets))
-    question = qname + qtype.to_bytes(2, "big") + wire.IN.to_bytes(2, "big")
-    head = wire.pack_header(0, wire.QR | rep.flags & 0xF, (1, len(records), 0, 0))
-    return chain.receive(head + question + b"".join(records), question)
+    owners = [bytes(key.dname).lower() for key in keys]
+    links = []
+    for number, (kind, owner) in enumerate(zip(kinds, owners, strict=True)):
+        if kind in _ALIASING:
+            data = rrsets[number].entry.data
+            for at in range(data.count):
+                octets = bytes(data.rr_data[at])
+                target = chain.target_of(octets, 2, len(octets))  # after their length
+                links.append(chain.Link(owner=owner, rtype=kind, ttl=data.rr_ttl[at], target=target))
+    return chain.follow(links, set(owners), qname, qtype)
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A finished answer: Unbound's DNSMessage, good for any number of queries, and the EDE options."""
+class Shape(NamedTuple):
+    """The blocked answer without its name, good for every name that has the same verdict.
 
-    message: Any
+    `answer` and `authority` hold what follows the owner in each record, `edes` the EDE options.
+    """
+
     rcode: int
-    edes: tuple[tuple[int, bytes], ...]
+    answer: tuple[str, ...]
+    authority: tuple[str, ...]
+    edes: Options
 
 
-def blocked(ub: Any, qname: bytes, qtype: int, said: answer.Block) -> Made:
+def shape(said: answer.Block, qtype: int) -> Shape:
     """The answer that says so."""
-    owner = said.owner if said.chain else qname
     addresses = _addresses(said, qtype)
-    made = ub.DNSMessage(_text(qname), qtype, wire.IN, ub.PKT_QR | ub.PKT_RA | ub.PKT_RD)
-    made.answer = [_record(link.owner, link.ttl, link.rtype, link.target) for link in said.chain]
-    made.answer += [_record(owner, said.ttl, qtype, octets) for octets in addresses]
-    if not addresses and said.form is not Form.REFUSED:  # Only denials are kept by an SOA.
-        made.authority = [_record(owner, said.ttl, wire.SOA, answer.soa(said.ttl))]
-    return Made(made, answer.RCODES[said.form], edes(said, qtype))
+    # Only denials are kept by an SOA.
+    is_denial = not addresses and said.form is not Form.REFUSED
+    return Shape(
+        rcode=answer.RCODES[said.form],
+        answer=tuple(_rest(said.ttl, qtype, octets) for octets in addresses),
+        authority=(_rest(said.ttl, wire.SOA, answer.soa(said.ttl)),) if is_denial else (),
+        edes=edes(said, qtype),
+    )
 
 
-def give(ub: Any, qstate: Any, made: Made) -> None:
-    """Make this answer the query's. Raises RuntimeError if Unbound doesn't take it."""
-    if not made.message.set_return_msg(qstate):
+def give(
+    ub: Any,
+    qstate: Any,
+    question: tuple[bytes, int],
+    shape: Shape,
+    *,
+    links: Sequence[chain.Link] = (),
+    owner: bytes = b"",
+) -> None:
+    """Make this answer the query's. Raises RuntimeError if Unbound doesn't take it.
+
+    `links` lead from the question's name to the blocked `owner`; without any it is blocked itself.
+    """
+    qname, qtype = question
+    name = _text(qname)
+    at = _text(owner) if links else name
+    records = [_text(link.owner) + _rest(link.ttl, link.rtype, link.target) for link in links]
+    records += [at + rest for rest in shape.answer]
+    authority = [at + rest for rest in shape.authority]
+    flags = ub.PKT_QR | ub.PKT_RA | ub.PKT_RD
+    # Not by its DNSMessage, which keeps all this for another time.
+    if not ub.set_return_msg(qstate, name, qtype, wire.IN, flags, 0, [], records, authority, []):
         raise RuntimeError("Unbound could not make the answer to a blocked name")
     rep = qstate.return_msg.rep
-    rep.flags = rep.flags & ~0xF | made.rcode
+    rep.flags = wire.QR | wire.RA | wire.RD | shape.rcode
     rep.security = _INDETERMINATE
     qstate.return_rcode = wire.NOERROR
-    explain(ub, made.edes, qstate.edns_opts_front_out, qstate.region)
+    explain(ub, shape.edes, qstate.edns_opts_front_out, qstate.region)
 
 
 def _addresses(said: answer.Block, qtype: int) -> list[bytes]:
@@ -82,16 +103,18 @@ def _addresses(said: answer.Block, qtype: int) -> list[bytes]:
     return [address.packed for address in said.addresses if address.version == version]
 
 
-def edes(said: answer.Block, qtype: int) -> tuple[tuple[int, bytes], ...]:
+def edes(said: answer.Block, qtype: int) -> Options:
     """The EDE options (RFC 8914): 16 with the reason, 4 beside it for a made-up address."""
-    reason = answer.ede(answer.EDE_CENSORED, said.text)
-    return (reason, answer.ede(answer.EDE_FORGED)) if _addresses(said, qtype) else (reason,)
+    found = [answer.ede(answer.EDE_CENSORED, said.text)]
+    if _addresses(said, qtype):
+        found.append(answer.ede(answer.EDE_FORGED))
+    return tuple((code, bytearray(octets)) for code, octets in found)
 
 
-def explain(ub: Any, found: tuple[tuple[int, bytes], ...], options: Any, region: Any) -> None:
+def explain(ub: Any, found: Options, options: Any, region: Any) -> None:
     """Add EDE options to a list that Unbound keeps in `region`."""
     for code, octets in found:
-        ub.edns_opt_list_append(options, code, bytearray(octets), region)
+        ub.edns_opt_list_append(options, code, octets, region)
 
 
 def longest(rep: Any) -> int:
@@ -132,12 +155,11 @@ def forget(ub: Any, qstate: Any, owners: Sequence[bytes], qtype: int) -> None:
     qstate.return_msg = found
 
 
-@lru_cache(maxsize=16384)
 def _text(name: bytes) -> str:
     """The name as Unbound reads it: absolute, odd octets escaped."""
     return names.to_text(names.from_wire(name)).removesuffix(".") + "."
 
 
-def _record(owner: bytes, ttl: int, rtype: int, octets: bytes) -> str:
-    """A record in the generic form of RFC 3597 §5, in which octets stay what they are."""
-    return f"{_text(owner)} {ttl} IN TYPE{rtype} \\# {len(octets)} {octets.hex()}"
+def _rest(ttl: int, rtype: int, octets: bytes) -> str:
+    """A record after its owner, in the generic form of RFC 3597 §5, in which octets stay what they are."""
+    return f" {ttl} IN TYPE{rtype} \\# {len(octets)} {octets.hex()}"

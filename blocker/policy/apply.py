@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from blocker.errors import NothingApplied, StalePlan, StoreError
 from blocker.orders import check, files, names_file, parse, relations
 from blocker.orders.schedule import schedule
-from blocker.policy import archive, plan, writer
+from blocker.policy import archive, ledger, plan, writer
+from blocker.policy.chain import Event
 from blocker.policy.protect import protected_names
 from blocker.policy.reader import Reader
 from blocker.policy.records import Generation
@@ -51,6 +52,17 @@ class Prepared:
         """Whether there is nothing to apply."""
         return self.plan.is_empty and self.live.number > 0 and self.live.quarantined == self.quarantined
 
+    @property
+    def unseen(self) -> frozenset[str]:
+        """The refs whose names nobody looked at yet for every zone of the site."""
+        if set(self.site.zones) <= set(self.live.zones):
+            return frozenset(change.ref for change in self.plan.changes if change.what == "added")
+        return frozenset(one.ref for one in self.scheduled)
+
+    def read(self, names: NamesFile) -> NameList:
+        """The content of a names_file, beside its order or as it was applied."""
+        return _content(self.site.state, self.loaded, names)
+
 
 def facts(site: Site) -> check.Facts:
     """What this site's orders are checked against."""
@@ -74,6 +86,7 @@ def live_policy(state: Path) -> Live:
                 directives={one.ref: one for one in policy.directives.values()},
                 counts={policy.directives[number].ref: count for number, count in counts.items()},
                 enforcement=policy.enforcement,
+                zones=policy.zones,
             )
     finally:
         reader.close()
@@ -101,10 +114,14 @@ class Examined:
 
     def read(self, names: NamesFile) -> NameList:
         """The content of a names_file, beside its order or as it was applied."""
-        if names.sha256 in self.loaded.list_files:
-            return self.loaded.read(names)
-        listing, _ = names_file.parse(archive.fetch(self.state, names.sha256), names.file)
-        return listing.names
+        return _content(self.state, self.loaded, names)
+
+
+def _content(state: Path, loaded: Loaded, names: NamesFile) -> NameList:
+    if names.sha256 in loaded.list_files:
+        return loaded.read(names)
+    listing, _ = names_file.parse(archive.fetch(state, names.sha256), names.file)
+    return listing.names
 
 
 def examine(
@@ -167,6 +184,7 @@ def prepare(site: Site, *, now: float, progress: Callable[[str, int, int], None]
             scheduled,
             {one.ref: _count(one, loaded, live) for one in scheduled},
             site.enforcement,
+            zones=site.zones,
             now=now,
         ),
         orders=standing.orders,
@@ -185,11 +203,13 @@ def apply(
     accept: str = "",
     reason: str = "",
     progress: Callable[[str, int, int], None] | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Generation:
     """Make the plan the live policy; the new generation.
 
     `accept` is the digest of a plan that a person reviewed: it lets that one plan past the guard. Raises
-    TooMuchChange, StalePlan, StoreError, and OrdersInvalid if a names_file changed under us.
+    TooMuchChange, StalePlan, StoreError, and OrdersInvalid if a names_file changed under us. `warn` is told
+    if the ledger can't be written: the policy holds all the same.
     """
     site = prepared.site
     if accept and accept != prepared.plan.digest:
@@ -216,11 +236,34 @@ def apply(
             directives=prepared.scheduled,
             enforcement=site.enforcement,
             read=prepared.loaded.read,
+            zones=site.zones,
         ),
         base=prepared.live.digest,
         progress=progress,
     )
+    if (trouble := ledger.note(site.state, _applied(prepared, generation))) and warn is not None:
+        warn(trouble)
     return generation
+
+
+def _applied(prepared: Prepared, generation: Generation) -> Event:
+    before = prepared.live.orders
+    return Event(
+        at=generation.applied_at,
+        event="applied",
+        detail={
+            "generation": generation.number,
+            "policy": generation.digest,
+            "by": generation.by,
+            "reason": generation.reason,
+            "orders": {
+                order.id: order.digest
+                for order in prepared.orders.values()
+                if before.get(order.id) != order.digest
+            },
+            "gone": sorted(before.keys() - prepared.orders.keys()),
+        },
+    )
 
 
 def _count(one: Scheduled, loaded: Loaded, live: Live) -> int:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Pair = tuple[int, Role]
+NamePath = tuple[tuple[int, ...], bool]
 
 DS, DNSKEY = 43, 48  # RFC 4034
 
@@ -103,11 +104,12 @@ class Policy(Protocol):
         """What the names of this set are, and to which directives."""
 
 
-def path_of(policy: Policy, key: names.Key) -> tuple[tuple[int, ...], bool]:
+def path_of(policy: Policy, key: names.Key) -> NamePath:
     """The sets from the top down to the name, and whether the last of them is the name's own."""
-    path, set_id = [], None
-    for ancestor in names.ancestry(key):
-        set_id = policy.set_of(ancestor)
+    path, set_id, at = [], None, 0
+    while at < len(key):  # As names.ancestry, whose generator would cost as much as the look-ups.
+        at += 1 + key[at]
+        set_id = policy.set_of(names.Key(key[:at]))
         if set_id is not None:
             path.append(set_id)
     return tuple(path), set_id is not None
@@ -161,10 +163,23 @@ class Decider:
         exempt: frozenset[str] = frozenset(),
     ) -> Verdict:
         """As the function of this name."""
-        self.refresh(policy, t)
         if region is None:
+            self.refresh(policy, t)
             return PASS
-        path, has_own = path_of(policy, key)
+        return self.along(policy, path_of(policy, key), region, t, exempt=exempt)
+
+    def along(
+        self,
+        policy: Policy,
+        found: NamePath,
+        region: str,
+        t: float,
+        *,
+        exempt: frozenset[str] = frozenset(),
+    ) -> Verdict:
+        """What holds for the names of this path, for who has walked it."""
+        self.refresh(policy, t)
+        path, has_own = found
         if not path:
             return PASS
         memo_key = (path, has_own, region, exempt)

@@ -29,7 +29,9 @@ RATIOS_FROM = 1000  # live names below which ratios say nothing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """What is applied now. `counts` are names by ref; the empty policy is `NOTHING`."""
+    """What is applied now. `counts` are names by ref, `zones` those that the names were looked at for; the
+    empty policy is `NOTHING`.
+    """
 
     digest: str = ""
     number: int = 0
@@ -38,6 +40,7 @@ class Live:
     directives: Mapping[str, Scheduled]
     counts: Mapping[str, int]
     enforcement: Enforcement | None = None
+    zones: tuple[str, ...] = ()
 
 
 NOTHING = Live(orders={}, directives={}, counts={})
@@ -97,9 +100,13 @@ def make_plan(
     counts: Mapping[str, int],
     enforcement: Enforcement,
     *,
+    zones: tuple[str, ...] = (),
     now: float,
 ) -> Plan:
-    """The plan from `live` to these orders. `counts` are names by ref, of new directives at least."""
+    """The plan from `live` to these orders. `counts` are names by ref, of new directives at least.
+
+    `zones` are those of the site.
+    """
     wanted = {one.ref: one for one in scheduled}
     digests = {order.id: order.digest for order in orders.values()}
     explained = _explained(orders, orders.keys() - live.orders.keys())
@@ -132,7 +139,7 @@ def make_plan(
         changes=tuple(changes),
         orders_added=tuple(sorted(digests.keys() - live.orders.keys())),
         orders_dropped=tuple(sorted(live.orders.keys() - digests.keys())),
-        site_changes=tuple(_site_changes(live.enforcement, enforcement)),
+        site_changes=tuple(_site_changes(live, enforcement, zones)),
         live_names=sum(
             live.counts.get(ref, 0)
             for ref, one in live.directives.items()
@@ -200,9 +207,11 @@ def _exceeds(windows: Iterable[Window], others: Iterable[Window], now: float) ->
     return False
 
 
-def _site_changes(old: Enforcement | None, new: Enforcement) -> Iterable[str]:
-    if old is None:
+def _site_changes(live: Live, new: Enforcement, zones: tuple[str, ...]) -> Iterable[str]:
+    if live.enforcement is None:
         return
     for name in ("regions", "default_region", "ttl", "max_ttl", "info_url"):
-        if getattr(old, name) != getattr(new, name):
+        if getattr(live.enforcement, name) != getattr(new, name):
             yield name
+    if live.zones != zones:
+        yield "zones"

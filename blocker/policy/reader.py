@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import lmdb
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _REPLACED_EVERY = 0.1  # seconds between looks at whether the file was replaced
+_OPENINGS = count(1)
+"""Of all Readers of this process: a store made anew counts its transactions from 1 again, and what was
+concluded from the old one must not pass for what the new one says."""
 
 
 class Reader:
@@ -38,7 +42,7 @@ class Reader:
         self._pulse = pulse or _quiet
         self._snapshot: Snapshot | None = None
         self._txn_id = -1
-        self._opened = 0
+        self._opening = 0
         self._looked = 0.0
         self.trouble = ""
         self._open()
@@ -47,23 +51,24 @@ class Reader:
         opened = store.environment(self._state, write=False)
         try:
             inode = os.stat(self._path).st_ino  # noqa: PTH116 - on the hot path of every poll
-            databases, snapshot, txn_id = self._read(opened)
+            opening = next(_OPENINGS)
+            databases, snapshot, txn_id = self._read(opened, opening)
         except OSError as error:
             opened.close()
             raise StoreError(store.sentence(self._path, error)) from error
         except StoreError:
             opened.close()
             raise
-        self._opened += 1
+        self._opening = opening
         self._env, self._databases, self._inode = opened, databases, inode
         self._snapshot, self._txn_id = snapshot, txn_id
 
-    def _read(self, opened: lmdb.Environment) -> tuple[dict[str, Any], Snapshot, int]:
+    def _read(self, opened: lmdb.Environment, opening: int) -> tuple[dict[str, Any], Snapshot, int]:
         """The databases, the policy now and its transaction. Raises StoreError."""
         try:
             databases = {db: opened.open_db(db.encode(), create=False) for db in store.DATABASES}
             with opened.begin(db=databases["names"]) as txn:
-                stamp = self._stamp(txn.id(), self._opened + 1)
+                stamp = self._stamp(txn.id(), opening)
                 return databases, Snapshot(txn, databases, stamp, self._path, pulse=self._pulse), txn.id()
         except lmdb.NotFoundError as error:
             raise NothingApplied(
@@ -102,15 +107,15 @@ class Reader:
             raise StoreError(store.sentence(self._path, error)) from error
         try:
             store.check_whole(self._path, trial)
-            self._read(trial)
+            self._read(trial, 0)  # What is read here decides nothing.
         except OSError as error:
             raise StoreError(store.sentence(self._path, error)) from error
         finally:
             trial.close()
 
     @staticmethod
-    def _stamp(txn_id: int, opened: int) -> int:
-        return (opened << 48) | txn_id
+    def _stamp(txn_id: int, opening: int) -> int:
+        return (opening << 48) | txn_id
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -127,7 +132,7 @@ class Reader:
             snapshot = self._snapshot
             if snapshot is None or txn.id() != self._txn_id:
                 try:
-                    stamp = self._stamp(txn.id(), self._opened)
+                    stamp = self._stamp(txn.id(), self._opening)
                     snapshot = Snapshot(
                         txn, self._databases, stamp, self._path, pulse=self._pulse, before=snapshot
                     )

@@ -171,5 +171,14 @@ def unpack_orders(octets: bytes) -> dict[str, str]:
     return dict(json.loads(octets))
 
 
+def pack_zones(zones: Sequence[str]) -> bytes:
+    """The zones that the names were looked at for."""
+    return _json(zones)
+
+
+def unpack_zones(octets: bytes) -> tuple[str, ...]:
+    return tuple(json.loads(octets))
+
+
 def _json(value: dict[str, Any] | Sequence[Any]) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

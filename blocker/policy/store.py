@@ -1,6 +1,6 @@
 """The policy store: one LMDB file that a single writer changes and every enforcer reads.
 
-Databases: `meta` (format, generation, applied orders, site values, withheld), `directives` (number →
+Databases: `meta` (format, generation, applied orders, site values, zones, withheld), `directives` (number →
 directive or cut), `samples` (number → some of its names, for the prober), `names` (key → set id), `sets`
 (set id → count of names and (directive, role) pairs). A change is one write transaction holding only the
 difference: readers never wait, and a crash leaves the old generation whole. `writer` makes the changes,
@@ -101,12 +101,17 @@ def make(state: Path) -> None:
 
 def check_whole(path: Path, opened: lmdb.Environment) -> None:
     """Raises StoreError for a file shorter than its last page, which would end its reader by SIGBUS."""
-    needed = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
-    if opened.info()["last_txnid"] and path.stat().st_size < needed:
+    if is_truncated(path, opened):
         raise StoreError(
-            f"{path}: the store is truncated ({path.stat().st_size} of {needed} octets); "
+            f"{path}: the store is truncated, {path.stat().st_size} octets are left; "
             "move it away and run `blocker apply` to rebuild it from the orders"
         )
+
+
+def is_truncated(path: Path, opened: lmdb.Environment) -> bool:
+    """Whether an LMDB file is shorter than what was committed to it. Raises OSError."""
+    needed = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
+    return bool(opened.info()["last_txnid"]) and path.stat().st_size < needed
 
 
 def sentence(path: Path, error: Exception) -> str:
@@ -124,9 +129,9 @@ def sentence(path: Path, error: Exception) -> str:
 class Snapshot:
     """The policy as one read transaction sees it; satisfies decide.Policy.
 
-    Good inside the `with` of Reader.snapshot() only. `orders` are the applied ones: id → digest. Of `before`,
-    the snapshot of an earlier transaction, what did not change is taken over: an apply costs its readers the
-    difference, too.
+    Good inside the `with` of Reader.snapshot() only. `orders` are the applied ones: id → digest; `zones` are
+    those that the names were looked at for. Of `before`, the snapshot of an earlier transaction, what did not
+    change is taken over: an apply costs its readers the difference, too.
     """
 
     __slots__ = (
@@ -143,6 +148,7 @@ class Snapshot:
         "orders",
         "stamp",
         "withheld",
+        "zones",
     )
 
     # Any: without buffers=True every value is bytes, which lmdb's types don't say.
@@ -172,6 +178,7 @@ class Snapshot:
         self.withheld: Mapping[str, Withheld] = records.unpack_withheld(
             txn.get(b"withheld", db=meta, default=b"{}")
         )
+        self.zones: tuple[str, ...] = records.unpack_zones(txn.get(b"zones", db=meta, default=b"[]"))
         self._records: dict[bytes, tuple[bytes, Scheduled]] = {}
         known = {} if before is None else before._records  # noqa: SLF001 - of its own kind
         for count, (key, value) in enumerate(txn.cursor(db=databases["directives"])):

@@ -5,17 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from blocker.errors import OrdersInvalid, Problem
-from blocker.policy import writer
+from blocker.policy import ledger, writer
+from blocker.policy.chain import Event
 from blocker.policy.reader import Reader
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from blocker.policy.records import Withheld
 
 
-def withhold(state: Path, ref: str, one: Withheld) -> None:
-    """Stop enforcing what has this ref or order id. Raises OrdersInvalid if nothing applied has it."""
+def withhold(state: Path, ref: str, one: Withheld, *, warn: Callable[[str], None] | None = None) -> None:
+    """Stop enforcing what has this ref or order id. Raises OrdersInvalid if nothing applied has it.
+
+    `warn` is told if the ledger can't be written: the act holds all the same.
+    """
     reader = Reader(state)
     try:
         with reader.snapshot() as policy:
@@ -30,10 +35,12 @@ def withhold(state: Path, ref: str, one: Withheld) -> None:
             [Problem(id="ref-unknown", path=ref, message=f"no applied order or directive is {ref!r}{hint}")]
         )
     writer.withhold(state, ref, one)
+    detail = {"by": one.by, "reason": one.reason}
+    _note(state, Event(at=one.at, event="withheld", subject=ref, detail=detail), warn)
 
 
-def release(state: Path, ref: str) -> None:
-    """Enforce it again. Raises OrdersInvalid if it is not withheld."""
+def release(state: Path, ref: str, *, by: str, now: float, warn: Callable[[str], None] | None = None) -> None:
+    """Enforce it again. Raises OrdersInvalid if it is not withheld. `warn` as in `withhold`."""
     reader = Reader(state)
     try:
         with reader.snapshot() as policy:
@@ -44,3 +51,9 @@ def release(state: Path, ref: str) -> None:
         message = f"{ref!r} is not withheld; withheld are: {', '.join(held) or 'none'}"
         raise OrdersInvalid([Problem(id="not-withheld", path=ref, message=message)])
     writer.withhold(state, ref, None)
+    _note(state, Event(at=now, event="released", subject=ref, detail={"by": by}), warn)
+
+
+def _note(state: Path, event: Event, warn: Callable[[str], None] | None) -> None:
+    if (trouble := ledger.note(state, event)) and warn is not None:
+        warn(trouble)

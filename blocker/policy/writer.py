@@ -35,13 +35,17 @@ _BATCH = 50_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What the store is to hold after a commit; `read` gives the content of names_files."""
+    """What the store is to hold after a commit; `read` gives the content of names_files.
+
+    `zones` are those that somebody looked at the names for: they have room for them.
+    """
 
     generation: Generation
     orders: Mapping[str, str]
     directives: Iterable[Scheduled]
     enforcement: Enforcement
     read: Callable[[NamesFile], NameList]
+    zones: tuple[str, ...] = ()
 
 
 def commit(
@@ -151,6 +155,7 @@ class _Commit:
         self._txn.put(b"format", b"%d" % records.FORMAT, db=meta)
         self._txn.put(b"orders", records.pack_orders(target.orders), db=meta)
         self._txn.put(b"site", records.pack_enforcement(target.enforcement), db=meta)
+        self._txn.put(b"zones", records.pack_zones(target.zones), db=meta)
         self._txn.put(b"generation", records.pack_generation(target.generation), db=meta)
 
     def _remove(self, gone: set[int]) -> None:

@@ -15,16 +15,19 @@ from collections import Counter, OrderedDict, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from blocker.prober import report
-from blocker.prober.expect import Expectation, Why
+from blocker.prober import expect, profile, report
+from blocker.prober.expect import Expectation, Question, Why
 from blocker.prober.judge import Finding, Kind
+from blocker.prober.matrix import Probe
+from blocker.prober.observe import Variant
 from blocker.prober.report import Confirmed, NotOk, PointView, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from blocker.names import Key
-    from blocker.prober.observe import Observation, Variant
+    from blocker.prober.observe import Observation, Reply
+    from blocker.prober.profile import Learnt
 
 FINE = frozenset({Kind.OK, Kind.MOOT})
 _ATTRIBUTED = frozenset({"blocked-with-attribution", "attributed-wrong-form"})
@@ -33,7 +36,7 @@ _MOST_ORDERS = 50_000
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
-_Question = tuple[str, str, "Key", int, str]
+_Key = tuple[Question, Variant]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +47,19 @@ class _Entry:
 
 
 class Book:
-    """Begins with the confirmations and attributions of an earlier run's Snapshot, if there is one."""
+    """Begins with what an earlier run's Snapshot has of confirmations, attributions and profiles.
 
-    def __init__(self, before: Snapshot | None = None) -> None:
-        self._entries: OrderedDict[_Question, _Entry] = OrderedDict()
+    `instances` are the NSIDs that site.yaml names, by point: of others it is only counted that they answered.
+    """
+
+    def __init__(
+        self, before: Snapshot | None = None, *, instances: Mapping[str, Collection[str]] | None = None
+    ) -> None:
+        self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
         self._hidden = 0
         self._points: dict[str, PointView] = {}
+        self._instances = dict(instances or {})
+        self._profiles: dict[str, Learnt] = dict(before.profiles) if before else {}
         self._confirmed: dict[str, Confirmed] = dict(before.confirmed) if before else {}
         self._attributed: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._resolved: OrderedDict[tuple[str, Key, int], None] = OrderedDict()
@@ -61,6 +71,14 @@ class Book:
         """Count one query and what came for it; a name that resolved is a baseline for later."""
         old = self._points.get(observation.point, PointView())
         answered = observation.reply is not None
+        instances, strangers = old.instances, old.strangers
+        known = self._instances.get(observation.point, ())
+        if observation.reply is not None and known:
+            nsid = observation.reply.nsid.decode("utf-8", "replace")
+            if nsid in known:
+                instances = {**instances, nsid: observation.received or 0.0}
+            else:
+                strangers += 1
         self._points[observation.point] = replace(
             old,
             sent=old.sent + 1,
@@ -69,14 +87,28 @@ class Book:
             malformed=old.malformed + observation.malformed,
             differing=old.differing + observation.differing,
             answered_at=observation.received or old.answered_at,
+            instances=instances,
+            strangers=strangers,
         )
+
+    def controls(self, point: str, *, are_fine: bool) -> None:
+        """How the latest controls of the point fared."""
+        self._points[point] = replace(self._points.get(point, PointView()), controls_ok=are_fine)
+
+    def canary(self, point: str, reply: Reply, at: float) -> None:
+        """An answer of the canary order: the point's profile is learnt from it, or held against it."""
+        self._profiles[point] = profile.learn(self._profiles.get(point), profile.of(reply), at)
+
+    def learnt(self, point: str) -> Learnt | None:
+        """What the point's blocks look like."""
+        return self._profiles.get(point)
 
     def note(self, expectation: Expectation, finding: Finding) -> None:
         """Keep the judgement of one expectation in place of the last one."""
-        question = (finding.point, finding.ref, finding.name, finding.qtype, str(finding.variant))
-        old = self._entries.pop(question, None)
+        key = (expect.question(expectation), finding.variant)
+        old = self._entries.pop(key, None)
         since = old.since if old is not None and old.finding.kind is finding.kind else finding.at
-        self._entries[question] = _Entry(expectation=expectation, finding=finding, since=since)
+        self._entries[key] = _Entry(expectation=expectation, finding=finding, since=since)
         if len(self._entries) > report.MOST_NOT_OK:
             _, pushed = self._entries.popitem(last=False)
             self._hidden += pushed.finding.kind not in FINE
@@ -133,28 +165,32 @@ class Book:
         one = self._confirmed.get(order, Confirmed())
         return any(at is not None and at >= transition for at in (one.block, one.lift))
 
-    def not_ok(self) -> list[Expectation]:
-        """The expectations whose latest finding isn't fine; they are asked again each round."""
-        return [entry.expectation for entry in self._entries.values() if entry.finding.kind not in FINE]
+    def not_ok(self) -> list[Probe]:
+        """The probes whose latest finding isn't fine; they are made again each round."""
+        return [
+            Probe(entry.expectation, entry.finding.variant)
+            for entry in self._entries.values()
+            if entry.finding.kind not in FINE
+        ]
 
     def forget(self, gone: Iterable[Expectation]) -> None:
         """Drop the findings of expectations that are no more."""
-        keys = {(one.point, one.ref, one.name, one.qtype) for one in gone}
-        for question in [one for one in self._entries if one[:4] in keys]:
-            del self._entries[question]
+        questions = set(map(expect.question, gone))
+        for key in [one for one in self._entries if one[0] in questions]:
+            del self._entries[key]
 
     def turn(self, refs: Collection[str], before: float) -> None:
         """Drop what was fine about these directives: a transition passed, it must be seen anew."""
-        for question, entry in list(self._entries.items()):
-            if question[1] in refs and entry.finding.kind in FINE and entry.finding.at < before:
-                del self._entries[question]
+        for key, entry in list(self._entries.items()):
+            if entry.finding.ref in refs and entry.finding.kind in FINE and entry.finding.at < before:
+                del self._entries[key]
 
     def expire(self, before: float, points: Collection[str]) -> None:
         """Drop what was fine and not looked at since `before`, and points that are no more."""
-        for question, entry in list(self._entries.items()):
+        for key, entry in list(self._entries.items()):
             is_old = entry.finding.kind in FINE and entry.finding.at < before
-            if is_old or question[0] not in points:
-                del self._entries[question]
+            if is_old or entry.finding.point not in points:
+                del self._entries[key]
 
     def snapshot(self, at: float, *, generation: int, round_at: float, trouble: str) -> Snapshot:
         """All of it as one value."""
@@ -187,6 +223,7 @@ class Book:
             attributed=tuple(self._attributed),
             hidden=self._hidden,
             trouble=trouble,
+            profiles=dict(sorted(self._profiles.items())),
         )
 
 

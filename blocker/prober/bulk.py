@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from blocker.names import Key
     from blocker.policy.reader import Reader
+    from blocker.prober.profile import Profile
     from blocker.prober.sweep import Page, Source
     from blocker.site import Point
 
@@ -74,13 +75,15 @@ class Lane:
         reader: Reader,
         *,
         canaries: Sequence[Key] = (),
+        profile: Profile | None = None,
         limits: Limits | None = None,
     ) -> None:
+        """`profile` is what the point's blocks look like, if that is known."""
         point = questions.point
         self.swept = Swept(point=point.name)
         self._questions, self._reader, self._canaries = questions, reader, tuple(canaries)
         self._limits = limits or Limits()
-        self._memory = Memory(Controls.PASS if canaries else Controls.NONE)
+        self._memory = Memory(Controls.PASS if canaries else Controls.NONE, profile)
         self._ports: list[Port] = []
         try:
             self._ports += (Port(channel_of(connected(point.address, point.source))) for _ in range(_PORTS))

@@ -14,15 +14,17 @@ import signal
 import sys
 import time
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from blocker.errors import StoreError
 from blocker.orders import suffixes
 from blocker.orders.timetable import boundaries
 from blocker.policy.reader import Reader
-from blocker.prober import expect, report, schedule
+from blocker.prober import expect, matrix, report, schedule
 from blocker.prober.book import Book
+from blocker.prober.keeper import Keeper
+from blocker.prober.matrix import Probe
 from blocker.prober.observe import OVER_TCP, PLAIN
 from blocker.prober.reference import Reference, endpoints
 from blocker.prober.rounds import Rounds
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blocker.prober.judge import Finding
-    from blocker.site import Site
+    from blocker.site import Point, Site
 
 _POLL = 0.05  # seconds: a new generation is picked up within 100 ms
 _SETTLE = 0.15  # seconds that points have to pick up a new generation before they are asked
@@ -73,31 +75,25 @@ class Verified:
 
 
 def verify(site: Site, *, timeout: float = 1.5, limit: int = LIMIT, budget: int = _VERIFY_BUDGET) -> Verified:
-    """One round: every expectation over every transport, judged. Raises StoreError.
+    """One round: every expectation in every way that it can be asked in, judged. Raises StoreError.
 
     `budget` bounds the questions for one point; at the usual rate those of the default take three minutes.
     """
 
     async def main() -> Verified:
         reader = Reader(site.state)
-        book = Book(_read(site.state / report.FILE))
+        book = book_of(site)
         rounds = Rounds(site, reader, book, Reference(endpoints(site)), timeout=timeout)
         now = time.time()
         with reader.snapshot() as policy:
             stamp = policy.stamp
-            look = _look(site, number=int(now), limit=limit, budget=budget)
+            look = replace(_look(site, number=int(now), limit=limit, budget=budget), whole=True)
             asked = expect.expect(policy, site.points, now, look)
             wanted = expect.count(policy, site.points, now, look)
-        found = await asyncio.gather(
-            *(rounds.look(asked, variant, stamp=stamp, urgent=True) for variant in _VARIANTS)
-        )
+        probes = matrix.probes(asked, _by_name(site), number=look.number, whole=True)
+        findings = tuple(await rounds.look(probes, stamp=stamp, urgent=True, linger=_LINGER))
         reader.close()
-        findings = tuple(finding for several in found for finding in several)
-        return Verified(
-            findings=findings,
-            unjudged=len(asked) * len(_VARIANTS) - len(findings),
-            unasked=wanted - len(asked),
-        )
+        return Verified(findings=findings, unjudged=len(probes) - len(findings), unasked=wanted - len(asked))
 
     return asyncio.run(main())
 
@@ -121,8 +117,8 @@ def _look(
     *,
     number: int,
     only: frozenset[str] | None = None,
-    limit: int = 20,
-    budget: int = 400,
+    limit: int = LIMIT,
+    budget: int = 240,
     since: float = 0.0,
 ) -> expect.Look:
     config = site.prober or ProberConfig()
@@ -135,7 +131,17 @@ def _look(
         budget=budget,
         since=since,
         is_public=suffixes.rules().cover,
+        shard=(config.shard, config.shards),
     )
+
+
+def book_of(site: Site) -> Book:
+    instances = {point.name: point.instances for point in site.points}
+    return Book(_read(site.state / report.FILE), instances=instances)
+
+
+def _by_name(site: Site) -> dict[str, Point]:
+    return {point.name: point for point in site.points}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -154,11 +160,13 @@ class _Prober:
         self._site = site
         self._beat = beat
         self._path = site.state / report.FILE
-        self._book = Book(_read(self._path))
+        self._book = book_of(site)
         self._reference = Reference(endpoints(site))
         self._reader: Reader | None = None
         self._rounds: Rounds | None = None
-        self._interval = (site.prober or ProberConfig()).interval
+        config = site.prober or ProberConfig()
+        self._interval = config.interval
+        self._keeper = Keeper(site.state, config.evidence, patience=max(600.0, 3.0 * config.interval))
         self._table = _Timetable()
         self._tasks: set[asyncio.Task[None]] = set()
         self._whole: asyncio.Task[None] | None = None
@@ -200,7 +208,9 @@ class _Prober:
                     return False
                 self._reopen_at = time.monotonic() + _REOPEN_EVERY
                 self._reader = Reader(self._site.state, pulse=self._beat)
-                self._rounds = Rounds(self._site, self._reader, self._book, self._reference)
+                self._rounds = Rounds(
+                    self._site, self._reader, self._book, self._reference, keep=self._keeper.keep
+                )
             with self._reader.snapshot() as policy:
                 if policy.stamp != self._table.stamp:
                     self._table = _Timetable(
@@ -271,9 +281,10 @@ class _Prober:
             )
             asked = expect.expect(policy, self._site.points, now, look)
             stamp = policy.stamp
-        await self._rounds.look(asked, PLAIN, stamp=stamp, urgent=True)
+        await self._rounds.look([Probe(one, _PLAIN[one.outside]) for one in asked], stamp=stamp, urgent=True)
         if due.number >= _TCP_FROM:
-            await self._rounds.look(asked, OVER_TCP, stamp=stamp, urgent=True)
+            over_tcp = [Probe(one, OVER_TCP) for one in asked if not one.outside]
+            await self._rounds.look(over_tcp, stamp=stamp, urgent=True)
 
     async def _everything(self, number: int) -> None:
         """Look at everything, and again at what wasn't fine."""
@@ -283,16 +294,24 @@ class _Prober:
         with self._reader.snapshot() as policy:
             since, stamp = self._table.since, policy.stamp
             # The longest unseen come first; the rest have their turn in later rounds.
-            again, gone = expect.renew(policy, self._book.not_ok()[:_AGAIN], now, since=since)
+            doubted = self._book.not_ok()[:_AGAIN]
+            again, gone = expect.renew(policy, (probe.expectation for probe in doubted), now, since=since)
             look = _look(self._site, number=number, since=since)
             asked = expect.expect(policy, self._site.points, now, look)
         self._book.forget(gone)
-        known = {(one.point, one.ref, one.name, one.qtype) for one in again}
-        asked = again + [one for one in asked if (one.point, one.ref, one.name, one.qtype) not in known]
-        await self._rounds.look(asked, PLAIN, stamp=stamp)
-        doubted = {id(one) for one in again}
-        some = [one for at, one in enumerate(asked) if at % 4 == number % 4 or id(one) in doubted]
-        await self._rounds.look(some, OVER_TCP, stamp=stamp)
+        renewed = {expect.question(one): one for one in again}
+        probes = [
+            Probe(renewed[expect.question(probe.expectation)], probe.variant)
+            for probe in doubted
+            if expect.question(probe.expectation) in renewed
+        ]
+        known = {(expect.question(probe.expectation), probe.variant) for probe in probes}
+        probes += [
+            probe
+            for probe in matrix.probes(asked, _by_name(self._site), number=number, whole=False)
+            if (expect.question(probe.expectation), probe.variant) not in known
+        ]
+        await self._rounds.look(probes, stamp=stamp, linger=_LINGER)
         self._round_at = time.time()
         self._book.expire(
             self._round_at - _KEEP_ROUNDS * self._interval, {one.name for one in self._site.points}
@@ -307,6 +326,7 @@ class _Prober:
         snapshot = self._book.snapshot(
             time.time(), generation=self._table.generation, round_at=self._round_at, trouble=self._trouble
         )
+        snapshot = replace(snapshot, evidence=self._keeper.view())
         scratch = self._path.with_name(f"{report.FILE}.{os.getpid()}.new")
         try:
             handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
@@ -329,6 +349,7 @@ class _Prober:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._keeper.close()
         self.write(force=True)
         if self._reader is not None:
             self._reader.close()
@@ -338,7 +359,8 @@ _CROWD = 16  # directives changing at once beyond which those not yet confirmed 
 _DENSE_BUDGET = 12  # questions for one point at one offset
 _TCP_FROM = 5  # place in schedule.OFFSETS from which TCP is asked too
 _AGAIN = 200
-_VARIANTS = (PLAIN, OVER_TCP)
+_LINGER = 0.5  # seconds: a forger on the path is faster than the point, not by more than that
+_PLAIN = (PLAIN, matrix.OUTSIDE)  # by whether it is asked as a client of another region
 
 
 def _read(path: Path) -> report.Snapshot | None:

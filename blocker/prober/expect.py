@@ -16,14 +16,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain, zip_longest
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from zlib import crc32
 
-from blocker import names
+from blocker import capabilities, names
 from blocker.orders.timetable import boundaries, last_boundary
 from blocker.policy import decide
 from blocker.policy.directives import SUBJECT_ROLES, Role
-from blocker.prober.observe import AAAA, A
+from blocker.prober.observe import AAAA, ANY, HTTPS, MX, TXT, A
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,7 +32,13 @@ if TYPE_CHECKING:
     from blocker.names import Key
     from blocker.orders.model import Form
     from blocker.orders.timetable import Scheduled
-    from blocker.site import Point
+    from blocker.site import Enforcement, Point
+
+
+RARE = (MX, TXT, ANY)
+"""Types that are asked about in turn; A, AAAA and HTTPS, whose hints leak addresses, are each time."""
+
+ANY_LIMIT = "any"
 
 
 def is_top(key: Key) -> bool:
@@ -41,7 +47,7 @@ def is_top(key: Key) -> bool:
 
 
 class Why(StrEnum):
-    """What a name is to the directive (or the site) that made us ask."""
+    """What a name is to the directive, the site or the person that made us ask."""
 
     SUBJECT = "subject"
     EXCEPT = "except"
@@ -53,11 +59,17 @@ class Why(StrEnum):
     WITHHELD = "withheld"
     COMING = "coming"
     ENDED = "ended"
+    OUTSIDE = "outside"
     CANARY = "canary"
+    ASKED = "asked"
 
 
 class Source(decide.Policy, Protocol):
     """A policy whose directives' names can be sampled."""
+
+    @property
+    def enforcement(self) -> Enforcement:
+        """The site values that travel with it."""
 
     def sample(self, number: int, limit: int, seed: int) -> Sequence[tuple[Key, Role]]:
         """At most `limit` names of a directive with their roles; another seed may give others."""
@@ -67,6 +79,8 @@ class Source(decide.Policy, Protocol):
 class Expectation:
     """What one point must answer to one question.
 
+    `region` None: that of no client. `outside`: it is asked as a client of another region than the
+    point's. `declared` is the limit of reach by which the point is known not to answer this as it must.
     `form` None: it must pass. `ref` and `order` are those of the directive that made us ask, empty for
     canaries; `because` are the directives that block the name. It holds for observations within
     `[since, until)`, epoch seconds, the stretch between two transitions of the policy. `started` is the
@@ -74,10 +88,12 @@ class Expectation:
     """
 
     point: str
-    region: str
+    region: str | None
     name: Key
     qtype: int
     why: Why
+    outside: bool = False
+    declared: str = ""
     ref: str = ""
     order: str = ""
     form: Form | None = None
@@ -97,7 +113,8 @@ class Look:
     `budget` the questions for one point, `only`, if given, keeps to these refs (and no canaries). `since`
     is the instant before which the policy was another one: nothing observed before it is judged by this.
     Names under `protected` and canaries are not derived as controls: the site speaks for them. Nor are
-    names that `is_public` says belong to everybody: public suffixes.
+    names that `is_public` says belong to everybody: public suffixes. `whole`: each subject is asked about in
+    every type, with what lies below it. `shard` is the part of the directives that is ours, of so many.
     """
 
     canaries: tuple[Key, ...] = ()
@@ -105,9 +122,11 @@ class Look:
     only: frozenset[str] | None = None
     number: int = 0
     limit: int = 20
-    budget: int = 400
+    budget: int = 240
     since: float = 0.0
     is_public: Callable[[Key], bool] = is_top
+    whole: bool = False
+    shard: tuple[int, int] = (0, 1)
 
 
 def expect(policy: Source, points: Iterable[Point], t: float, look: Look) -> list[Expectation]:
@@ -120,12 +139,12 @@ def expect(policy: Source, points: Iterable[Point], t: float, look: Look) -> lis
             for place, number in enumerate(_rotated(concerned, look))
         ]
         queues.insert(0, asks.canaries())
-        taken: dict[_Question, Expectation] = {}
+        taken: dict[Question, Expectation] = {}
         # One from each in turn: a long list doesn't push a short one out of the budget.
         for one in _in_turn(*queues):
             if len(taken) == look.budget:
                 break
-            taken.setdefault(_question(one), one)
+            taken.setdefault(question(one), one)
         found += taken.values()
     return found
 
@@ -135,7 +154,7 @@ def count(policy: Source, points: Iterable[Point], t: float, look: Look) -> int:
     total = 0
     for asks in _of_points(policy, points, t, look):
         queues = (asks.of(number, why) for number, why in asks.concerned().items())
-        total += sum(len({_question(one) for one in queue}) for queue in queues)
+        total += sum(len({question(one) for one in queue}) for queue in queues)
         total += len(list(asks.canaries()))
     return total
 
@@ -156,7 +175,7 @@ def renew(
                 why = None
             else:
                 edges = _edges(one, t)
-                if old.why in _BY_TIME:
+                if old.why in _BY_TIME and old.region is not None:
                     why = _standing(policy, one, old.region, t)
         if why is None:
             gone.append(old)
@@ -166,9 +185,7 @@ def renew(
             replace(
                 old,
                 why=why,
-                form=verdict.form_for(old.qtype),
-                addresses=verdict.action.addresses if verdict.action else (),
-                because=verdict.because,
+                **_by(verdict, old.qtype),
                 since=max(start, since),
                 until=until,
                 started=edges[0],
@@ -249,11 +266,12 @@ def _in_turn(*queues: Iterable[Expectation]) -> Iterator[Expectation]:
     return (one for rank in zip_longest(*queues) for one in rank if one is not None)
 
 
-_Question = tuple["Key", int, str]
+Question = tuple[str, str, "Key", int, bool]
 
 
-def _question(one: Expectation) -> _Question:
-    return one.name, one.qtype, one.ref
+def question(one: Expectation) -> Question:
+    """What is asked of which point, on whose account: there is one answer to it at a time."""
+    return one.point, one.ref, one.name, one.qtype, one.outside
 
 
 class _Asks:
@@ -264,6 +282,7 @@ class _Asks:
     ) -> None:
         self._policy, self._point, self._t, self._look = policy, point, t, look
         self._since, self._until = within
+        self._has_any_limit = ANY_LIMIT in capabilities.of(point.kind, point.by).reach
         self._canaries, self._protected = frozenset(look.canaries), frozenset(look.protected)
 
     def canaries(self) -> Iterator[Expectation]:
@@ -276,7 +295,9 @@ class _Asks:
         return {
             number: why
             for number, one in self._policy.directives.items()
-            if (only is None or one.ref in only) and (why := self._why(one)) is not None
+            if (only is None or one.ref in only)
+            and crc32(one.ref.encode()) % self._look.shard[1] == self._look.shard[0]
+            and (why := self._why(one)) is not None
         }
 
     def of(self, number: int, why: Why, place: int = 0) -> Iterator[Expectation]:
@@ -290,14 +311,15 @@ class _Asks:
         limit = self._look.limit if why in (Why.SUBJECT, Why.EXCEPT) else min(self._look.limit, 5)
         sample = self._policy.sample(number, limit, self._look.number)
         subjects = [(key, role) for key, role in sample if role in SUBJECT_ROLES]
-        asked = self._subjects(subjects, why, one)
+        asked = self._subjects(subjects, why, one, place)
         if why not in (Why.SUBJECT, Why.EXCEPT):
             yield from asked
             return
         turn = crc32(b"%d" % self._look.number) + place
         excepts = _from(turn, self._excepts(sample, one))
         around = _from(turn, self._controls(subjects, one))
-        yield from chain(_take(asked), excepts[:1], around[:1], _take(asked))
+        outside = list(self._outside(subjects, one))
+        yield from chain(_take(asked), excepts[:1], around[:1], outside, _take(asked))
         yield from _in_turn(asked, chain(excepts[1:], around[1:]))
 
     def _why(self, one: Scheduled) -> Why | None:
@@ -312,20 +334,35 @@ class _Asks:
                 yield self._ask(target, A, Why.EXCEPT, one)
 
     def _controls(self, subjects: Sequence[tuple[Key, Role]], one: Scheduled) -> Iterator[Expectation]:
-        for key, role in subjects[:3]:
+        for key, role in subjects if self._look.whole else subjects[:3]:
             for kind, control in controls(key, role, self._look.is_public):
-                if not self._is_the_sites(control):
-                    yield self._ask(control, A, kind, one)
+                if self._is_the_sites(control):
+                    continue
+                asked = self._ask(control, A, kind, one)
+                yield asked
+                if self._look.whole and asked.form is not None:
+                    yield self._ask(control, AAAA, kind, one)
 
     def _subjects(
-        self, subjects: Iterable[tuple[Key, Role]], why: Why, one: Scheduled
+        self, subjects: Iterable[tuple[Key, Role]], why: Why, one: Scheduled, place: int
     ) -> Iterator[Expectation]:
-        for key, role in subjects:
-            target = under(key, b"www") if role is Role.BELOW else key
-            if target is not None:
-                yield self._ask(target, A, why, one)
-                if why is Why.SUBJECT:
-                    yield self._ask(target, AAAA, why, one)
+        turn = self._look.number + place
+        rare = RARE if self._look.whole else (RARE[turn % len(RARE)],)
+        more = (AAAA, HTTPS, *rare) if self._look.only is None else (AAAA,)
+        for target in _targets(subjects):
+            for qtype in (A, *(more if why is Why.SUBJECT else ())):
+                yield self._ask(target, qtype, why, one)
+
+    def _outside(self, subjects: Sequence[tuple[Key, Role]], one: Scheduled) -> Iterator[Expectation]:
+        """What a client of another region must be answered for the first of the subjects."""
+        outside = self._point.outside
+        if outside is None or one.is_cut:
+            return
+        region = self._policy.enforcement.region_of(outside.client)
+        for target in _targets(subjects[: None if self._look.whole else 1]):
+            inside = self._ask(target, A, Why.OUTSIDE, one)
+            verdict = decide.decide(self._policy, target, region, self._t)
+            yield replace(inside, region=region, outside=True, **_by(verdict, A))
 
     def _is_the_sites(self, key: Key) -> bool:
         above = set(names.ancestry(key))
@@ -342,14 +379,30 @@ class _Asks:
             why=why,
             ref=one.ref if one else "",
             order=one.order if one else "",
-            form=verdict.form_for(qtype),
-            addresses=verdict.action.addresses if verdict.action else (),
-            because=verdict.because,
+            declared=ANY_LIMIT if qtype == ANY and self._has_any_limit else "",
+            **_by(verdict, qtype),
             since=self._since,
             until=self._until,
             started=started,
             ended=ended,
         )
+
+
+def _targets(subjects: Iterable[tuple[Key, Role]]) -> Iterator[Key]:
+    """The names to ask for: of a subject that is not meant itself, one below it."""
+    for key, role in subjects:
+        target = under(key, b"www") if role is Role.BELOW else key
+        if target is not None:
+            yield target
+
+
+def _by(verdict: decide.Verdict, qtype: int) -> dict[str, Any]:
+    """What of an expectation the verdict says."""
+    return {
+        "form": verdict.form_for(qtype),
+        "addresses": verdict.action.addresses if verdict.action else (),
+        "because": verdict.because,
+    }
 
 
 def _take(queue: Iterator[Expectation]) -> list[Expectation]:

@@ -14,17 +14,20 @@ Details say what was seen and hold no domain names, for findings of sealed order
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from blocker.orders.model import Form
+from blocker.prober import profile
 from blocker.prober.expect import Why
 from blocker.prober.observe import (
     AAAA,
+    ANY,
     NOERROR,
     NXDOMAIN,
     REFUSED,
+    TROUBLES,
     A,
     Observation,
     Outcome,
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
     from blocker.names import Key
     from blocker.prober.expect import Expectation
+    from blocker.prober.profile import Profile
 
 
 class Kind(StrEnum):
@@ -65,6 +69,7 @@ RULES: dict[str, str] = {
     "blocked-with-attribution": "The answer has the ordered form and says itself that it was required.",
     "blocked-against-reference": "The answer has the ordered form, and the reference says the name exists.",
     "blocked-against-baseline": "The answer has the ordered form, and the name resolved here before.",
+    "blocked-like-canary": "The answer has the ordered form, and the mark of the canary order's blocks here.",
     "refused-as-ordered": "The point refuses this name and answers its controls.",
     "redirected-as-ordered": "The answer carries exactly the ordered addresses.",
     "passes": "The name resolves, as it must.",
@@ -73,7 +78,12 @@ RULES: dict[str, str] = {
     "nothing says that the name exists.",
     "alias-of-blocked": "The name passes, and its alias leads to a name that is blocked.",
     "resolves-though-blocked": "A name that must be blocked resolves.",
+    "declared-limit": "The point is declared not to reach this, so nothing else could be expected.",
+    "one-instance": "One instance of the point answers otherwise than another.",
+    "canary-drifted": "The canary order's block has another form than the point's blocks had before.",
     "blocked-in-part": "A name resolves that is blocked when it is asked for in another way.",
+    "redirected-elsewhere": "A name that must be redirected has addresses that are neither the ordered ones "
+    "nor any of the reference's.",
     "attributed-wrong-form": "The block is attributed, but its form is not the ordered one.",
     "unattributed-wrong-form": "An existing name is denied in another form than the ordered one.",
     "failing-instead-of-refused": "The name must be refused, and it fails or is met with silence.",
@@ -94,7 +104,12 @@ RULES: dict[str, str] = {
     "answers-differ": "Two contradicting answers came to one query.",
     "samples-disagree": "Two samples in a row were judged differently.",
     "second-sample-pending": "One sample looks bad; nothing bad is said before the second.",
+    **TROUBLES,
 }
+
+_OURS = frozenset({"ca-unreadable"})
+_PERHAPS_OF_THE_NAME = frozenset({"http-failed", "http-status", "not-dns-message"})
+"""They come after the question: only the controls tell whether they are the point's trouble or the name's."""
 
 
 class Controls(StrEnum):
@@ -114,8 +129,9 @@ class Evidence:
     `reference` is an unfiltered resolver's reply to the same question. `was_attributed`: this point was seen
     to attribute its blocks of this directive. `was_resolved`: this very name resolved here earlier.
     `is_blocked_otherwise`: since the last transition it was seen blocked here when asked in another way.
-    `forged` holds the RDATA of every redirect address of the policy. `blocked_aliases` are names that some
-    order in force blocks, for the targets of aliases.
+    `profile` is what the point's blocks look like, and `drift` in what those of the canary order now differ
+    from it, if this is a question about that order. `forged` holds the RDATA of every redirect address of
+    the policy. `blocked_aliases` are names that some order in force blocks, for the targets of aliases.
     """
 
     controls: Controls = Controls.NONE
@@ -123,6 +139,8 @@ class Evidence:
     was_attributed: bool = False
     was_resolved: bool = False
     is_blocked_otherwise: bool = False
+    profile: Profile | None = None
+    drift: str = ""
     forged: frozenset[bytes] = frozenset()
     blocked_aliases: frozenset[Key] = frozenset()
 
@@ -178,18 +196,50 @@ def judge(expectation: Expectation, samples: Sequence[Observation], evidence: Ev
         return _finding(expectation, contradicted[-1], kind, rule)
     marks = [(one, *_mark(expectation, reply, evidence)) for one, reply in judged]
     if not marks:
-        marks = [(one, *_mark_silence(expectation, evidence)) for one in lost]
+        marks = [(one, *_mark_silence(expectation, one, evidence)) for one in lost]
     kinds = {kind for _, kind, _ in marks}
     sample, kind, rule = marks[-1]
     if kinds & BAD:
         if len(marks) < 2:
             return _finding(expectation, sample, Kind.INSUFFICIENT, "second-sample-pending", rule)
         if len(kinds) > 1:
-            return _finding(expectation, sample, Kind.INSUFFICIENT, "samples-disagree", rule)
+            return _of_instances(expectation, marks)
     else:
         rank = [Kind.OK, Kind.MOOT, Kind.INSUFFICIENT]
         sample, kind, rule = min(reversed(marks), key=lambda mark: rank.index(mark[1]))
     return _finding(expectation, sample, kind, rule)
+
+
+_Mark = tuple[Observation, Kind, str]
+
+
+def _of_instances(expectation: Expectation, marks: Sequence[_Mark]) -> Finding:
+    """Samples that disagree prove nothing, unless one instance was seen twice to do what others don't."""
+    by_instance: dict[bytes, list[_Mark]] = {}
+    for mark in marks:
+        by_instance.setdefault(mark[0].reply.nsid if mark[0].reply else b"", []).append(mark)
+    for own in by_instance.values() if len(by_instance) > 1 else ():
+        kinds = {kind for _, kind, _ in own}
+        sample, kind, rule = own[-1]
+        if len(own) > 1 and len(kinds) == 1 and kind in BAD:
+            is_part = kind is Kind.UNDERBLOCK
+            return _finding(expectation, sample, Kind.PARTIAL if is_part else kind, "one-instance", rule)
+    sample, _, rule = marks[-1]
+    return _finding(expectation, sample, Kind.INSUFFICIENT, "samples-disagree", rule)
+
+
+def wants_more(finding: Finding | None, samples: Sequence[Observation]) -> bool:
+    """Whether more samples could tell: instances disagree, and none of them was seen twice."""
+    if finding is None or finding.rule != "samples-disagree":
+        return False
+    return len({one.reply.nsid for one in samples if one.reply is not None}) > 1
+
+
+def in_part(finding: Finding) -> Finding:
+    """A finding that a name resolves, once it is known to be blocked in other ways."""
+    if finding.kind is not Kind.UNDERBLOCK:
+        return finding
+    return replace(finding, kind=Kind.PARTIAL, rule="blocked-in-part")
 
 
 def _contradicted(one: Observation) -> tuple[Kind, str]:
@@ -216,6 +266,15 @@ def _is_within(expectation: Expectation, one: Observation) -> bool:
 
 
 def _mark(expectation: Expectation, reply: Reply, evidence: Evidence) -> tuple[Kind, str]:
+    kind, rule = _marked(expectation, reply, evidence)
+    if expectation.declared and kind is not Kind.OK:
+        return Kind.MOOT, "declared-limit"
+    if evidence.drift and kind in (Kind.OK, Kind.MOOT):
+        return Kind.WRONG_FORM, "canary-drifted"
+    return kind, rule
+
+
+def _marked(expectation: Expectation, reply: Reply, evidence: Evidence) -> tuple[Kind, str]:
     if reply.is_truncated and not reply.is_attributed and not reply.answers:
         return Kind.INSUFFICIENT, "truncated"
     if reply.rcode == REFUSED and not reply.is_attributed and evidence.controls is Controls.REFUSED:
@@ -225,7 +284,13 @@ def _mark(expectation: Expectation, reply: Reply, evidence: Evidence) -> tuple[K
     return _must_block(expectation, expectation.form, reply, evidence)
 
 
-def _mark_silence(expectation: Expectation, evidence: Evidence) -> tuple[Kind, str]:
+def _mark_silence(expectation: Expectation, lost: Observation, evidence: Evidence) -> tuple[Kind, str]:
+    if lost.trouble in _OURS:
+        return Kind.INSUFFICIENT, lost.trouble
+    if lost.trouble in TROUBLES and (
+        lost.trouble not in _PERHAPS_OF_THE_NAME or evidence.controls is not Controls.PASS
+    ):
+        return Kind.UNREACHABLE, lost.trouble
     if evidence.controls is Controls.PASS:
         if expectation.form is Form.REFUSED:
             return Kind.WRONG_FORM, "failing-instead-of-refused"
@@ -244,6 +309,8 @@ def _must_block(expectation: Expectation, form: Form, reply: Reply, evidence: Ev
     if reply.data_of(expectation.qtype):
         if form is Form.REDIRECT and has_form:
             return Kind.OK, "redirected-as-ordered"
+        if form is Form.REDIRECT and _leads_elsewhere(expectation, reply, evidence.reference):
+            return Kind.WRONG_FORM, "redirected-elsewhere"
         if evidence.is_blocked_otherwise:
             return Kind.PARTIAL, "blocked-in-part"
         return Kind.UNDERBLOCK, "resolves-though-blocked"
@@ -256,8 +323,18 @@ def _must_block(expectation: Expectation, form: Form, reply: Reply, evidence: Ev
     return (Kind.OK, "refused-as-ordered") if has_form else (Kind.WRONG_FORM, "failing-instead-of-refused")
 
 
+def _leads_elsewhere(expectation: Expectation, reply: Reply, reference: Reply | None) -> bool:
+    """Whether the addresses are of neither the order nor the service, as far as the reference knows that."""
+    real = frozenset() if reference is None else reference.data_of(expectation.qtype)
+    return bool(addresses_of(expectation) and real) and real.isdisjoint(reply.data_of(expectation.qtype))
+
+
 def _denied(expectation: Expectation, reply: Reply, evidence: Evidence) -> tuple[Kind, str]:
     """NXDOMAIN or NODATA, without attribution, for a name that must be blocked."""
+    mark = evidence.profile.mark if evidence.profile else None
+    if mark and mark == profile.of(reply).mark:
+        has_form = looks_ordered(expectation, reply)
+        return (Kind.OK, "blocked-like-canary") if has_form else (Kind.WRONG_FORM, "attributed-wrong-form")
     exists = _exists(expectation.qtype, evidence.reference)
     if exists is False:
         return Kind.MOOT, "nothing-there"
@@ -265,7 +342,7 @@ def _denied(expectation: Expectation, reply: Reply, evidence: Evidence) -> tuple
         return Kind.INSUFFICIENT, "no-reference"
     if evidence.controls in (Controls.FAIL, Controls.SILENT):
         return Kind.INSUFFICIENT, "controls-failed"
-    if expectation.form is None or not _has_form(expectation, expectation.form, reply):
+    if not looks_ordered(expectation, reply):
         return Kind.WRONG_FORM, "unattributed-wrong-form"
     return Kind.OK, "blocked-against-reference" if exists else "blocked-against-baseline"
 
@@ -324,9 +401,16 @@ def _exists(qtype: int, reference: Reply | None) -> bool | None:
     return bool(reference.data_of(qtype))
 
 
+def looks_ordered(expectation: Expectation, reply: Reply) -> bool:
+    """Whether a name that must be blocked is answered in the ordered form, whatever else the answer says."""
+    return expectation.form is not None and _has_form(expectation, expectation.form, reply)
+
+
 def _has_form(expectation: Expectation, form: Form, reply: Reply) -> bool:
     """Whether the answer looks as ordered, whatever else it says."""
     data = reply.data_of(expectation.qtype)
+    if form is Form.REDIRECT and expectation.qtype == ANY:  # RFC 8482 §4.1: any of what there is, or nothing
+        return reply.rcode == NOERROR and data <= {one.packed for one in expectation.addresses}
     if form is Form.REDIRECT:
         return reply.rcode == NOERROR and data == addresses_of(expectation)
     if form is Form.NODATA:
@@ -364,7 +448,8 @@ def _finding(
 def _seen(sample: Observation) -> str:
     reply = sample.reply
     if reply is None:
-        return {Outcome.SILENT: "no answer in time"}.get(sample.outcome, "the point can't be reached")
+        seen = {Outcome.SILENT: "no answer in time"}.get(sample.outcome, "the point can't be reached")
+        return f"{seen}: {sample.trouble}" if sample.trouble in TROUBLES else seen
     rcode = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
     said = rcode.get(reply.rcode, f"rcode {reply.rcode}")
     codes = "".join(f", EDE {one.code}" for one in reply.extended)

@@ -81,6 +81,21 @@ class Outcome(StrEnum):
     UNREACHABLE = "unreachable"
 
 
+TROUBLES: dict[str, str] = {
+    "not-connected": "The point takes no connections where it should answer encrypted queries.",
+    "certificate-wrong-name": "The point's certificate is for another name than the one it must be for.",
+    "certificate-expired": "The point's certificate has expired.",
+    "certificate-untrusted": "The point's certificate is self-signed, or of a CA that we don't trust.",
+    "certificate-refused": "The point's certificate can't be accepted: not valid yet, revoked, or unfit.",
+    "tls-failed": "The point and we come to no TLS connection.",
+    "http-failed": "The point does not speak HTTP/2 as it should.",
+    "http-status": "The point answers over HTTPS with a failure or a redirect, not with a DNS message.",
+    "not-dns-message": "What the point sends over HTTPS is no DNS message that answers the query.",
+    "ca-unreadable": "We can't read the CA file that the point's certificate is to be checked with.",
+}
+"""Why no answer could be had by an encrypted way: what an observation's `trouble` is, and what it means."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One resource record; `data` is the RDATA, for CNAME and DNAME the target uncompressed in wire form."""
@@ -101,14 +116,20 @@ class Extended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One answer. `rcode` includes the extended bits of OPT; `flags` is the header's second word."""
+    """One answer. `rcode` includes the extended bits of OPT; `flags` is the header's second word.
+
+    `soa` is that of AUTHORITY (RFC 2308 §3); some write one into ADDITIONAL. `edns` is the size in its OPT
+    record (RFC 6891 §6.2.3), None without one.
+    """
 
     rcode: int
     flags: int = 0x8180
     answers: tuple[Record, ...] = ()
     soa: Record | None = None
+    additional_soa: Record | None = None
     extended: tuple[Extended, ...] = ()
     nsid: bytes = b""
+    edns: int | None = None
 
     @property
     def is_truncated(self) -> bool:
@@ -120,8 +141,8 @@ class Reply:
         return any(one.code == CENSORED for one in self.extended)
 
     def data_of(self, qtype: int) -> frozenset[bytes]:
-        """The RDATA of every answer record of the type, whatever its owner in the chain."""
-        return frozenset(record.data for record in self.answers if record.rtype == qtype)
+        """The RDATA of every answer record of the type, whatever its owner in the chain; for ANY, of all."""
+        return frozenset(record.data for record in self.answers if qtype in (record.rtype, ANY))
 
     def says(self, qtype: int) -> tuple[int, frozenset[bytes]]:
         """What two answers to one query must have in common."""
@@ -152,7 +173,7 @@ class Observation:
     `sent` and `received` are wall-clock seconds since the epoch, `latency` monotonic seconds. `query` are the
     octets that were sent, `arrivals` all that answered them, the first of which is the `reply`. `mismatched`,
     `malformed` and `differing` count what else arrived: answers to other questions, noise, and later
-    answers that contradict the first. `trouble` says why there was no way to the point, as a word.
+    answers that contradict the first. `trouble` says why there was no way to the point: one of TROUBLES.
     """
 
     point: str
@@ -239,10 +260,16 @@ def _read(wire: bytes, *, ident: int, name: Key, qtype: int) -> Reply:
         rcode=rcode,
         flags=flags,
         answers=tuple(record for record, rclass in sections[0] if rclass == 1),
-        soa=next((record for record, _ in sections[1] if record.rtype == SOA), None),
+        soa=_soa(sections[1]),
+        additional_soa=_soa(sections[2]),
         extended=extended,
         nsid=nsid,
+        edns=next((size for one, size in sections[2] if one.rtype == OPT and one.owner == names.ROOT), None),
     )
+
+
+def _soa(section: list[tuple[Record, int]]) -> Record | None:
+    return next((record for record, _ in section if record.rtype == SOA), None)
 
 
 def _edns(rcode: int, additional: list[Record]) -> tuple[int, tuple[Extended, ...], bytes]:

@@ -3,8 +3,9 @@
 Pure, and it decides nothing: every mark is the judge's, on the answer as `observe.read` reads it. It rests on
 what a judgement of one answer can hang on. For a name that must be blocked that is the answer's header after
 the id and what follows its question, as long as no owner there points into the question at another place
-than its beginning: then the same octets around another question say the same of that question's name. So a
-list of millions has a few dozen answers to read; the others are compared with them.
+than its beginning, nor that of an SOA in ADDITIONAL, which may be the mark of a block, there at all: then the
+same octets around another question say the same of that question's name. So a list of millions has a few
+dozen answers to read; the others are compared with them.
 
 What is unusual (letters in another case, other pointers, aliases, names that must pass) is read each time.
 Everything kept is bounded.
@@ -20,11 +21,12 @@ from typing import TYPE_CHECKING
 from blocker import names
 from blocker.prober import observe
 from blocker.prober.judge import Controls, Evidence, Kind, addresses_of, judge
-from blocker.prober.observe import CNAME, DNAME, Observation
+from blocker.prober.observe import CNAME, DNAME, SOA, Observation
 
 if TYPE_CHECKING:
     from blocker.names import Key
     from blocker.prober.expect import Expectation
+    from blocker.prober.profile import Profile
 
 _MOST = 4096
 
@@ -56,11 +58,12 @@ def question(name: Key, qtype: int) -> bytes:
 class Known:
     """What was found of answers to one sort of expectation, by their octets before and after the question.
 
-    `controls` is what the controls around must come to before a mark counts. `forged` is as in the judge's
-    evidence.
+    `controls` is what the controls around must come to before a mark counts. `profile` and `forged` are as
+    in the judge's evidence.
     """
 
     controls: Controls = Controls.NONE
+    profile: Profile | None = None
     forged: frozenset[bytes] = frozenset()
     marks: dict[tuple[bytes, bytes], Mark]
 
@@ -77,7 +80,7 @@ class Known:
         return mark
 
     def _judged(self, expectation: Expectation, seen: Observation) -> Mark:
-        evidence = Evidence(controls=self.controls, forged=self.forged)
+        evidence = Evidence(controls=self.controls, profile=self.profile, forged=self.forged)
         finding = judge(expectation, [seen], evidence)
         if finding is None:
             return Mark.VOID
@@ -95,8 +98,8 @@ class Known:
 class Memory:
     """The Known of every sort of expectation: questions of one type to be answered with one form."""
 
-    def __init__(self, controls: Controls) -> None:
-        self._controls = controls
+    def __init__(self, controls: Controls, profile: Profile | None = None) -> None:
+        self._controls, self._profile = controls, profile
         self._known: dict[tuple[object, ...], Known] = {}
 
     def of(self, expectation: Expectation, forged: frozenset[bytes]) -> Known:
@@ -105,18 +108,21 @@ class Memory:
         if known is None:
             if len(self._known) == _MOST:
                 self._known.clear()
-            known = self._known[sort] = Known(controls=self._controls, forged=forged, marks={})
+            known = self._known[sort] = Known(
+                controls=self._controls, profile=self._profile, forged=forged, marks={}
+            )
         return known
 
 
 def is_nameless(body: bytes, at: int) -> bool:
-    """Whether no owner after the question, which ends at `at`, leads anywhere but to the whole question.
+    """Whether what is said after the question, which ends at `at`, says the same after any other.
 
     `body` is a message without its id, and one that `observe.read` can read.
     """
     counts = struct.unpack_from("!3H", body, 4)
-    for _ in range(sum(counts)):
-        if body.startswith(_WHOLE, at):
+    for number in range(sum(counts)):
+        is_the_names = body.startswith(_WHOLE, at)
+        if is_the_names:
             at += 1
         else:
             while length := body[at]:
@@ -125,7 +131,8 @@ def is_nameless(body: bytes, at: int) -> bool:
                     return False
                 at += 1 + length
         rtype, _, _, size = struct.unpack_from("!HHIH", body, at + 1)
-        if rtype in (CNAME, DNAME):
+        is_mark = rtype == SOA and number >= counts[0] + counts[1]
+        if rtype in (CNAME, DNAME) or (is_mark and is_the_names):
             return False
         at += 11 + size
     return True

@@ -10,6 +10,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from blocker.prober.profile import Learnt, Profile
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -81,7 +83,8 @@ class Snapshot:
     """The prober's state. `round_at` is when the last round of everything ended (epoch seconds, 0 never).
 
     `ok` counts the met expectations by order. `attributed` holds (point, ref) pairs whose block was seen
-    with attribution: without that, a name that exists nowhere can't be seen to be lifted. `hidden` counts
+    with attribution: without that, a name that exists nowhere can't be seen to be lifted. `profiles` are what
+    the points' blocks look like. `hidden` counts
     findings beyond what is kept. `trouble` says why the policy can't be read, if so.
     """
 
@@ -96,6 +99,7 @@ class Snapshot:
     hidden: int = 0
     trouble: str = ""
     evidence: EvidenceView = field(default_factory=EvidenceView)
+    profiles: Mapping[str, Learnt] = field(default_factory=dict)
 
 
 def to_json(snapshot: Snapshot) -> str:
@@ -113,6 +117,7 @@ def from_json(text: str | bytes) -> Snapshot | None:
             **{
                 **record,
                 "points": {name: PointView(**one) for name, one in record["points"].items()},
+                "profiles": {name: _learnt(one) for name, one in record["profiles"].items()},
                 "evidence": EvidenceView(**record["evidence"]),
                 "not_ok": tuple(NotOk(**one) for one in record["not_ok"]),
                 "confirmed": {order: Confirmed(**one) for order, one in record["confirmed"].items()},
@@ -121,3 +126,8 @@ def from_json(text: str | bytes) -> Snapshot | None:
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+
+
+def _learnt(record: dict[str, Any]) -> Learnt:
+    form = record["profile"]
+    return Learnt(**{**record, "profile": Profile(**{**form, "codes": tuple(form["codes"])})})

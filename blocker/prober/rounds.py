@@ -10,136 +10,228 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from blocker.errors import StoreError
-from blocker.orders.model import Form
+from blocker.orders.model import Publication
 from blocker.policy import decide
 from blocker.prober.book import FINE
-from blocker.prober.judge import Controls, Evidence, Finding, controls_of, judge
-from blocker.prober.observe import A, Observation, Transport, Variant
+from blocker.prober.expect import Why
+from blocker.prober.judge import (
+    Controls,
+    Evidence,
+    Finding,
+    Kind,
+    controls_of,
+    in_part,
+    judge,
+    looks_ordered,
+    wants_more,
+)
+from blocker.prober.observe import PLAIN, A, Observation, Outcome, Transport, Variant
 from blocker.prober.schedule import Bucket
+from blocker.prober.sweep import forged
 from blocker.prober.transports import probe
 from blocker.site import ProberConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from blocker.names import Key
+    from blocker.orders.timetable import Scheduled
     from blocker.policy.reader import Reader
     from blocker.prober.book import Book
     from blocker.prober.expect import Expectation
+    from blocker.prober.matrix import Probe
     from blocker.prober.reference import Reference
     from blocker.site import Point, Site
 
-_CHUNK = 8  # probes between two controls
+_CHUNK = 16  # probes between two controls
+_SILENCES = 2
 _PAUSE = 0.3  # seconds before a second sample
+_MOST_SAMPLES = 6  # where instances disagree
 _LINGER = 0.2  # seconds a second sample listens for contradicting answers
 _RESERVE = 0.5  # the share of a bucket that rounds of everything leave to transitions
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _How:
+    """As the arguments of Rounds.look."""
+
+    stamp: int
+    urgent: bool
+    linger: float
+    lingering: Collection[Variant]
+
+
 class Rounds:
-    """Asks the points of a site. `timeout` is in seconds."""
+    """Asks the points of a site. `timeout` is in seconds; `keep` gets what evidence is made of (`keeper`)."""
 
     def __init__(
-        self, site: Site, reader: Reader, book: Book, reference: Reference, *, timeout: float = 1.5
+        self,
+        site: Site,
+        reader: Reader,
+        book: Book,
+        reference: Reference,
+        *,
+        timeout: float = 1.5,
+        keep: Callable[..., None] | None = None,
     ) -> None:
         config = site.prober or ProberConfig()
         self._points = {point.name: point for point in site.points}
         self._canaries = config.canaries
+        self._canary_order = config.canary_order
         self._rate = float(config.rate)
         self._reader, self._book, self._reference = reader, book, reference
-        self._timeout = timeout
+        self._timeout, self._keep = timeout, keep
         self._buckets: dict[str, Bucket] = {}
         self._turn = 0
         self._redirects: tuple[int, frozenset[bytes]] = (-1, frozenset())
+        self._secrets: dict[str, Scheduled] = {}
 
     async def look(
         self,
-        expectations: Sequence[Expectation],
-        variant: Variant,
+        probes: Sequence[Probe],
         *,
         stamp: int,
         urgent: bool = False,
+        linger: float = 0.0,
+        lingering: Collection[Variant] = (PLAIN,),
     ) -> list[Finding]:
-        """Probe all of them in one way and keep the findings in the book.
+        """Make all of the probes and keep the findings in the book.
 
         `stamp` is that of the policy they were derived from: what comes back after it changed is not
-        judged. Points are asked side by side, each no faster than its rate.
+        judged. Points are asked side by side, each no faster than its rate, in one way after the other.
+        For `linger` seconds after an answer in the ways `lingering`, the plain one if not given, another one
+        is waited for that contradicts it. A point that was silent about two chunks with their controls is
+        taken to be silent about the rest.
         """
-        by_point: dict[str, list[Expectation]] = {}
-        for one in expectations:
-            by_point.setdefault(one.point, []).append(one)
+        how = _How(stamp=stamp, urgent=urgent, linger=linger, lingering=lingering)
+        by_point: dict[str, list[Probe]] = {}
+        for one in probes:
+            by_point.setdefault(one.expectation.point, []).append(one)
         found = await asyncio.gather(
             *(
-                self._point(self._points[name], asked, variant, stamp=stamp, urgent=urgent)
+                self._point(self._points[name], asked, how)
                 for name, asked in by_point.items()
                 if name in self._points
             )
         )
         return [finding for findings in found for finding in findings]
 
-    async def _point(
-        self, point: Point, asked: list[Expectation], variant: Variant, *, stamp: int, urgent: bool
-    ) -> list[Finding]:
-        findings = []
-        for at in range(0, len(asked), _CHUNK):
-            chunk = asked[at : at + _CHUNK]
-            findings += await self._chunk(point, chunk, variant, stamp=stamp, urgent=urgent)
-        return findings
+    async def _point(self, point: Point, asked: list[Probe], how: _How) -> list[Finding]:
+        by_way: dict[tuple[Variant, bool], list[Probe]] = {}
+        for one in asked:
+            by_way.setdefault((way_of(one.variant), one.variant.do), []).append(one)
+        found: list[tuple[Probe, Finding]] = []
+        silences = 0
+        for (way, _), probes in by_way.items():
+            for at in range(0, len(probes), _CHUNK):
+                chunk = probes[at : at + _CHUNK]
+                if silences < _SILENCES:
+                    judged = await self._chunk(point, chunk, way, how)
+                else:
+                    judged = await self._unasked(chunk, how)
+                is_silent = bool(judged) and all(one.rule == "point-silent" for _, one in judged)
+                silences = silences + 1 if is_silent else 0
+                found += judged
+        return [self._in_part(probe, finding) for probe, finding in found]
+
+    async def _unasked(self, chunk: list[Probe], how: _How) -> list[tuple[Probe, Finding]]:
+        """What holds for these at a point that says nothing."""
+        found = []
+        for unsent in chunk:
+            one = unsent.expectation
+            lost = Observation(
+                point=one.point,
+                variant=unsent.variant,
+                name=one.name,
+                qtype=one.qtype,
+                sent=time.time(),
+                outcome=Outcome.SILENT,
+            )
+            finding = await self._judge(unsent, [lost, lost], Controls.SILENT, how.stamp)
+            if finding is not None:
+                self._book.note(one, finding)
+                found.append((unsent, finding))
+        return found
+
+    def _in_part(self, probe: Probe, finding: Finding) -> Finding:
+        """The finding once all ways were tried: a name that is blocked in some of them leaks in part."""
+        if finding.kind is not Kind.UNDERBLOCK:
+            return finding
+        if not self._book.is_blocked_otherwise(probe.expectation, finding.variant):
+            return finding
+        found = in_part(finding)
+        self._book.note(probe.expectation, found)
+        return found
 
     async def _chunk(
-        self, point: Point, chunk: list[Expectation], variant: Variant, *, stamp: int, urgent: bool
-    ) -> list[Finding]:
+        self, point: Point, chunk: list[Probe], way: Variant, how: _How
+    ) -> list[tuple[Probe, Finding]]:
         samples: list[list[Observation]] = [[] for _ in chunk]
         waiting = list(range(len(chunk)))
         found: dict[int, Finding] = {}
         has_answered = False
-        for sample in (1, 2):
-            if sample == 2:
+        for sample in range(1, _MOST_SAMPLES + 1):
+            if sample > 1:
                 await asyncio.sleep(_PAUSE)
-            # The control before leaves first, but nobody waits for it: the instant matters more.
-            first = asyncio.ensure_future(self._control(point, variant, urgent=urgent))
-            seen = await asyncio.gather(
-                *(
-                    self._ask(
-                        point,
-                        _other(variant, samples[at]),
-                        (chunk[at].name, chunk[at].qtype),
-                        urgent=urgent,
-                        linger=_LINGER if sample == 2 else 0.0,
-                    )
-                    for at in waiting
-                )
-            )
-            before = await first
-            after = await self._control(point, variant, urgent=urgent)
-            controls = controls_of([one for one in (before, after) if one is not None])
+            asked = [(_other(chunk[at].variant, samples[at]), chunk[at].expectation) for at in waiting]
+            linger = how.linger if way in how.lingering else 0.0
+            linger = max(linger, _LINGER if sample == 2 else 0.0)
+            seen, controls = await self._sample(point, asked, way, urgent=how.urgent, linger=linger)
             has_answered = has_answered or any(one.reply for one in seen)
             if controls is Controls.SILENT and has_answered:
                 controls = Controls.FAIL
             for at, one in zip(waiting, seen, strict=True):
                 samples[at].append(one)
             judged = await asyncio.gather(
-                *(self._judge(chunk[at], samples[at], controls, stamp) for at in waiting)
+                *(self._judge(chunk[at], samples[at], controls, how.stamp) for at in waiting)
             )
+            again = []
             for at, finding in zip(waiting, judged, strict=True):
                 if finding is None:
                     found.pop(at, None)
                     continue
                 found[at] = finding
-                if finding.kind in FINE or sample == 2:
-                    self._book.note(chunk[at], finding)
-            waiting = [at for at, finding in found.items() if finding.kind not in FINE]
+                if finding.kind not in FINE and (sample == 1 or wants_more(finding, samples[at])):
+                    again.append(at)
+                if finding.kind in FINE or sample > 1:
+                    self._book.note(chunk[at].expectation, finding)
+            waiting = again
             if not waiting:
                 break
-        return [found[at] for at in sorted(found)]
+        return [(chunk[at], found[at]) for at in sorted(found)]
+
+    async def _sample(
+        self,
+        point: Point,
+        asked: list[tuple[Variant, Expectation]],
+        way: Variant,
+        *,
+        urgent: bool,
+        linger: float,
+    ) -> tuple[list[Observation], Controls]:
+        """Ask all of these once, between two controls."""
+        # The control before leaves first, but nobody waits for it: the instant matters more.
+        first = asyncio.ensure_future(self._control(point, way, urgent=urgent))
+        seen = await asyncio.gather(
+            *(
+                self._ask(point, variant, (one.name, one.qtype), urgent=urgent, linger=linger)
+                for variant, one in asked
+            )
+        )
+        before, after = await first, await self._control(point, way, urgent=urgent)
+        controls = controls_of([one for one in (before, after) if one is not None])
+        if controls is not Controls.NONE:
+            self._book.controls(point.name, are_fine=controls is Controls.PASS)
+        return seen, controls
 
     async def _judge(
-        self, expectation: Expectation, samples: list[Observation], controls: Controls, stamp: int
+        self, probe: Probe, samples: list[Observation], controls: Controls, stamp: int
     ) -> Finding | None:
-        reply = samples[-1].reply
+        expectation, reply = probe.expectation, samples[-1].reply
         reference = None
         if reply is not None and not reply.is_attributed:
             data = reply.data_of(expectation.qtype)
@@ -149,25 +241,53 @@ class Rounds:
             with self._reader.snapshot() as policy:
                 if policy.stamp != stamp:
                     return None
-                blocked = frozenset(
-                    target
-                    for target in (reply.targets if reply else ())
-                    if decide.decide(policy, target, expectation.region, samples[-1].sent).is_blocked
-                )
                 if self._redirects[0] != stamp:
-                    self._redirects = (stamp, _redirects(policy))
+                    self._redirects = (stamp, forged(policy))
+                    self._secrets = _secrets(policy)
+                verdicts = {
+                    target: decide.decide(policy, target, expectation.region, samples[-1].sent)
+                    for target in (reply.targets if reply else ())
+                }
+                digest, generation = policy.generation.digest, policy.generation.number
         except StoreError:
             return None
         evidence = Evidence(
             controls=controls,
             reference=reference,
+            **self._form(probe, samples[-1]),
             was_attributed=self._book.was_attributed(expectation.point, expectation.ref),
             is_blocked_otherwise=self._book.is_blocked_otherwise(expectation, samples[-1].variant),
             was_resolved=self._book.was_resolved(expectation.point, expectation.name, expectation.qtype),
             forged=self._redirects[1],
-            blocked_aliases=blocked,
+            blocked_aliases=frozenset(target for target, one in verdicts.items() if one.is_blocked),
         )
-        return judge(expectation, samples, evidence)
+        finding = judge(expectation, samples, evidence)
+        if finding is not None and self._keep is not None and _is_last(finding, samples):
+            refs = {expectation.ref, *expectation.because}.union(*(one.because for one in verdicts.values()))
+            self._keep(
+                tuple(samples),
+                expectation,
+                evidence,
+                finding,
+                policy=digest,
+                generation=generation,
+                is_sealed=any(
+                    ref in self._secrets and self._secrets[ref].is_sealed(finding.at) for ref in refs
+                ),
+            )
+        return finding
+
+    def _form(self, probe: Probe, sample: Observation) -> dict[str, Any]:
+        """What is known of the form of the point's blocks; a sample of the canary order's is learnt from."""
+        one, reply = probe.expectation, sample.reply
+        is_canary = one.why is Why.SUBJECT and bool(one.order) and one.order == self._canary_order
+        if is_canary and reply is not None and (one.qtype, probe.variant) == (A, PLAIN):
+            if looks_ordered(one, reply):
+                self._book.canary(point=one.point, reply=reply, at=sample.received or sample.sent)
+            learnt = self._book.learnt(one.point)
+            return {"profile": learnt and learnt.profile, "drift": learnt.drift if learnt else ""}
+        learnt = self._book.learnt(one.point)
+        return {"profile": learnt and learnt.profile}
 
     async def _control(self, point: Point, variant: Variant, *, urgent: bool) -> Observation | None:
         if not self._canaries:
@@ -200,17 +320,27 @@ class Rounds:
             await asyncio.sleep(wait)
 
 
+def way_of(variant: Variant) -> Variant:
+    """What controls must have in common with the probe: the way that packets take."""
+    return Variant(transport=variant.transport, place=variant.place, outside=variant.outside)
+
+
 def _other(variant: Variant, samples: list[Observation]) -> Variant:
-    """A cut-off answer is asked for again over TCP (RFC 7766 §5)."""
-    if samples and samples[-1].reply is not None and samples[-1].reply.is_truncated:
+    """A datagram that is cut off is asked for again over TCP (RFC 7766 §5); elsewhere that is a fault."""
+    is_cut = bool(samples) and samples[-1].reply is not None and samples[-1].reply.is_truncated
+    if is_cut and variant.transport is Transport.UDP:
         return replace(variant, transport=Transport.TCP)
     return variant
 
 
-def _redirects(policy: decide.Policy) -> frozenset[bytes]:
-    return frozenset(
-        address.packed
-        for one in policy.directives.values()
-        if one.action.form is Form.REDIRECT
-        for address in one.action.addresses
-    )
+def _is_last(finding: Finding, samples: Sequence[Observation]) -> bool:
+    """Whether it is a word that stands, about something that was asked."""
+    if finding.kind in FINE:
+        return True
+    is_asked_again = wants_more(finding, samples) and len(samples) < _MOST_SAMPLES
+    return len(samples) > 1 and not is_asked_again and all(one.query for one in samples)
+
+
+def _secrets(policy: decide.Policy) -> dict[str, Scheduled]:
+    """The directives that are, or were once, sealed: by their refs."""
+    return {one.ref: one for one in policy.directives.values() if one.publication is not Publication.PUBLIC}

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from blocker.prober import encrypted
 from blocker.prober.observe import (
     PLAIN,
     Arrival,
@@ -34,7 +35,7 @@ from blocker.prober.observe import (
 
 if TYPE_CHECKING:
     from blocker.names import Key
-    from blocker.site import Endpoint, Point
+    from blocker.site import Endpoint, Point, Tls
 
 _PACKETS = 64
 _MOST_OCTETS = 65535
@@ -120,11 +121,15 @@ async def probe(
 ) -> Observation:
     """Ask one point one question (name, qtype) and wait up to `timeout` seconds.
 
+    Raises ValueError if the point has no such way to be asked.
+
     `linger` seconds after the first UDP answer are spent listening for another that contradicts it: a
     forger on the path answers first, not last.
     """
     name, qtype = question
-    ident = secrets.randbelow(65536)
+    address, tls = _way(point, variant)
+    # RFC 8484 §4.1: one message for all who ask the same, so that HTTP caches may work.
+    ident = 0 if variant.transport is Transport.DOH else secrets.randbelow(65536)
     outside = point.outside if variant.outside else None
     catch = Catch(
         name=name,
@@ -133,7 +138,6 @@ async def probe(
         ident=ident,
         question=query(name, qtype, ident, variant, subnet=outside.subnet if outside else None),
     )
-    address = point.addresses[variant.place]
     source = _source(address, outside.source if outside and outside.source else point.source)
     unreachable, trouble = False, ""
     try:
@@ -141,12 +145,30 @@ async def probe(
             await _udp(address, source, catch, timeout, linger)
         else:
             async with asyncio.timeout(timeout):
-                await _tcp(address, source, catch)
+                if tls is None:
+                    await _tcp(address, source, catch)
+                else:
+                    await _encrypted(tls, address, source, catch)
     except TimeoutError:
         pass
+    except encrypted.Trouble as error:
+        unreachable, trouble = True, str(error)
     except (OSError, asyncio.IncompleteReadError):
         unreachable = catch.packets == 0
     return catch.observation(point.name, unreachable=unreachable, trouble=trouble)
+
+
+def _way(point: Point, variant: Variant) -> tuple[Endpoint, Tls | None]:
+    """Where the point is asked in this variant, and what its certificate must be where it is encrypted."""
+    if variant.transport in (Transport.UDP, Transport.TCP):
+        return point.addresses[variant.place], None
+    tls = point.tls
+    address = None
+    if tls is not None and variant.place == 0:
+        address = tls.dot if variant.transport is Transport.DOT else tls.doh
+    if address is None:
+        raise ValueError(f"point {point.name} has no way for {variant}")
+    return address, tls
 
 
 def _source(address: Endpoint, source: str) -> tuple[str, int] | None:
@@ -214,12 +236,27 @@ async def _tcp(address: Endpoint, source: tuple[str, int] | None, catch: Catch) 
     catch.begin()
     reader, writer = await asyncio.open_connection(address.host, address.port, local_addr=source)
     try:
-        catch.sent = time.time()
-        writer.write(len(catch.question).to_bytes(2, "big") + catch.question)
-        while catch.reply is None and not catch.is_full:
-            size = int.from_bytes(await reader.readexactly(2), "big")
-            catch.take(await reader.readexactly(size))
+        await _framed(reader, writer, catch)
     finally:
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+async def _encrypted(tls: Tls, address: Endpoint, source: tuple[str, int] | None, catch: Catch) -> None:
+    catch.begin()
+    is_doh = catch.variant.transport is Transport.DOH
+    async with encrypted.connected(tls, address, source, protocol="h2" if is_doh else "") as (reader, writer):
+        if is_doh:
+            await encrypted.post(reader, writer, tls, address.port, catch)
+        else:
+            await _framed(reader, writer, catch)
+
+
+async def _framed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, catch: Catch) -> None:
+    """Ask in a stream of messages behind their lengths (RFC 1035 §4.2.2, RFC 7858 §3.3)."""
+    catch.sent = time.time()
+    writer.write(len(catch.question).to_bytes(2, "big") + catch.question)
+    while catch.reply is None and not catch.is_full:
+        size = int.from_bytes(await reader.readexactly(2), "big")
+        catch.take(await reader.readexactly(size))

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 from blocker import names
 from blocker.policy.reader import Reader
 from blocker.prober import bulk, expect, sampling
-from blocker.prober.book import FINE, Book
+from blocker.prober.book import FINE
+from blocker.prober.daemon import book_of
+from blocker.prober.matrix import Probe
 from blocker.prober.observe import PLAIN
 from blocker.prober.reference import Reference, endpoints
 from blocker.prober.rounds import Rounds
@@ -98,11 +100,18 @@ def sweep(
             asked.append(Sample(questions, sorted(rng.sample(range(count), size))) if is_part else questions)
         config = site.prober or ProberConfig()
         limits = Limits(rate=rate or float(config.rate))
-        lanes = [bulk.Lane(one, reader, canaries=config.canaries, limits=limits) for one in asked]
+        book = book_of(site)
+        rounds = Rounds(site, reader, book, Reference(endpoints(site)))
+        asyncio.run(_learn(site, reader, rounds))
+        lanes = []
+        for one in asked:
+            learnt = book.learnt(one.point.name)
+            profile = learnt.profile if learnt else None
+            lanes.append(bulk.Lane(one, reader, canaries=config.canaries, profile=profile, limits=limits))
         with reader.snapshot() as policy:
             everything = policy.size() * len(lanes)
         swept = bulk.run(lanes, stop=stop, told=lambda seen: told(sum(one.read for one in seen), everything))
-        found = {} if stop() else asyncio.run(_again(site, reader, swept))
+        found = {} if stop() else asyncio.run(_again(reader, rounds, swept))
         return [
             _verified(count, one, found.get(one.point, [])) for count, one in zip(counts, swept, strict=True)
         ]
@@ -136,16 +145,27 @@ def _count(policy: Snapshot, point: Point) -> int:
         after = page.after
 
 
-async def _again(site: Site, reader: Reader, swept: Sequence[Swept]) -> dict[str, list[Finding]]:
+async def _learn(site: Site, reader: Reader, rounds: Rounds) -> None:
+    """See what blocks look like at each point, if the site has an order to show it."""
+    order = site.prober.canary_order if site.prober else ""
+    now = time.time()
+    with reader.snapshot() as policy:
+        refs = frozenset(one.ref for one in policy.directives.values() if order and one.order == order)
+        look = expect.Look(only=refs, limit=1, budget=1)
+        asked = expect.expect(policy, site.points, now, look) if refs else []
+        stamp = policy.stamp
+    await rounds.look([Probe(one, PLAIN) for one in asked], stamp=stamp, urgent=True)
+
+
+async def _again(reader: Reader, rounds: Rounds, swept: Sequence[Swept]) -> dict[str, list[Finding]]:
     """Full probes of what the sweeps handed back, by point."""
-    rounds = Rounds(site, reader, Book(None), Reference(endpoints(site)))
     now = time.time()
     with reader.snapshot() as policy:
         doubts = [doubt for one in swept for doubt in one.doubts]
         asked, _ = expect.renew(policy, doubts, now)
         stamp = policy.stamp
     found: dict[str, list[Finding]] = {}
-    for one in await rounds.look(asked, PLAIN, stamp=stamp, urgent=True):
+    for one in await rounds.look([Probe(one, PLAIN) for one in asked], stamp=stamp, urgent=True):
         found.setdefault(one.point, []).append(one)
     return found
 

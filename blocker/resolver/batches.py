@@ -32,6 +32,7 @@ Address = tuple[str, int] | tuple[str, int, int, int]
 _BEFORE = 32  # octets before each datagram, for its address: a sockaddr_in6 has 28
 _SLOT = _BEFORE + MOST_QUERY + 96  # no multiple of a page: the slots' first lines share no set of the cache
 _PACKETS = tuple(range(_BEFORE, BATCH * _SLOT, _SLOT))
+_HEADS = tuple(slice(start + 2, start + 12) for start in _PACKETS)
 _BODIES = tuple(start + 2 for start in _PACKETS)
 _IN_SOCKADDR = {socket.AF_INET: slice(4, 8), socket.AF_INET6: slice(8, 24)}
 
@@ -39,7 +40,8 @@ _IN_SOCKADDR = {socket.AF_INET: slice(4, 8), socket.AF_INET6: slice(8, 24)}
 class Slots:
     """Datagrams of one socket, by slot.
 
-    Slot n's datagram begins at `octets[packets[n]]`; `octets` gives bytes for a slice and takes bytes of a
+    Slot n's datagram begins at `octets[packets[n]]`, and its header without the id is `octets[heads[n]]`: to
+    make a slice costs more than to write ten octets. `octets` gives bytes for a slice and takes bytes of a
     slice's length. Of the `answers`, the octets of each, every slot that was received must be set before
     `send`; 0: none.
     """
@@ -51,6 +53,7 @@ class Slots:
         self.octets = mmap.mmap(-1, BATCH * _SLOT)
         self._read: Callable[[slice], bytes] = self.octets.__getitem__
         self.packets = _PACKETS
+        self.heads = _HEADS
         self.addresses = tuple(
             slice(start + address.start, start + address.stop) for start in range(0, BATCH * _SLOT, _SLOT)
         )
@@ -71,6 +74,7 @@ class Batch(Protocol):
 
     octets: mmap.mmap
     packets: tuple[int, ...]
+    heads: tuple[slice, ...]
     answers: memoryview
 
     def bodies(self, sizes: Sequence[int]) -> list[bytes]:
@@ -138,8 +142,9 @@ class Many(Slots):
 
     def send(self, count: int) -> int:
         unsent, at = 0, 0
-        ends = [*(slot for slot, size in enumerate(self.answers[:count].tolist()) if not size), count]
-        for end in ends:
+        sizes = self.answers[:count].tolist()
+        gaps = () if all(sizes) else (slot for slot, size in enumerate(sizes) if not size)
+        for end in (*gaps, count):
             while at < end:
                 sent = self._send(
                     self._handle,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from blocker.resolver.chain import Received
-    from blocker.resolver.quick import Ready
+    from blocker.resolver.quick import Plain
 
 CacheKey = tuple[bytes, int, int, bool, bool]
 J = TypeVar("J")
@@ -33,7 +33,7 @@ class Entry(Generic[J]):
     stored: float
     expires: float
     judged: dict[str | None, tuple[int, J]] = field(default_factory=dict)
-    ready: tuple[object, object, Ready] | None = None
+    ready: tuple[object, object, Plain] | None = None
 
     def age(self, now: float) -> int:
         """Whole seconds it was kept."""

@@ -13,9 +13,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from struct import Struct
+from typing import TYPE_CHECKING, NamedTuple
 
 from blocker import names
 from blocker.resolver import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 MOST_LINKS = 16
 LONGEST = 86400
@@ -38,14 +42,25 @@ class Link:
     target: bytes
 
 
+class Chain(NamedTuple):
+    """`owners` are the names of the chain, the qname first, in wire form; `keys` are theirs.
+
+    `links[n]` are the records that lead from `owners[n]` to `owners[n + 1]`.
+    """
+
+    owners: tuple[bytes, ...]
+    keys: tuple[names.Key, ...]
+    links: tuple[tuple[Link, ...], ...]
+    strays: tuple[names.Key, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
     """One usable message from upstream.
 
     `octets` end with the authority section; `counts` are of answer and authority; `ttls` the offsets and
-    values of their TTLs (seconds). `owners` is the chain, the qname first, in wire form; `links[n]` are the
-    records that lead from `owners[n]` to `owners[n + 1]`. `tc`: it is cut off. `edes` are upstream's own.
-    `lifetime` is for how many seconds it may be kept, 0 not at all.
+    values of their TTLs (seconds). `owners`, `keys`, `links` and `strays` are those of its Chain. `tc`: it
+    is cut off. `edes` are upstream's own. `lifetime` is for how many seconds it may be kept, 0 not at all.
     """
 
     rcode: int
@@ -80,9 +95,9 @@ def receive(message: bytes, question: bytes) -> Received:
     end = kept[-1].end if kept else start
     answers = [record for record in kept if record.section == 1]
     rcode = head.flags & 0xF | (edns.rcode << 4 if edns else 0)
-    owners, links = _follow(message, answers, question[:-4].lower(), qtype)
-    dnames = {link.owner for step in links for link in step if link.rtype == wire.DNAME}
-    strays = {record.owner for record in answers} - set(owners) - dnames
+    owners, keys, links, strays = follow(
+        _links(message, answers), {record.owner for record in answers}, question[:-4].lower(), qtype
+    )
     negative = _negative_ttl(message, kept, owners[-1])
     ttls = tuple(
         (
@@ -102,10 +117,10 @@ def receive(message: bytes, question: bytes) -> Received:
         octets=message[:end],
         counts=(len(answers), len(kept) - len(answers)),
         ttls=ttls,
-        owners=tuple(owners),
-        keys=tuple(names.from_wire(owner) for owner in owners),
-        links=tuple(links),
-        strays=tuple(sorted(names.from_wire(owner) for owner in strays)),
+        owners=owners,
+        keys=keys,
+        links=links,
+        strays=strays,
         ad=bool(head.flags & wire.AD),
         tc=bool(head.flags & wire.TC),
         edes=_edes(edns),
@@ -113,11 +128,29 @@ def receive(message: bytes, question: bytes) -> Received:
     )
 
 
-def _follow(
-    message: bytes, answers: list[wire.Record], qname: bytes, qtype: int
+def follow(found: Iterable[Link], present: set[bytes], qname: bytes, qtype: int) -> Chain:
+    """The chain that begins at the question. `found` are the aliases of the answer, `present` all its owners.
+
+    Raises Malformed for two aliases of one name, for more than 16 links and for a loop.
+    """
+    aliases: dict[int, dict[bytes, Link]] = {wire.CNAME: {}, wire.DNAME: {}}
+    for link in found:
+        if aliases[link.rtype].setdefault(link.owner, link).target != link.target:
+            raise wire.Malformed("two aliases of one name")  # RFC 2181 §10.1
+    owners, links = _steps(aliases, qname, qtype)
+    dnames = {link.owner for step in links for link in step if link.rtype == wire.DNAME}
+    return Chain(
+        owners=tuple(owners),
+        keys=tuple(names.from_wire(owner) for owner in owners),
+        links=tuple(links),
+        strays=tuple(sorted(names.from_wire(owner) for owner in present - set(owners) - dnames)),
+    )
+
+
+def _steps(
+    aliases: dict[int, dict[bytes, Link]], qname: bytes, qtype: int
 ) -> tuple[list[bytes], list[tuple[Link, ...]]]:
     """The owners from the question on, and the links between them."""
-    aliases = {rtype: _targets(message, answers, rtype) for rtype in (wire.CNAME, wire.DNAME)}
     owners: list[bytes] = [qname]
     links: list[tuple[Link, ...]] = []
     while True:
@@ -142,17 +175,19 @@ def _follow(
         links.append(step)
 
 
-def _targets(message: bytes, answers: list[wire.Record], rtype: int) -> dict[bytes, Link]:
-    found: dict[bytes, Link] = {}
+def _links(message: bytes, answers: list[wire.Record]) -> Iterator[Link]:
     for record in answers:
-        if record.rtype == rtype and record.rclass == wire.IN:
-            target, end = wire.name_at(message, record.data_at)
-            if end != record.end:
-                raise wire.Malformed("an alias has one target")
-            link = Link(owner=record.owner, rtype=rtype, ttl=record.ttl, target=target)
-            if found.setdefault(record.owner, link).target != target:
-                raise wire.Malformed("two aliases of one name")  # RFC 2181 §10.1
-    return found
+        if record.rtype in (wire.CNAME, wire.DNAME) and record.rclass == wire.IN:
+            target = target_of(message, record.data_at, record.end)
+            yield Link(owner=record.owner, rtype=record.rtype, ttl=record.ttl, target=target)
+
+
+def target_of(message: bytes, at: int, end: int) -> bytes:
+    """What an alias leads to whose data stand between these offsets. Raises Malformed."""
+    target, found = wire.name_at(message, at)
+    if found != end:
+        raise wire.Malformed("an alias has one target")
+    return target
 
 
 def _above(owner: bytes) -> list[bytes]:

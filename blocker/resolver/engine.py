@@ -148,25 +148,22 @@ class Engine:
         self, packet: bytes, client: str, policy: Enforced, t: float, now: float, *, tcp: bool = False
     ) -> Answer | Forward | Drop:
         """What to do with a packet from the client (an IP literal). Never raises for what is in it."""
-        dropped = _dropped(packet)
-        if dropped is not None:
-            return dropped
-        if packet[2] & 0x78:
-            return Answer(answer.bare_error(packet, wire.NOTIMP), Outcome.MALFORMED)
-        try:
-            query = wire.parse_query(packet)
-        except wire.Malformed:
-            return Answer(answer.bare_error(packet, wire.FORMERR), Outcome.MALFORMED)
+        query = _understood(packet)
+        if not isinstance(query, wire.Query):
+            return query
         room = self._room(query, tcp=tcp)
         allowed, region = self._client(client, policy, t)
         refusal = self._refusal(query, room, allowed=allowed)
         if refusal is not None:
+            if refusal.outcome is Outcome.REFUSED and not allowed and not tcp:
+                self._quick.refuse(packet, query, _ready(query, refusal))
             return refusal
         case = self._case(query, room, policy, region, t, now)
         if case.form is not None:
             made = _blocked(case, case.verdict)
             if not tcp:
-                self._quick.keep(packet, query, region, policy.find, _ready(case, made))
+                till = steady(case.verdict.until, policy.enforcement.ttl, t)
+                self._quick.keep(packet, query, region, policy.find, _ready(query, made, till))
             return made
         own = self._own(case)
         if own is not None:
@@ -188,18 +185,18 @@ class Engine:
         policy: Enforced,
         t: float,
         now: float,
-        complain: Callable[[Exception], None],
-    ) -> tuple[list[int], list[tuple[Outcome, bool, int]]]:
-        """Answer in place what `handle` would answer as it did before: see Quick.sweep.
+    ) -> tuple[list[int], list[tuple[Outcome, bool, int]], list[Exception]]:
+        """Answer in place what `handle` would answer as it did before; raises as Quick.sweep does.
 
-        The slots left for `handle`, and the numbers of answers by outcome and whether they were truncated.
+        The slots left for `handle`, the numbers of answers by outcome and whether they were truncated, and
+        what went wrong.
         """
         self._refresh(policy, t)
-        left, tally = self._quick.sweep(batch, sizes, policy, t, now, complain)
+        left, tally, faults = self._quick.sweep(batch, sizes, policy, t, now)
         counted = [
             (Outcome(mark >> 1), bool(mark & 1), number) for mark, number in enumerate(tally) if number
         ]
-        return left, counted
+        return left, counted, faults
 
     def finish(
         self,
@@ -358,6 +355,19 @@ def _dropped(packet: bytes) -> Drop | None:
     return Drop("a response") if packet[2] & 0x80 else None
 
 
+def _understood(packet: bytes) -> wire.Query | Answer | Drop:
+    """The query, or what becomes of octets that are none."""
+    dropped = _dropped(packet)
+    if dropped is not None:
+        return dropped
+    if packet[2] & 0x78:
+        return Answer(answer.bare_error(packet, wire.NOTIMP), Outcome.MALFORMED)
+    try:
+        return wire.parse_query(packet)
+    except wire.Malformed:
+        return Answer(answer.bare_error(packet, wire.FORMERR), Outcome.MALFORMED)
+
+
 def _blocked(case: _Case, verdict: Verdict, links: tuple[chain.Link, ...] = (), owner: bytes = b"") -> Answer:
     """The answer by a blocking verdict: the question's own, or that of the owner where the links lead."""
     enforcement = case.policy.enforcement
@@ -372,11 +382,11 @@ def _blocked(case: _Case, verdict: Verdict, links: tuple[chain.Link, ...] = (), 
     return Answer(answer.blocked(case.query, block, case.room), Outcome.BLOCKED)
 
 
-def _ready(case: _Case, made: Answer) -> Ready:
-    """The answer to a blocked question, for the like of it."""
-    end = 12 + len(case.query.question)
+def _ready(query: wire.Query, made: Answer, till: float = inf) -> Ready:
+    """The answer, for the like of the query."""
+    end = 12 + len(query.question)
     return Ready(
-        till=steady(case.verdict.until, case.policy.enforcement.ttl, case.t),
+        till=till,
         fresh=inf,
         head=made.octets[2:12],
         tail=made.octets[end:],
@@ -388,12 +398,11 @@ def _ready(case: _Case, made: Answer) -> Ready:
 
 def _ready_of(case: _Case, made: Answer, entry: Entry[Judged], judged: Judged) -> Ready:
     """The answer from the cache: what passes only counts down, a blocked chain is good for its second."""
-    ready = _ready(case, made)
     enforcement = case.policy.enforcement
     till = steady(judged.until, enforcement.max_ttl, case.t)
+    ready = _ready(case.query, made, till)
     if judged.verdict is None:
         return ready._replace(
-            till=till,
             fresh=entry.expires,
             ttls=() if made.is_truncated else entry.received.ttls,
             stored=entry.stored,

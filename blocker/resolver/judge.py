@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from blocker.names import Key
     from blocker.policy.decide import Verdict
-    from blocker.resolver.chain import Received
+    from blocker.resolver.chain import Chain, Received
 
 
 class Decide(Protocol):
@@ -35,7 +35,7 @@ class Judged:
     is_unusable: bool = False
 
 
-def judge(received: Received, qtype: int, first: Verdict, decide: Decide) -> Judged:
+def judge(received: Received | Chain, qtype: int, first: Verdict, decide: Decide) -> Judged:
     """What holds for the chain, whose first owner has the verdict `first` and passes."""
     until = first.until
     for at, key in enumerate(received.keys[1:], 1):

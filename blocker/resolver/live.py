@@ -16,7 +16,8 @@ from blocker.errors import StoreError
 from blocker.policy.reader import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from blocker.policy.store import Snapshot
@@ -35,11 +36,9 @@ class LivePolicy:
         self._due = 0.0
         self._why = "the policy store is not open yet"
 
-    @contextlib.contextmanager
-    def snapshot(self) -> Iterator[Snapshot]:
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
         """The policy of this instant. Raises StoreError, and what else a disk may raise."""
-        with self._opened().snapshot() as policy:
-            yield policy
+        return self._opened().snapshot()
 
     def _opened(self) -> Reader:
         if self._reader is None:

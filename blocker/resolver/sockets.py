@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from blocker.resolver.batches import Address, Batch
     from blocker.site import Endpoint
 
+LAST = 0.4
+"""Seconds in which what waits in full receive buffers is answered when a worker stops."""
+
 _RECEIVE_BUFFER = 4 << 20
 _BACKLOG = 256
 _TURNS = 4
@@ -144,18 +147,20 @@ class Datagrams:
         for sock, batch in self._batches:
             loop.add_reader(sock.fileno(), self._readable, sock, batch)
 
-    def _readable(self, sock: socket.socket, batch: Batch) -> None:
+    def _readable(self, sock: socket.socket, batch: Batch) -> bool:
+        """Answer what has come; whether there may be more."""
         for _ in range(_TURNS):  # What is left brings us here again, after others had their turn.
             sizes = batch.receive()
             if not sizes:
-                return
+                return False
             left = self._sweep(batch, sizes)
             if left:
                 self._serve([self._asked(sock, batch, slot, sizes[slot]) for slot in left])
             self._round += 1  # Answers that come from now on are too late for this batch.
             self._block[Count.UNSENT] += batch.send(len(sizes))
             if len(sizes) < BATCH:
-                return
+                return False
+        return True
 
     def _asked(self, sock: socket.socket, batch: Batch, slot: int, size: int) -> Asked:
         address, at = batch.address(slot), batch.packets[slot]
@@ -184,8 +189,11 @@ class Datagrams:
             self._block[Count.UNSENT] += 1
 
     def close(self) -> None:
-        """Answer what has come, then take no more."""
-        for sock, batch in self._batches:
+        """Answer all that has come, for LAST seconds at most if it never ends; then take no more."""
+        for sock, _ in self._batches:
             self._loop.remove_reader(sock.fileno())
-            self._readable(sock, batch)
+        waiting, deadline = self._batches, self._loop.time() + LAST
+        while waiting and self._loop.time() < deadline:
+            waiting = [(sock, batch) for sock, batch in waiting if self._readable(sock, batch)]
+        for sock, _ in self._batches:
             sock.close()

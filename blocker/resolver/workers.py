@@ -10,6 +10,7 @@ gets a second to finish.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import resource
@@ -164,14 +165,16 @@ class Worker:
         """Answer in place what is known, and give the slots that are left for `serve`; never raises."""
         try:
             with self._live.snapshot() as policy:
-                left, counted = self._engine.sweep(
-                    batch, sizes, policy, time.time(), time.monotonic(), self._complain
+                left, counted, faults = self._engine.sweep(
+                    batch, sizes, policy, time.time(), time.monotonic()
                 )
-        except Exception as error:  # noqa: BLE001 - most likely the store's: serve meets it, too
+        except Exception as error:  # noqa: BLE001 - the store's, before any answer was written; serve meets it
             self._complain(error)
             for slot in range(len(sizes)):
                 batch.answers[slot] = 0
             return range(len(sizes))
+        for fault in faults:
+            self._complain(fault)
         self._block[Count.QUERIES] += len(sizes) - len(left)
         for outcome, is_truncated, number in counted:
             self._block[_COUNT_OF[outcome]] += number
@@ -268,7 +271,10 @@ class Worker:
         at, before = self._complained
         if now - at >= (_SAME_COMPLAINT if text == before else _COMPLAINT):
             self._complained = (now, text)
-            print(f"resolver: {text}", file=sys.stderr, flush=True)
+            with contextlib.suppress(
+                OSError, ValueError
+            ):  # A log that is full or closed is no reason to die.
+                print(f"resolver: {text}", file=sys.stderr, flush=True)
 
 
 def _raise_files() -> int:

@@ -107,14 +107,16 @@ def steps(
     """The steps from `held` to `wanted`, of changed owners alone; the edits of a step cost `most` together.
 
     The edits of one name and its wildcard are in one step whatever they cost. `rule_of` finds the rule of an
-    owner in `held`.
+    owner in `held`. An empty step comes now and then where many names take none.
     """
     step: dict[Key, Edit] = {}
     spent = 0
     for group in _groups(_nodes(edits(held, wanted))):
         whole = [edit for node in group for edit in node.edits]
         fits = len(group) == 1 or sum(map(cost, whole)) <= most
-        for part in [whole] if fits else _apart(group, rule_of):
+        for count, part in enumerate([whole] if fits else _apart(group, rule_of), 1):
+            if count % _RUN == 0:
+                yield ()
             price = sum(map(cost, part))
             if step and spent + price > most:
                 yield _step(step)

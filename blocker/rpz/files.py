@@ -3,14 +3,21 @@
 A shell, and a target of the pusher. The new zone is written aside, synced and renamed: a reader finds the old
 file or the new one, never half of one, and a full disk leaves the old one where it is. A file that says what
 it must is left alone, so nobody reloads for nothing. Its serial only grows.
+
+Should two writers meet, each writes aside under a name of its own and keeps a lock on it: what nobody has
+locked was left by one that was killed.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from blocker.errors import StoreError
 from blocker.names import Key
@@ -21,7 +28,6 @@ from blocker.rpz.zone import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
     from typing import TextIO
 
     from blocker.policy.store import Snapshot
@@ -29,15 +35,24 @@ if TYPE_CHECKING:
 FOLDER = "rpz"
 """Below the state directory."""
 
+Look = tuple[int, int, int]
+"""What changes when somebody writes to a file."""
+
+_ASIDE = ".new"
 _UNREADABLE = Entry(Key(b"\xff"), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneChange:
-    """A zone written aside, ready to be renamed. `size` are the owners that differ from the present file."""
+    """A zone written aside, ready to be renamed. `size` are the owners that differ from the present file.
+
+    `seen` is how that file looked, `lack` is as in fleet.push.Change.
+    """
 
     size: int
-    number: int = 0
+    number: int
+    seen: Look
+    lack: str
 
     @property
     def is_empty(self) -> bool:
@@ -57,48 +72,77 @@ class ZoneFile:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.name = f"file {zone}"
-        self.path = folder(state) / f"{zone}.zone"
-        self._scratch = self.path.with_suffix(".new")
+        self.path = state / FOLDER / f"{zone}.zone"
+        self._state = state
         self._zone, self._region, self._pulse, self._clock = zone, region, pulse, clock
+        self._scratch: IO[str] | None = None
         self._number = 0
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: Look | None = None
 
     def prepare(self, policy: Snapshot, t: int) -> ZoneChange:
         """The zone as it must be at `t`, written aside. Raises StoreError."""
         self._number += 1
+        folder(self._state)
         try:
-            size = self._write(policy, t)
+            self._drop()
+            self._sweep()
+            change = self._write(policy, t)
+            if change.is_empty:
+                self._drop()
         except OSError as error:
-            self._scratch.unlink(missing_ok=True)
+            self._drop()
             raise self._failed(error) from error
-        return ZoneChange(size=size, number=self._number)
+        return change
 
-    def _write(self, policy: Snapshot, t: int) -> int:
+    def _write(self, policy: Snapshot, t: int) -> ZoneChange:
         ttl = policy.enforcement.ttl
         comment = (
             f"generation {policy.generation.number} of {policy.generation.digest[:16]}, "
             f"as of {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(t))}; written by blocker push"
         )
-        self._seen = self._look()
-        with open_lines(self.path) as held, self._scratch.open("w", encoding="ascii") as new:
-            os.fchmod(new.fileno(), 0o640)
+        with open_lines(self.path) as held:
+            seen = _look(os.fstat(held.fileno()))
+            new = self._scratch = self._aside()
             serial, is_ours = _head(held, self._zone, ttl)
             new.write(
                 zone.header(
                     self._zone, serial=zone.successor(serial, self._clock()), ttl=ttl, comment=comment
                 )
             )
-            batches = zone.batches(policy, self._zone, self._region, t)
+            unsaid = zone.Unsaid()
+            batches = zone.batches(policy, self._zone, self._region, t, unsaid=unsaid)
             size = 0 if is_ours else 1
             size += sum(1 for _ in edits(_readable(held), self._written(batches, new)))
             new.flush()
             if size:
                 os.fsync(new.fileno())
-        if not size:
-            self._scratch.unlink()
-        return size
+        return ZoneChange(size=size, number=self._number, seen=seen, lack=unsaid.sentence(self._zone))
 
-    def _written(self, batches: Iterable[list[Entry]], new: TextIO) -> Iterator[Entry]:
+    def _aside(self) -> IO[str]:
+        """A new file beside the zone's, locked as long as it is open."""
+        new = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed when it is sent, or another is prepared
+            "w", encoding="ascii", dir=self.path.parent, prefix=f"{self._zone}.", suffix=_ASIDE, delete=False
+        )
+        fcntl.flock(new, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.fchmod(new.fileno(), 0o640)
+        return new
+
+    def _sweep(self) -> None:
+        """Remove what writers wrote aside and were killed over."""
+        for path in self.path.parent.glob(f"{self._zone}.*{_ASIDE}"):
+            with suppress(OSError), path.open("rb") as file:  # It may be in use, gone, or another user's.
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+
+    def _drop(self) -> None:
+        """Let go of what was prepared last."""
+        if self._scratch is not None:
+            Path(self._scratch.name).unlink(missing_ok=True)
+            with suppress(OSError):  # What a full disk did not take is of no use now.
+                self._scratch.close()
+            self._scratch = None
+
+    def _written(self, batches: Iterable[list[Entry]], new: IO[str]) -> Iterator[Entry]:
         """Every entry, written on its way."""
         for batch in batches:
             self._pulse()
@@ -108,27 +152,29 @@ class ZoneFile:
     def send(self, change: ZoneChange) -> int:
         """Rename what was prepared last. Raises StoreError."""
         if change.is_empty:
+            self._seen = change.seen
             return 0
         if change.number != self._number:
             raise StoreError(f"{self.path}: another change was prepared since; it is prepared again")
+        new = self._scratch
+        if new is None:
+            return 0  # It was sent already.
         try:
-            self._scratch.replace(self.path)
+            self._seen = _look(os.fstat(new.fileno()))
+            Path(new.name).replace(self.path)
             sync_folder(self.path.parent)
         except OSError as error:
             raise self._failed(error) from error
-        self._seen = self._look()
+        self._scratch = None
+        new.close()
         return change.size
 
     def is_whole(self) -> bool:
-        """Whether nobody touched the file since."""
-        return self._look() == self._seen
-
-    def _look(self) -> tuple[int, int, int] | None:
+        """Whether nobody touched the file since: only what was sent counts, whatever prepare found."""
         try:
-            status = self.path.stat()
+            return _look(self.path.stat()) == self._seen
         except OSError:
-            return None
-        return status.st_ino, status.st_size, status.st_mtime_ns
+            return False
 
     def _failed(self, error: OSError) -> StoreError:
         return StoreError(
@@ -157,6 +203,10 @@ def sync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _look(status: os.stat_result) -> Look:
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def open_lines(path: Path) -> TextIO:

@@ -21,10 +21,10 @@ from blocker.names import ROOT, Key
 from blocker.rpz import delta, keyfile, update, zone
 from blocker.rpz.delta import Edit
 from blocker.rpz.exchange import Session, new_id
-from blocker.rpz.files import folder
+from blocker.rpz.files import FOLDER, folder
 from blocker.rpz.held import Held
 from blocker.rpz.transfer import FOREIGN
-from blocker.rpz.zone import STAR, Entry
+from blocker.rpz.zone import STAR, Entry, Unsaid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -45,13 +45,17 @@ _EDIT = struct.Struct("!BH")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrimaryChange:
-    """Messages on the disk that take the zone from `serial` to `last`. `size` are the owners they change."""
+    """Messages on the disk that take the zone from `serial` to `last`. `size` are the owners they change.
+
+    `lack` is as in fleet.push.Change.
+    """
 
     size: int
     serial: int
     last: int
     ttl: int
     spool: IO[bytes] | None
+    lack: str
 
     @property
     def is_empty(self) -> bool:
@@ -74,13 +78,16 @@ class Primary:
     ) -> None:
         self.name = f"rpz {zone}"
         self._zone, self._region, self._endpoint, self._key = zone, region, endpoint, key
-        self._folder = folder(state)
-        self._pulse, self._clock = pulse, clock
-        self._held = Held(self._folder / f"{zone}.held")
+        self._state, self._pulse, self._clock = state, pulse, clock
+        self._held = Held(state / FOLDER / f"{zone}.held", pulse=pulse)
         self._spool: IO[bytes] | None = None
+        self._sent: int | None = None
+        self._unsaid = Unsaid()
 
     def prepare(self, policy: Snapshot, t: int) -> PrimaryChange:
         """The messages that make the primary say what holds at `t`. Raises PointError, StoreError."""
+        self._drop()
+        folder(self._state)
         with self._session() as session:
             soa, serial, _ = session.soa()
         state = self._held.state()
@@ -96,8 +103,11 @@ class Primary:
 
     def send(self, change: PrimaryChange) -> int:
         """Send the messages. Raises PointError, StoreError; what was sent until then stays."""
+        if change.spool is None or change.is_empty:
+            self._sent = change.serial
+            return 0
         state = self._held.state()
-        if change.spool is None or (state is not None and state[0] == change.last):
+        if state is not None and state[0] == change.last:
             return 0
         if change.spool is not self._spool or state is None or state[0] != change.serial:
             raise PointError(f"{self._zone} at {self._endpoint}: it changed since; it is prepared again")
@@ -116,16 +126,18 @@ class Primary:
                     )
                     raise PointError(f"{self._zone} at {self._endpoint}: {why}")
         finally:
-            self._confirm(change, sent, done)
-            self._drop()
+            try:
+                self._confirm(change, sent, done)
+            finally:
+                self._drop()
+        self._sent = change.last
         return change.size
 
     def is_whole(self) -> bool:
-        """Whether the primary still has the serial that was confirmed last. Raises PointError."""
+        """Whether the primary still has the serial that was sent last. Raises PointError."""
         with self._session() as session:
             _, serial, _ = session.soa()
-        state = self._held.state()
-        return state is not None and state[0] == serial
+        return serial == self._sent
 
     def close(self) -> None:
         """Let go of the files."""
@@ -139,6 +151,7 @@ class Primary:
             self._spool = None
 
     def _session(self) -> Session:
+        self._pulse()  # What is asked next may take as long as it may.
         try:
             with self._key.open(encoding="ascii") as file:
                 key = keyfile.parse(file.read(_MOST_KEY))
@@ -203,18 +216,21 @@ class Primary:
         return None if rule is None or FOREIGN in rule else rule
 
     def _wanted(self, policy: Snapshot, t: int) -> Iterator[Entry]:
-        for batch in zone.batches(policy, self._zone, self._region, t):
+        self._unsaid = Unsaid()
+        for batch in zone.batches(policy, self._zone, self._region, t, unsaid=self._unsaid):
             self._pulse()
             yield from batch
 
     def _spooled(self, steps: Iterable[Step], soa: bytes, serial: int, ttl: int) -> PrimaryChange:
         """The messages of these steps, on the disk: there can be many."""
-        self._drop()
         size, first = 0, serial
         try:
             for step in steps:
+                self._pulse()
+                if not step:
+                    continue
                 if self._spool is None:
-                    self._spool = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed when it is sent
+                    self._spool = tempfile.TemporaryFile(dir=self._state / FOLDER)  # noqa: SIM115 - closed when it is sent
                 serial = zone.successor(serial, self._clock())
                 after = update.soa(zone.soa(serial, ttl))
                 message = update.message(
@@ -224,13 +240,14 @@ class Primary:
                 self._spool.write(_HEAD.pack(serial, len(message), len(blob)) + message + blob)
                 soa = after
                 size += len(step)
-                self._pulse()
             if self._spool is not None:
                 self._spool.flush()
         except OSError as error:
+            self._drop()  # Others need the room, should the disk be full.
             why = f"{error.strerror or error}; {self._zone} stays as it is until the disk is mended"
-            raise StoreError(f"{self._folder}: {why}") from error
-        return PrimaryChange(size=size, serial=first, last=serial, ttl=ttl, spool=self._spool)
+            raise StoreError(f"{self._state / FOLDER}: {why}") from error
+        lack = self._unsaid.sentence(self._zone)
+        return PrimaryChange(size=size, serial=first, last=serial, ttl=ttl, spool=self._spool, lack=lack)
 
 
 def _batched(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

@@ -107,16 +107,40 @@ def _is_trigger(key: Key) -> bool:
     return key.startswith(b"rpz-", 1) and key[1 : 1 + key[0]] in _TRIGGERS
 
 
-def entries(policy: Walk, zone: str, region: str, t: float) -> Iterator[Entry]:
+class Unsaid:
+    """The names that say something, and that a rendering left out, for the zone can't speak of them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def sentence(self, zone: str) -> str:
+        """What it means to the operator; empty if there are none."""
+        if not self.count:
+            return ""
+        what = "1 name" if self.count == 1 else f"{self.count:,} names"
+        return (
+            f"{zone} can't speak of {what} that orders in force speak of: with the zone's name it would be "
+            "longer than a name may be, or match addresses. Give rpz.zone in site.yaml a shorter name; "
+            "`blocker plan` says of which order it is"
+        )
+
+
+def entries(
+    policy: Walk, zone: str, region: str, t: float, *, unsaid: Unsaid | None = None
+) -> Iterator[Entry]:
     """The zone's entries in order: what `decide` says for the region at `t`, seconds since the epoch.
 
-    What the zone can't say, which plan refuses, is left out.
+    What the zone can't say is left out and counted in `unsaid`. Plan refuses it, but a zone may be given
+    another name later.
     """
-    return chain.from_iterable(batches(policy, zone, region, t))
+    return chain.from_iterable(batches(policy, zone, region, t, unsaid=unsaid))
 
 
-def batches(policy: Walk, zone: str, region: str, t: float) -> Iterator[list[Entry]]:
+def batches(
+    policy: Walk, zone: str, region: str, t: float, *, unsaid: Unsaid | None = None
+) -> Iterator[list[Entry]]:
     """The same in lists of some thousand, and an empty one for as many names without entries."""
+    unsaid = unsaid or Unsaid()
     room = _room(zone)
     top = _Path(None, None)
     ways: list[tuple[Key, _Path]] = [(names.ROOT, top)]
@@ -140,7 +164,9 @@ def batches(policy: Walk, zone: str, region: str, t: float) -> Iterator[list[Ent
         if count % _BATCH == 0:
             yield batch
             batch = []
-        if path.own == path.below == above.below or len(key) > room or _is_trigger(key):
+        says_nothing = path.own == path.below == above.below
+        if says_nothing or len(key) > room or _is_trigger(key):
+            unsaid.count += not says_nothing
             continue
         if above.below is None:
             _say(batch, key, path.own, path.below)

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.bench import big_start, engines, instants, life, processes, scale, start, sweep
+from tests.bench import big_start, confirm, engines, instants, life, processes, scale, start, sweep
 from tests.bench.options import Options
 
 
@@ -34,6 +34,7 @@ BENCHES = {
     "engines": engines,
     "instants": instants,
     "big_start": big_start,
+    "confirm": confirm,
     "sweep": sweep,
 }
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from blocker import sitefile
-from blocker.fleet import capabilities, report
+from blocker import capabilities, sitefile
+from blocker.fleet import report
 from blocker.fleet.report import Pushed
 from blocker.site import WAYS
 from tests.bench import processes, site, world

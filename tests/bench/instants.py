@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blocker.fleet import capabilities
+from blocker import capabilities
 from tests.bench import fleet, poll
 from tests.bench.engines import say
 

@@ -12,7 +12,7 @@ import pytest
 
 from blocker import sitefile
 from blocker.errors import StalePlan
-from blocker.policy import apply
+from blocker.policy import apply, ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,7 +137,12 @@ def test_state_belongs_to_its_group_and_its_files_are_not_the_worlds(site: Site)
     site.apply()
     modes = {path.name: path.stat().st_mode & 0o7777 for path in (site.folder / "state").iterdir()}
     assert (site.folder / "state").stat().st_mode & 0o7777 == 0o2750
-    assert modes == {"policy.lmdb": 0o640, "policy.lmdb-lock": 0o660, "archive": 0o2750}
+    assert modes == {
+        "policy.lmdb": 0o640,
+        "policy.lmdb-lock": 0o660,
+        "archive": 0o2750,
+        "ledger.sqlite": 0o640,
+    }
 
 
 def test_a_family_that_is_over_may_be_moved_away(site: Site) -> None:
@@ -340,3 +345,32 @@ def test_apply_as_json_says_what_it_did(site: Site) -> None:
     assert (found["generation"], found["added"], found["changes"][0]["ref"]) == (1, 1, "a/one/one")
     assert json.loads(site.run("apply", "--yes", "--json").out)["changes"] == []
     assert site.run("apply", "--json").code == 2
+
+
+def test_what_is_applied_withheld_and_released_is_in_the_ledger(site: Site) -> None:
+    site.block("one", "one.example")
+    site.apply()
+    site.run("withhold", "a/one", "--reason", "wrong name")
+    site.run("release", "a/one")
+    found = list(ledger.entries(site.folder / "state"))
+    assert [(one.event, one.subject) for one in found] == [
+        ("applied", ""),
+        ("withheld", "a/one"),
+        ("released", "a/one"),
+    ]
+    assert found[0].facts["generation"] == 1
+    assert list(found[0].facts["orders"]) == ["a/one"]
+    assert found[1].facts["reason"] == "wrong name"
+    assert ledger.verify(site.folder / "state") == []
+
+
+def test_a_ledger_that_can_not_be_written_is_a_warning_and_the_policy_holds(site: Site) -> None:
+    (site.folder / "state").mkdir()
+    (site.folder / "state" / ledger.FILE).mkdir()
+    site.block("one", "one.example")
+    for words in (("apply", "--yes"), ("withhold", "a/one", "--reason", "r"), ("release", "a/one")):
+        ran = site.run(*words)
+        assert ran.code == 0
+        assert "warning: " in ran.err
+        assert "the ledger can't be written" in ran.err
+    assert site.is_blocked("one.example")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING
 
+from blocker.orders import names_file
+
 if TYPE_CHECKING:
+    import pytest
+
     from tests.cli.conftest import Site
 
 KNOT = """\
@@ -18,6 +23,12 @@ points:
 def with_points(site: Site, points: str) -> None:
     path = site.folder / "site.yaml"
     path.write_text(path.read_text() + points)
+
+
+def replace(site: Site, old: str, new: str) -> None:
+    path = site.folder / "site.yaml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
 
 
 def refuse(site: Site) -> None:
@@ -50,6 +61,65 @@ def test_the_plan_tells_what_a_point_does_not_get_to(site: Site) -> None:
     assert planned.code == 0
     assert "k1 (knot by rpz) has limits: " in planned.out
     assert "shaping" in json.loads(site.run("plan", "--json").out)["reach"]["k1"]
+
+
+LONG = ".".join([*("a" * 60,) * 3, "example"])
+ROOMLESS = f"rpz.{'z' * 60}.example"
+
+
+def test_a_zone_with_another_name_needs_room_for_every_name_in_force(site: Site) -> None:
+    with_points(site, KNOT)
+    site.block("grok", LONG)
+    assert site.apply().code == 0
+    assert "nothing to change" in site.run("plan").out
+    replace(site, "rpz: {}", f"rpz: {{zone: {ROOMLESS}}}")
+    planned = site.run("plan")
+    assert planned.code == 3
+    assert f"a/grok/one at k1: {LONG}: with *. and .id.{ROOMLESS} it is longer than" in planned.out
+    assert site.apply().code == 3
+    replace(site, f"zone: {ROOMLESS}", "zone: rpz.isp.example")
+    planned = site.run("plan")
+    assert (planned.code, "site: zones changes" in planned.out) == (0, True)
+    assert site.apply().code == 0
+    assert "nothing to change" in site.run("plan").out
+
+
+def test_the_first_zone_needs_room_for_every_name_in_force(site: Site) -> None:
+    site.block("grok", "a.rpz-ip")
+    assert site.apply().code == 0
+    with_points(site, KNOT)
+    assert "a.rpz-ip: its last label makes a response policy zone" in site.run("plan").out
+    assert site.apply().code == 3
+
+
+def test_the_names_of_applied_lists_are_read_again_for_new_zones_alone(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[str] = []
+    whole = names_file.parse
+
+    def parse(octets: bytes, path: str) -> object:
+        listed.append(path)
+        return whole(octets, path)
+
+    with_points(site, KNOT)
+    site.block("grok", "grok.example")
+    octets = b"a.example\nb.example\n"
+    site.path("list").with_name("list.txt").write_bytes(octets)
+    site.block("list", "x.example")
+    listing = f"names_file: {{file: list.txt, sha256: {hashlib.sha256(octets).hexdigest()}}}"
+    site.write("list", site.path("list").read_text().replace("names: [x.example]", listing))
+    assert site.apply().code == 0
+    monkeypatch.setattr(names_file, "parse", parse)
+    site.block("more", "more.example")
+    assert site.apply().code == 0
+    assert listed == []
+    site.path("list").unlink()
+    site.path("list").with_name("list.txt").unlink()
+    replace(site, "rpz: {}", "rpz: {zone: other}")
+    # Of the order whose file is gone the applied form stands.
+    assert site.apply().code == 2
+    assert listed
 
 
 def test_pushing_without_anything_to_push_to_says_what_is_missing(site: Site) -> None:

@@ -56,3 +56,11 @@ def test_without_a_policy_there_is_no_zone(site: Site) -> None:
     ran = site.run("rpz")
     assert (ran.code, ran.out) == (4, "")
     assert "blocker apply" in ran.err
+
+
+def test_names_that_are_left_out_are_counted_beside_the_zone(site: Site) -> None:
+    site.block("now", "blocked.example", "a.rpz-ip")
+    site.apply()
+    ran = site.run("rpz", *AT)
+    assert "rpz-ip" not in ran.out
+    assert "id.rpz can't speak of 1 name" in ran.err

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from blocker.fleet import capabilities
+from blocker import capabilities
 from blocker.plugins.dnsdist import Dnsdist
 from blocker.policy.reader import Reader
 from tests.conformance import seen, zones
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from blocker.fleet.capabilities import Capability
+    from blocker.capabilities import Capability
     from tests.conformance.cases import Ask
     from tests.conformance.seen import Seen
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from blocker.fleet.capabilities import REACH
+from blocker.capabilities import REACH
 from blocker.orders.model import Form
 from tests.conformance.engines import ENGINES
 from tests.conformance.rows import Outcome
@@ -30,7 +30,7 @@ _HEAD = """# Conformance
 One table of orders, questions and answers, and one generator of random ones, hold every enforcer to the
 policy's meaning. `python -m tests.conformance 10000` runs both against real servers and prints what was seen;
 the tests run a shorter one. What is not listed as a limit here works there, and each limit was met by the
-real server: the tests hold `blocker/fleet/capabilities.py`, of which this page is made, to both.
+real server: the tests hold `blocker/capabilities.py`, of which this page is made, to both.
 
 An order in a *form* that a point can't say is refused by `blocker plan`. A limit of *reach* is printed by it.
 

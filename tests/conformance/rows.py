@@ -20,7 +20,7 @@ from tests.conformance.meaning import chain_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from blocker.fleet.capabilities import Capability
+    from blocker.capabilities import Capability
     from tests.conformance.cases import Ask, Expected
     from tests.conformance.seen import Seen
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from blocker.fleet.capabilities import Capability
+    from blocker.capabilities import Capability
     from tests.conformance.cases import Case
     from tests.conformance.engines import Runner
 
@@ -51,7 +51,7 @@ class Results:
 
 
 @contextmanager
-def _world_outside(aliases: Mapping[str, str]) -> Iterator[int]:
+def world_outside(aliases: Mapping[str, str]) -> Iterator[int]:
     """The authority, in a process of its own; its port."""
     wired = {authority.wire(owner): authority.wire(target) for owner, target in aliases.items()}
     udp, tcp = authority.listening()
@@ -91,7 +91,7 @@ class Session:
         """Every engine, in front of an authority that knows the aliases of these worlds."""
         aliases = {owner: target for world in worlds for owner, target in world.aliases.items()}
         with ExitStack() as stack:
-            upstream = stack.enter_context(_world_outside(aliases))
+            upstream = stack.enter_context(world_outside(aliases))
             for name in self._wanted:
                 folder = self._folder / name
                 folder.mkdir()

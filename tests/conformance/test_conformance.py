@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from blocker.fleet.capabilities import CAPABILITIES, REACH
+from blocker.capabilities import CAPABILITIES, REACH
 from blocker.site import WAYS
 from tests.conformance import session
 from tests.conformance.conftest import SEEN

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from blocker.fleet.capabilities import Capability
+from blocker.capabilities import Capability
 from blocker.orders.model import Form
 from tests.conformance import generator, rows
 from tests.conformance.cases import INFO, Ask, Expected

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ import pytest
 from blocker.errors import PointError
 from blocker.fleet import report
 from blocker.fleet.push import LAST_RETRY, LOOK_EVERY, Pusher
+from blocker.policy import writer
+from blocker.policy.records import Withheld
 from tests.policy.child import Child
 from tests.resolver.live import store
 from tests.resolver.world import T0, block
@@ -27,6 +30,7 @@ class Made:
 
     refs: frozenset[str]
     is_empty: bool
+    lack: str
 
     @property
     def size(self) -> int:
@@ -43,17 +47,24 @@ class World:
     holds: frozenset[str] = frozenset()
     whole: bool = True
     broken: bool = False
+    lack: str = ""
     log: list[tuple[str, float]] = field(default_factory=list)
 
     def prepare(self, policy: Snapshot, t: int) -> Made:
         self.log.append(("prepare", t))
         self.now += self.cost
-        refs = frozenset(one.ref for one in policy.directives.values() if one.in_force(t))
-        return Made(refs, refs == self.holds)
+        refs = frozenset(
+            one.ref
+            for one in policy.directives.values()
+            if one.in_force(t) and one.ref not in policy.withheld
+        )
+        return Made(refs, refs == self.holds, self.lack if refs else "")
 
     def send(self, change: Made) -> int:
         if self.broken:
             raise PointError("the primary 192.0.2.1:53 did not answer; start it")
+        if change.is_empty:
+            return 0
         self.log.append(("send", self.now))
         self.holds = change.refs
         return len(change.refs)
@@ -157,6 +168,23 @@ def test_what_fails_is_tried_again_soon_and_from_the_start(
     assert "again" in capsys.readouterr().err
 
 
+def test_what_a_target_cannot_hold_is_its_trouble_as_long_as_it_should(
+    tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orders(tmp_path, "grok.example")
+    world.lack = "id.rpz can't speak of 1 name"
+    loop = pusher(world, tmp_path)
+    world.until(loop, START - 1)
+    assert loop.pushed.trouble == ""
+    world.until(loop, START + 1)
+    assert world.holds == {"court/o1/d"}, "what can be said is in force"
+    assert loop.pushed.trouble == world.lack
+    assert world.lack in capsys.readouterr().err
+    world.until(loop, END + 1)
+    assert (loop.pushed.trouble, loop.pushed.failures) == ("", 0)
+    assert "it holds the policy again" in capsys.readouterr().err
+
+
 def test_a_target_that_lost_what_it_held_is_sent_it_again(tmp_path: Path, world: World) -> None:
     orders(tmp_path, "grok.example")
     world.now = START + 1
@@ -165,6 +193,18 @@ def test_a_target_that_lost_what_it_held_is_sent_it_again(tmp_path: Path, world:
     world.holds, world.whole = frozenset(), False
     world.until(loop, START + 3 + LOOK_EVERY)
     assert len(world.holds) == 1
+
+
+def test_what_is_withheld_long_after_the_apply_is_not_late_since_then(tmp_path: Path, world: World) -> None:
+    orders(tmp_path, "grok.example")
+    word = Child(lambda: writer.withhold(tmp_path, "court/o1/d", Withheld(reason="x", at=0.0, by="test")))
+    world.now = START + 1
+    loop = pusher(world, tmp_path)
+    world.until(loop, END - 50)
+    assert word.go() == "None"
+    world.until(loop, END - 49)
+    assert (loop.pushed.changes, world.holds) == (2, frozenset())
+    assert loop.pushed.lateness < 1
 
 
 def test_a_clock_that_steps_back_over_a_start_lifts_it_again(tmp_path: Path, world: World) -> None:
@@ -212,6 +252,20 @@ def test_the_report_can_be_read_by_others(tmp_path: Path, world: World) -> None:
     octets = (tmp_path / report.FOLDER / "rpz-lab.rpz.json").read_bytes()
     assert report.from_json(octets) == (loop.pushed,)
     assert "grok" not in octets.decode()
+
+
+def test_where_there_is_no_room_for_another_report_the_last_one_is_written_over(
+    tmp_path: Path, world: World
+) -> None:
+    orders(tmp_path, "grok.example")
+    loop = pusher(world, tmp_path)
+    world.until(loop, START - 1)
+    path = tmp_path / report.FOLDER / "rpz-lab.rpz.json"
+    path.with_suffix(f".{os.getpid()}.new").mkdir()
+    world.broken = True
+    world.until(loop, START + 1)
+    assert "did not answer" in loop.pushed.trouble
+    assert report.from_json(path.read_bytes()) == (loop.pushed,)
 
 
 @pytest.mark.parametrize(

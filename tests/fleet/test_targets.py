@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from blocker.fleet import report
+from blocker.fleet.push import Pusher
 from blocker.fleet.targets import children, targets
 from blocker.site import WAYS, Endpoint, Point, Rpz, Site
-from tests.resolver.world import enforcement
+from tests.resolver.live import store
+from tests.resolver.world import block, enforcement
 
 PRIMARY = Rpz(primary=Endpoint("127.0.0.1", 5354), key=Path("rpz.key"))
 
@@ -70,3 +72,16 @@ def test_what_is_no_longer_pushed_to_is_no_longer_shown(tmp_path: Path) -> None:
     old.write_text("{}")
     children(site(tmp_path, point("dnsdist", "lmdb")))
     assert not old.exists()
+
+
+def test_a_state_that_cannot_be_written_is_reported_and_outlived(tmp_path: Path) -> None:
+    everything = [point(kind, by) for kind, ways in WAYS.items() for by in ways]
+    store(tmp_path, block("grok.example"))
+    (tmp_path / "rpz").write_text("in the way")
+    (tmp_path / "dnsdist.lmdb").mkdir()
+    for make in targets(site(tmp_path, *everything, rpz=PRIMARY)).values():
+        loop = Pusher(make(lambda: None), tmp_path, beat=lambda: None)
+        loop.step()
+        assert str(tmp_path) in loop.pushed.trouble
+        octets = (tmp_path / report.FOLDER / f"{loop.pushed.target.replace(' ', '-')}.json").read_bytes()
+        assert report.from_json(octets) == (loop.pushed,)

@@ -184,6 +184,13 @@ def test_a_change_of_the_site_alone_is_no_empty_plan_and_is_named() -> None:
     assert not made.is_empty
 
 
+def test_another_zone_is_a_change_of_the_site() -> None:
+    by_id, base = {A.id: A}, replace(live([A], {}), zones=("id.rpz",))
+    for zones, changes in ((("id.rpz",), ()), (("id.other",), ("zones",)), ((), ("zones",))):
+        made = make_plan(base, by_id, schedule([A]), counts_of([A], {}), SITE, zones=zones, now=NOW)
+        assert made.site_changes == changes
+
+
 def test_the_digest_of_a_policy_is_a_pure_function_of_its_orders() -> None:
     given = [A, B, LIFT, SUSPEND]
     digests = {one.id: one.digest for one in given}

@@ -178,7 +178,7 @@ def test_what_nobody_looks_at_any_more_expires_unless_it_is_not_ok() -> None:
 def test_findings_whose_expectation_is_gone_are_forgotten() -> None:
     book = Book()
     book.note(*pair(Kind.UNDERBLOCK))
-    book.forget(book.not_ok())
+    book.forget(probe.expectation for probe in book.not_ok())
     assert shown(book).not_ok == ()
 
 
@@ -246,3 +246,45 @@ def test_a_report_read_back_is_the_same(snapshot: Snapshot) -> None:
 )
 def test_anything_else_is_no_report(text: str | bytes) -> None:
     assert from_json(text) is None
+
+
+def seen(point: str = "p1", nsid: bytes = b"", at: float = T) -> Observation:
+    return Observation(
+        point=point,
+        name=key("x.example"),
+        qtype=A,
+        sent=at,
+        outcome=Outcome.ANSWERED,
+        received=at,
+        reply=Reply(rcode=3, nsid=nsid),
+    )
+
+
+def test_instances_that_the_site_names_are_seen_and_others_counted() -> None:
+    book = Book(instances={"p1": ("r1", "r2")})
+    for nsid, at in ((b"r1", T), (b"r1", T + 1), (b"evil", T + 2), (b"", T + 3)):
+        book.saw(seen(nsid=nsid, at=at))
+    book.saw(seen("p2", b"r1"))
+    points = shown(book).points
+    assert (points["p1"].instances, points["p1"].strangers) == ({"r1": T + 1}, 2)
+    assert (points["p2"].instances, points["p2"].strangers) == ({}, 0)
+
+
+def test_how_the_latest_controls_fared_is_shown() -> None:
+    book = Book()
+    book.saw(seen())
+    book.controls("p1", are_fine=False)
+    assert not shown(book).points["p1"].controls_ok
+    book.controls("p1", are_fine=True)
+    assert shown(book).points["p1"].controls_ok
+
+
+def test_a_profile_outlives_a_restart_and_tells_of_a_drift() -> None:
+    book = Book()
+    book.canary("p1", Reply(rcode=3), T)
+    again = Book(report.from_json(report.to_json(shown(book))))
+    assert again.learnt("p1") == book.learnt("p1")
+    again.canary("p1", Reply(rcode=0), T + 1)
+    learnt = again.learnt("p1")
+    assert learnt is not None
+    assert (learnt.profile.rcode, learnt.drift) == (3, "rcode")

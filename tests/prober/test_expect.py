@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,7 +11,20 @@ from blocker.orders import suffixes
 from blocker.orders.model import Form, Kind, Match, Publication
 from blocker.policy import decide
 from blocker.policy.directives import Role
-from blocker.prober.expect import Expectation, Look, Why, changing, controls, count, expect, renew, under
+from blocker.prober.expect import (
+    RARE,
+    Expectation,
+    Look,
+    Why,
+    changing,
+    controls,
+    count,
+    expect,
+    renew,
+    under,
+)
+from blocker.prober.observe import ANY, HTTPS
+from blocker.site import Enforcement, Outside
 from tests.prober.world import AAAA, POINT, A, T, act, block, key, policy, subject, when
 
 if TYPE_CHECKING:
@@ -24,12 +38,92 @@ def asked(*orders: Order, t: float = T, look: Look | None = None, **more: object
     return {to_text(one.name): one for one in found if one.qtype == A}
 
 
-def test_a_subject_must_be_blocked_in_the_ordered_form_for_both_families() -> None:
+def test_a_subject_must_be_blocked_in_the_ordered_form_for_every_type_that_leaks_addresses() -> None:
     found = expect(policy(block("x.blocked.example", form=Form.NODATA)), [POINT], T, Look())
     ours = [one for one in found if one.why is Why.SUBJECT]
-    assert [(one.qtype, one.form) for one in ours] == [(A, Form.NODATA), (AAAA, Form.NODATA)]
+    assert {one.qtype for one in ours} > {A, AAAA, HTTPS}
+    assert {one.form for one in ours} == {Form.NODATA}
     assert {one.because for one in ours} == {("court/o1/d",)}
     assert {(one.order, one.ref, one.started) for one in ours} == {("court/o1", "court/o1/d", T - 1000)}
+
+
+def types(**look: Any) -> set[int]:
+    found = expect(policy(block("x.blocked.example")), [POINT], T, Look(**look))
+    return {one.qtype for one in found if one.why is Why.SUBJECT}
+
+
+def test_rare_types_have_their_turn_and_a_look_at_the_whole_has_all() -> None:
+    assert types(whole=True) == {A, AAAA, HTTPS, *RARE}
+    turns = [types(number=number) - {A, AAAA, HTTPS} for number in range(len(RARE))]
+    assert sorted(turns, key=min) == [{one} for one in RARE]
+
+
+def test_around_an_instant_only_addresses_are_asked_for() -> None:
+    assert types(only=frozenset({"court/o1/d"})) == {A, AAAA}
+
+
+def test_a_look_at_the_whole_asks_below_every_subject() -> None:
+    names = [f"n{number}.blocked.example" for number in range(9)]
+    index = policy(block(*names))
+    some, every = (
+        {one.name for one in expect(index, [POINT], T, Look(whole=whole)) if one.why is Why.BELOW}
+        for whole in (False, True)
+    )
+    assert every == {key(f"www.{name}") for name in names}
+    assert some < every
+
+
+OUTSIDE = Outside(source="192.0.2.1")
+
+
+def outside(*orders: Order, **at: Any) -> list[Expectation]:
+    point = replace(POINT, outside=OUTSIDE)
+    index = policy(*orders)
+    index.enforcement = Enforcement(**at)
+    return [one for one in expect(index, [point], T, Look()) if one.outside]
+
+
+def test_a_client_of_no_region_must_be_answered() -> None:
+    (one,) = outside(block("x.blocked.example"))
+    assert (one.why, one.form, one.region, one.name) == (Why.OUTSIDE, None, None, key("x.blocked.example"))
+
+
+def test_a_client_of_another_region_has_the_orders_of_that_region() -> None:
+    regions = {"GB": (ip_network("192.0.2.0/24"),)}
+    both = block("x.blocked.example", regions=("ID", "GB"))
+    (here,) = outside(block("x.blocked.example"), regions=regions)
+    (there,) = outside(both, regions=regions)
+    assert (here.region, here.form) == ("GB", None)
+    assert (there.region, there.form) == ("GB", Form.NXDOMAIN)
+
+
+def test_an_outside_question_stays_one_when_it_is_renewed() -> None:
+    index = policy(block("x.blocked.example"))
+    (one,) = outside(block("x.blocked.example"))
+    (again,), gone = renew(index, [one], T)
+    assert (again.outside, again.form, again.why, gone) == (True, None, Why.OUTSIDE, [])
+
+
+def test_of_a_directive_below_its_names_the_outside_is_asked_below_too() -> None:
+    (one,) = outside(block("*.x.blocked.example"))
+    assert one.name == key("www.x.blocked.example")
+
+
+def test_the_shards_of_several_probers_are_all_directives_and_each_once() -> None:
+    index = policy(*(block(f"n{at}.blocked.example", ident=f"court/o{at}") for at in range(30)))
+    shards = [
+        {one.ref for one in expect(index, [POINT], T, Look(shard=(at, 3), budget=1000)) if one.ref}
+        for at in range(3)
+    ]
+    assert all(shards)
+    assert sum(map(len, shards)) == len(set().union(*shards)) == 30
+
+
+def test_what_a_point_is_declared_not_to_reach_is_told_with_the_question() -> None:
+    bind = replace(POINT, kind="bind", by="rpz")
+    found = expect(policy(block("x.blocked.example")), [POINT, bind], T, Look(whole=True))
+    assert {(one.point, one.qtype) for one in found if one.declared} == {("p1", ANY)}
+    assert len([one for one in found if one.qtype == ANY and not one.declared]) == 1
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,17 @@ import pytest
 
 from blocker.orders.model import Form
 from blocker.prober.expect import Expectation, Why
-from blocker.prober.judge import BAD, RULES, Controls, Evidence, Kind, controls_of, judge
+from blocker.prober.judge import (
+    BAD,
+    RULES,
+    Controls,
+    Evidence,
+    Kind,
+    controls_of,
+    in_part,
+    judge,
+    wants_more,
+)
 from blocker.prober.observe import (
     CNAME,
     NOERROR,
@@ -26,6 +36,7 @@ from blocker.prober.observe import (
     Record,
     Reply,
 )
+from blocker.prober.profile import of
 from tests.prober.world import AAAA, T, key
 
 NAME = key("secret-name.example")
@@ -57,7 +68,10 @@ def reply(rcode: int, *data: bytes, ede: tuple[int, ...] = (), alias: str = "", 
     return Reply(rcode=rcode, flags=flags, answers=tuple(records), extended=extended)
 
 
-def saw(what: Reply | None, *, at: float = T, took: float = 0.01, **more: Any) -> Observation:
+def saw(what: Reply | str | None, *, at: float = T, took: float = 0.01, **more: Any) -> Observation:
+    """A sample that was answered, met a trouble, or met silence."""
+    if isinstance(what, str):
+        return saw(None, at=at, outcome=Outcome.UNREACHABLE, trouble=what, **more)
     values: dict[str, Any] = {
         "point": "p1",
         "variant": PLAIN,
@@ -79,12 +93,18 @@ def known(**more: Any) -> Evidence:
     return replace(FINE, **more)
 
 
+BLOCK = reply(NXDOMAIN, ede=(16,))
+MARKED = replace(
+    reply(NXDOMAIN), additional_soa=Record(owner=key("id.rpz.isp.example"), rtype=6, ttl=5, data=b"")
+)
+PROFILE = of(MARKED)
+
 NX, NODATA, REFUSE = expected(Form.NXDOMAIN), expected(Form.NODATA), expected(Form.REFUSED)
 REDIRECT = expected(Form.REDIRECT, addresses=(ip_address("192.0.2.1"), ip_address("2001:db8::1")))
 FREE, CANARY = expected(None, Why.PARENT), expected(None, Why.CANARY)
 COMING, ENDED = expected(None, Why.COMING), expected(None, Why.ENDED)
 
-TABLE: list[tuple[str, Expectation, Reply | None, Evidence, Kind, str]] = [
+TABLE: list[tuple[str, Expectation, Reply | str | None, Evidence, Kind, str]] = [
     # What must be blocked, and says itself that it is.
     ("nxdomain", NX, reply(NXDOMAIN, ede=(16,)), FINE, Kind.OK, "blocked-with-attribution"),
     ("nodata", NODATA, reply(0, ede=(16,)), FINE, Kind.OK, "blocked-with-attribution"),
@@ -120,6 +140,49 @@ TABLE: list[tuple[str, Expectation, Reply | None, Evidence, Kind, str]] = [
     # What must be blocked, unattributed.
     ("unblocked", NX, EXISTS, FINE, Kind.UNDERBLOCK, "resolves-though-blocked"),
     (
+        "a declared limit",
+        replace(NX, declared="any"),
+        EXISTS,
+        FINE,
+        Kind.MOOT,
+        "declared-limit",
+    ),
+    (
+        "a declared limit that holds",
+        replace(NX, declared="any"),
+        BLOCK,
+        FINE,
+        Kind.OK,
+        "blocked-with-attribution",
+    ),
+    ("marked", NX, MARKED, Evidence(profile=PROFILE), Kind.OK, "blocked-like-canary"),
+    (
+        "marked in another form",
+        NODATA,
+        MARKED,
+        Evidence(profile=PROFILE),
+        Kind.WRONG_FORM,
+        "attributed-wrong-form",
+    ),
+    ("not marked", NX, reply(NXDOMAIN), Evidence(profile=PROFILE), Kind.INSUFFICIENT, "no-reference"),
+    (
+        "nothing to mark",
+        NX,
+        reply(NXDOMAIN),
+        Evidence(profile=of(reply(NXDOMAIN))),
+        Kind.INSUFFICIENT,
+        "no-reference",
+    ),
+    ("drifted", NX, BLOCK, known(drift="soa"), Kind.WRONG_FORM, "canary-drifted"),
+    (
+        "drifted to nothing",
+        NX,
+        NOTHING,
+        known(drift="soa", reference=NOTHING),
+        Kind.WRONG_FORM,
+        "canary-drifted",
+    ),
+    (
         "unblocked in part",
         NX,
         EXISTS,
@@ -128,7 +191,23 @@ TABLE: list[tuple[str, Expectation, Reply | None, Evidence, Kind, str]] = [
         "blocked-in-part",
     ),
     ("unblocked, no reference", NX, EXISTS, Evidence(), Kind.UNDERBLOCK, "resolves-though-blocked"),
-    ("redirected elsewhere", REDIRECT, reply(0, OTHER), FINE, Kind.UNDERBLOCK, "resolves-though-blocked"),
+    (
+        "redirected anywhere",
+        REDIRECT,
+        reply(0, OTHER),
+        Evidence(),
+        Kind.UNDERBLOCK,
+        "resolves-though-blocked",
+    ),
+    (
+        "redirected elsewhere, by the reference",
+        REDIRECT,
+        reply(0, OTHER),
+        FINE,
+        Kind.WRONG_FORM,
+        "redirected-elsewhere",
+    ),
+    ("not redirected", REDIRECT, EXISTS, FINE, Kind.UNDERBLOCK, "resolves-though-blocked"),
     ("plain redirect", REDIRECT, reply(0, FORGED), FINE, Kind.OK, "redirected-as-ordered"),
     ("plain nx", NX, reply(NXDOMAIN), FINE, Kind.OK, "blocked-against-reference"),
     (
@@ -372,6 +451,49 @@ TABLE: list[tuple[str, Expectation, Reply | None, Evidence, Kind, str]] = [
     ),
     ("fails", FREE, BROKEN, FINE, Kind.INSUFFICIENT, "failure-proves-nothing"),
     ("silent", FREE, None, FINE, Kind.INSUFFICIENT, "target-silent"),
+    # No way to ask. What comes before the question is the point's fault, whatever the controls met:
+    # of two instances one may have the old certificate.
+    *(
+        (
+            f"{trouble}, {met}",
+            asked,
+            trouble,
+            known(controls=met),
+            Kind.UNREACHABLE,
+            trouble,
+        )
+        for asked, met in ((NX, Controls.SILENT), (REFUSE, Controls.PASS), (FREE, Controls.FAIL))
+        for trouble in (
+            "not-connected",
+            "certificate-wrong-name",
+            "certificate-expired",
+            "certificate-untrusted",
+            "certificate-refused",
+            "tls-failed",
+        )
+    ),
+    # What comes after the question may be the name's, and the controls tell.
+    *(
+        (f"{trouble}, {label}", asked, trouble, known(controls=controls), kind, rule or trouble)
+        for trouble in ("http-failed", "http-status", "not-dns-message")
+        for label, asked, controls, kind, rule in (
+            ("always", NX, Controls.SILENT, Kind.UNREACHABLE, ""),
+            ("now and then", NX, Controls.FAIL, Kind.UNREACHABLE, ""),
+            ("no canaries", NX, Controls.NONE, Kind.UNREACHABLE, ""),
+            ("for a blocked name", NX, Controls.PASS, Kind.INSUFFICIENT, "target-silent"),
+            ("for a free name", FREE, Controls.PASS, Kind.INSUFFICIENT, "target-silent"),
+            ("for refused", REFUSE, Controls.PASS, Kind.WRONG_FORM, "failing-instead-of-refused"),
+        )
+    ),
+    (
+        "our own fault",
+        NX,
+        "ca-unreadable",
+        known(controls=Controls.SILENT),
+        Kind.INSUFFICIENT,
+        "ca-unreadable",
+    ),
+    ("an unknown word", NX, "gremlins", known(controls=Controls.SILENT), Kind.UNREACHABLE, "point-silent"),
 ]
 
 
@@ -381,7 +503,7 @@ TABLE: list[tuple[str, Expectation, Reply | None, Evidence, Kind, str]] = [
     ids=[row[0] for row in TABLE],
 )
 def test_two_samples_alike_mean(
-    expectation: Expectation, came: Reply | None, evidence: Evidence, kind: Kind, rule: str
+    expectation: Expectation, came: Reply | str | None, evidence: Evidence, kind: Kind, rule: str
 ) -> None:
     finding = judge(expectation, [saw(came), saw(came, at=T + 1)], evidence)
     assert finding is not None
@@ -395,7 +517,7 @@ def test_two_samples_alike_mean(
     ids=[row[0] for row in TABLE],
 )
 def test_one_sample_never_says_anything_bad(
-    expectation: Expectation, came: Reply | None, evidence: Evidence, kind: Kind, rule: str
+    expectation: Expectation, came: Reply | str | None, evidence: Evidence, kind: Kind, rule: str
 ) -> None:
     finding = judge(expectation, [saw(came)], evidence)
     assert finding is not None
@@ -408,6 +530,7 @@ def test_one_sample_never_says_anything_bad(
 
 def test_the_table_has_every_rule_and_every_kind() -> None:
     of_two_samples = {"samples-disagree", "second-sample-pending", "answers-differ", "second-origin"}
+    of_two_samples.add("one-instance")
     assert {row[5] for row in TABLE} == set(RULES) - of_two_samples
     assert {row[4] for row in TABLE} == set(Kind) - {Kind.CONFLICT, Kind.INJECTED}
 
@@ -417,11 +540,50 @@ def test_every_rule_is_a_sentence() -> None:
 
 
 @pytest.mark.parametrize("row", TABLE, ids=[row[0] for row in TABLE])
-def test_details_hold_no_names(row: tuple[str, Expectation, Reply | None, Evidence, Kind, str]) -> None:
+def test_details_hold_no_names(row: tuple[str, Expectation, Reply | str | None, Evidence, Kind, str]) -> None:
     finding = judge(row[1], [saw(row[2])], row[3])
     assert finding is not None
     assert "secret-name" not in finding.detail
     assert "example" not in finding.detail
+
+
+def of_instances(*seen: tuple[bytes, Reply]) -> list[Observation]:
+    """Samples, one a second, each by the instance with this NSID."""
+    return [saw(replace(what, nsid=nsid), at=T + at) for at, (nsid, what) in enumerate(seen)]
+
+
+def test_an_instance_that_answers_otherwise_twice_is_told() -> None:
+    leak, block = (b"r1", EXISTS), (b"r1", BLOCK)
+    finding = judge(NX, of_instances(leak, (b"r2", BLOCK), leak), FINE)
+    assert finding is not None
+    assert (finding.kind, finding.rule) == (Kind.PARTIAL, "one-instance")
+    finding = judge(FREE, of_instances(block, (b"r2", EXISTS), block), FINE)
+    assert finding is not None
+    assert (finding.kind, finding.rule) == (Kind.OVERBLOCK, "one-instance")
+
+
+def test_more_samples_are_wanted_while_instances_disagree_and_none_was_seen_twice() -> None:
+    samples = of_instances((b"r1", EXISTS), (b"r2", BLOCK))
+    assert wants_more(judge(NX, samples, FINE), samples)
+    alike = of_instances((b"r1", EXISTS), (b"r1", BLOCK))
+    assert not wants_more(judge(NX, alike, FINE), alike)
+    assert not wants_more(None, [])
+
+
+def test_a_name_that_is_known_to_be_blocked_otherwise_leaks_in_part() -> None:
+    finding = judge(NX, [saw(EXISTS), saw(EXISTS, at=T + 1)], FINE)
+    assert finding is not None
+    assert (in_part(finding).kind, in_part(finding).rule) == (Kind.PARTIAL, "blocked-in-part")
+    fine = judge(NX, [saw(BLOCK)], FINE)
+    assert fine is not None
+    assert in_part(fine) is fine
+
+
+@pytest.mark.parametrize("controls", [Controls.PASS, Controls.SILENT])
+def test_a_trouble_is_told_whatever_the_rule(controls: Controls) -> None:
+    finding = judge(NX, [saw("http-status"), saw("http-status", at=T + 1)], known(controls=controls))
+    assert finding is not None
+    assert finding.detail.endswith("the point can't be reached: http-status")
 
 
 def test_two_samples_that_disagree_prove_nothing() -> None:
@@ -446,7 +608,6 @@ def arrived(what: Reply, ip_ttl: int | None = 64) -> Arrival:
     return Arrival(reply=what, octets=b"", latency=0.1, ip_ttl=ip_ttl)
 
 
-BLOCK = reply(NXDOMAIN, ede=(16,))
 ORIGINS = [
     ("alike", [arrived(EXISTS), arrived(NOTHING)], Kind.CONFLICT),
     ("told nothing", [arrived(EXISTS, None), arrived(NOTHING)], Kind.CONFLICT),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from blocker import names
 from blocker.orders.model import Form
-from blocker.prober import observe, peek
+from blocker.prober import observe, peek, profile
 from blocker.prober.expect import Expectation, Why
 from blocker.prober.judge import Controls, Evidence, Kind, judge
 from blocker.prober.observe import AAAA, CNAME, SOA, A, Arrival, Observation, Outcome
@@ -111,7 +111,15 @@ def observed(name: Key, qtype: int, body: bytes) -> Observation | None:
 forms = st.sampled_from([None, *Form])
 ATTRIBUTED = (struct.pack("!5H", 0x8183, 1, 0, 1, 1), record(WHOLE, SOA, b"\0") + opt(16))
 FORGED = (struct.pack("!5H", 0x8180, 1, 1, 0, 0), record(WHOLE, A, ADDRESS.packed))
+MARKED = (struct.pack("!5H", 0x8183, 1, 0, 0, 1), record(WHOLE, SOA, b"\0"))
 LONG = names.Key(b"".join(b"\x3e" + b"y" * 62 for _ in range(3)) + b"\x30" + b"z" * 48)
+
+
+def profile_of(octets: tuple[bytes, bytes]) -> profile.Profile | None:
+    """What a block looks like where this answer is one."""
+    name = names.to_key("canary.example")
+    seen = observed(name, A, octets[0] + peek.question(name, A) + octets[1])
+    return profile.of(seen.reply) if seen is not None and seen.reply is not None else None
 
 
 @given(around(), st.tuples(keys, keys), forms, st.sampled_from([A, AAAA]), st.sampled_from(list(Controls)))
@@ -119,6 +127,7 @@ LONG = names.Key(b"".join(b"\x3e" + b"y" * 62 for _ in range(3)) + b"\x30" + b"z
     ATTRIBUTED, (names.to_key("a.example"), names.to_key("b.c.example")), Form.NXDOMAIN, A, Controls.NONE
 )
 @example(FORGED, (names.to_key("a.example"), names.to_key("b.c.example")), Form.REDIRECT, A, Controls.PASS)
+@example(MARKED, (names.to_key("canary.example"), names.to_key("a.example")), Form.NXDOMAIN, A, Controls.NONE)
 @example(
     (ATTRIBUTED[0], record(b"\x3f" + b"x" * 63 + WHOLE, SOA, b"\0") + opt(16)),
     (names.to_key("a.example"), LONG),
@@ -134,7 +143,8 @@ def test_what_one_name_taught_is_what_the_judge_says_of_another(
     controls: Controls,
 ) -> None:
     head, tail = octets
-    known = Known(controls=controls, marks={})
+    looks = profile_of(octets)
+    known = Known(controls=controls, profile=looks, marks={})
     first, second = (head + peek.question(name, qtype) + tail for name in two)
     wanted = expectation(form, qtype)
     seen = observed(two[0], qtype, first)
@@ -146,10 +156,10 @@ def test_what_one_name_taught_is_what_the_judge_says_of_another(
         return
     again = observed(two[1], qtype, second)
     assert again is not None
-    finding = judge(replace(wanted, name=two[1]), [again], Evidence(controls=controls))
+    finding = judge(replace(wanted, name=two[1]), [again], Evidence(controls=controls, profile=looks))
     assert finding is not None
     assert (finding.kind is Kind.OK) == (mark is Mark.OK)
-    assert Known(controls=controls, marks={}).mark(replace(wanted, name=two[1]), again) is mark
+    assert Known(controls=controls, profile=looks, marks={}).mark(replace(wanted, name=two[1]), again) is mark
 
 
 @pytest.mark.parametrize("octets", [ATTRIBUTED, FORGED])
@@ -177,6 +187,18 @@ def test_what_hangs_on_the_name_is_read_each_time(tail: bytes, why: str) -> None
     assert seen is not None
     assert known.mark(expectation(Form.NXDOMAIN), seen) is Mark.OK
     assert not known.marks, why
+
+
+@pytest.mark.parametrize(("owner", "marks"), [(WHOLE, 0), (b"\3rpz\0", 1)])
+def test_an_soa_in_additional_is_a_mark_if_it_is_not_the_names_own(owner: bytes, marks: int) -> None:
+    name = names.to_key("a.example")
+    body = struct.pack("!5H", 0x8183, 1, 0, 0, 1) + peek.question(name, A) + record(owner, SOA, b"\0")
+    seen = observed(name, A, body)
+    assert seen is not None
+    assert seen.reply is not None
+    known = Known(profile=profile.of(seen.reply), marks={})
+    assert known.mark(expectation(Form.NXDOMAIN), seen) is Mark.OK
+    assert len(known.marks) == marks
 
 
 def test_an_alias_is_read_each_time() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,7 @@ def test_what_was_not_asked_about_is_said(verb: Verb, words: tuple[str, ...]) ->
     verb.patch.setattr(daemon, "verify", lambda site: whole(site, budget=3))
     code, _, aside = verb.run(obedient(policy(order)), *words, orders=(order,))
     assert code == 0
-    assert aside.startswith("4 expectations were not asked about")
+    assert re.match("[1-9][0-9]* expectations were not asked about", aside)
 
 
 def test_what_the_policy_changed_under_is_not_fine(verb: Verb) -> None:

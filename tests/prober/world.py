@@ -195,10 +195,23 @@ def answer(
 
 
 def real(query: dns.message.Message) -> dns.message.Message:
-    """The unfiltered Internet of the tests: every name has addresses, except those below `nowhere`."""
+    """The unfiltered Internet of the tests: every name has records, except those below `nowhere`."""
     if "nowhere" in query.question[0].name.to_text():
         return answer(query, rcode=3)
-    return answer(query, addresses=("198.51.100.7", "2001:db8::7"))
+    response = answer(query, addresses=("198.51.100.7", "2001:db8::7"))
+    question = query.question[0]
+    rdtype = dns.rdatatype.HINFO if question.rdtype == dns.rdatatype.ANY else question.rdtype  # RFC 8482
+    if rdtype in RECORDS:
+        response.answer.append(dns.rrset.from_text(question.name, 60, "IN", rdtype, RECORDS[rdtype]))
+    return response
+
+
+RECORDS = {
+    dns.rdatatype.HTTPS: "1 . alpn=h2 ipv4hint=198.51.100.7",
+    dns.rdatatype.MX: "10 mail.real.example.",
+    dns.rdatatype.TXT: '"real"',
+    dns.rdatatype.HINFO: '"RFC8482" ""',
+}
 
 
 def obedient(index: Index, *, region: str = "ID", skew: float = 0.0, ede: bool = True) -> Any:

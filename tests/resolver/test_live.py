@@ -13,9 +13,21 @@ from blocker.policy import records
 from blocker.policy import store as policy_store
 from blocker.policy.store import FILE
 from blocker.resolver import live, workers
+from blocker.resolver.engine import Answer
 from blocker.resolver.live import LivePolicy
-from tests.resolver.live import GROK, NXDOMAIN, SERVFAIL, Resolver, Upstream, rcode, resolver, store, wait
-from tests.resolver.world import ask, block
+from tests.resolver.live import (
+    GROK,
+    LOOPBACK,
+    NXDOMAIN,
+    SERVFAIL,
+    Resolver,
+    Upstream,
+    rcode,
+    resolver,
+    store,
+    wait,
+)
+from tests.resolver.world import ask, block, engine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,3 +127,20 @@ def test_between_attempts_to_open_the_store_the_last_reason_is_repeated(
             pass
     assert tried == [tmp_path]
     policy.close()
+
+
+def test_a_store_made_anew_after_a_failure_is_another_policy_to_who_kept_conclusions(tmp_path: Path) -> None:
+    policy, mind = LivePolicy(tmp_path, lambda: None), engine()
+    stamps, codes = [], []
+    for blocked in ("grok.example", "other.example"):
+        store(tmp_path, block(blocked, start=NOW - 100, until=NOW + 10**7))
+        policy._due = 0.0
+        with policy.snapshot() as snapshot:
+            stamps.append(snapshot.stamp)
+            made = mind.handle(ask("grok.example"), LOOPBACK, snapshot, NOW, NOW)
+            codes.append(rcode(made.octets) if isinstance(made, Answer) else None)
+        policy._due = 0.0
+        policy.failed()
+        (tmp_path / FILE).unlink()
+    assert stamps[0] != stamps[1]
+    assert codes == [NXDOMAIN, None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -18,53 +17,13 @@ from blocker.resolver.engine import Answer, Drop, Engine, Forward, Outcome
 from blocker.resolver.quick import Quick
 from blocker.site import LOOPBACK
 from tests import fuzz_packets
-from tests.resolver.world import T0, ask, block, engine, policy, upstream
+from tests.resolver.world import T0, Block, ask, block, engine, policy, upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from blocker.policy.index import Index
 
 ME = b"\x7f\0\0\1"
 GROK = block("grok.example", "blocked.example", ident="court/grok")
-
-
-class Block:
-    """A batch whose datagrams never saw a socket."""
-
-    def __init__(self, *asked: tuple[bytes, bytes]) -> None:
-        """`asked` are datagrams and who sent them (4 or 16 octets)."""
-        self.octets = mmap.mmap(-1, len(asked) * 8192)
-        self.packets = tuple(32 + slot * 8192 for slot in range(len(asked)))
-        self.addresses = tuple(slice(at - 32, at - 32 + len(asked[0][1])) for at in self.packets)
-        self.answers = memoryview(bytearray(8 * len(asked))).cast("@L")
-        for at, where, (packet, client) in zip(self.packets, self.addresses, asked, strict=True):
-            self.octets[at : at + len(packet)] = packet
-            self.octets[where] = client
-        self.sizes = [len(packet) for packet, _ in asked]
-
-    def bodies(self, sizes: Sequence[int]) -> list[bytes]:
-        return [self.octets[at + 2 : at + size] for at, size in zip(self.packets, sizes, strict=True)]
-
-    def clients(self, sizes: Sequence[int]) -> list[bytes]:
-        return [self.octets[where] for where in self.addresses[: len(sizes)]]
-
-    def answer(self, slot: int) -> bytes | None:
-        at, size = self.packets[slot], self.answers[slot]
-        return self.octets[at : at + size] if size else None
-
-    def receive(self) -> list[int]:
-        raise NotImplementedError
-
-    def address(self, slot: int) -> tuple[str, int]:
-        raise NotImplementedError
-
-    def send(self, count: int) -> int:
-        raise NotImplementedError
-
-
-def unexpected(error: Exception) -> None:
-    raise AssertionError from error
 
 
 def swept(
@@ -74,11 +33,11 @@ def swept(
     t: float = T0,
     now: float = T0,
     client: bytes = ME,
-    complain: Callable[[Exception], None] = unexpected,
 ) -> list[bytes | None]:
     """The answers given without the engine; None where it has to be asked."""
     batch = Block(*((packet, client) for packet in packets))
-    left, counted = mind.sweep(batch, batch.sizes, index, t, now, complain)
+    left, counted, faults = mind.sweep(batch, batch.sizes, index, t, now)
+    assert faults == []
     found = [batch.answer(slot) for slot in range(len(packets))]
     assert left == [slot for slot, octets in enumerate(found) if octets is None]
     assert sum(number for _, _, number in counted) == len(packets) - len(left)
@@ -126,12 +85,51 @@ def test_the_case_and_the_id_are_the_querys_own() -> None:
 def test_what_an_answer_does_not_hang_on_needs_no_second_look() -> None:
     mind, index = engine(), policy(GROK)
     for number in range(2):
-        cookie = dns.edns.GenericOption(dns.edns.OptionType.COOKIE, bytes((number,)) * 8)
-        packet = ask("grok.example", use_edns=0, payload=4000 + number, options=[cookie])
+        packet = ask(
+            "grok.example", use_edns=0, payload=4000 + number, options=[cookie(bytes((number,)) * 8)]
+        )
         said(mind, index, packet)
         assert swept(mind, index, packet) == [said(engine(), index, packet)]
     (known,) = mind._quick._regions.values()
     assert len(known.templates) == 1
+
+
+def cookie(octets: bytes) -> dns.edns.GenericOption:
+    return dns.edns.GenericOption(dns.edns.OptionType.COOKIE, octets)
+
+
+def test_a_cookie_that_is_another_each_time_is_no_reason_to_ask_the_engine() -> None:
+    mind, index = engine(), policy(GROK)
+    said(mind, index, ask("grok.example", use_edns=0, options=[cookie(b"\1" * 8)]))
+    packet = ask("GROK.example", use_edns=0, options=[cookie(b"\x7f" * 8)])
+    assert swept(mind, index, packet) == [said(engine(), index, packet)]
+    nsid = dns.edns.GenericOption(dns.edns.OptionType.NSID, b"")
+    for options in ([cookie(b"\1" * 16)], [cookie(b"\1" * 8), nsid], [cookie(b"\0\3" * 4), nsid]):
+        packet = ask("grok.example", use_edns=0, options=options)
+        assert swept(mind, index, packet)[0] in (said(engine(), index, packet), None)
+
+
+@pytest.mark.parametrize(
+    "data", [b"\0\x0a\0\x08" + b"\1" * 7, b"\0\x0a\0\x08" + b"\1" * 9, b"\0\x0a\xff\xff\1"]
+)
+def test_an_option_that_is_cut_off_is_malformed_however_often_it_is_asked(data: bytes) -> None:
+    mind, index = engine(), policy(GROK)
+    whole = ask("grok.example", use_edns=0, options=[cookie(b"\1" * 8)])
+    said(mind, index, whole)
+    packet = whole[:-14] + len(data).to_bytes(2, "big") + data
+    for _ in range(2):
+        assert said(mind, index, packet)[3] & 15 == 1
+        assert swept(mind, index, packet) == [None]
+
+
+def test_many_shapes_that_come_to_the_same_cost_no_template(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quick, "_MOST_SHAPES", 10)
+    mind, index = engine(), policy(GROK)
+    for number in range(30):
+        said(mind, index, ask("grok.example", use_edns=0, payload=2000 + number))
+    (known,) = mind._quick._regions.values()
+    assert len(known.templates) == 1
+    assert len(mind._quick._shapes) <= 10
 
 
 def test_a_passing_answer_counts_down_to_its_end() -> None:
@@ -181,13 +179,47 @@ def test_each_region_has_its_own() -> None:
         assert (found is not None) == (client == b"\0" * 15 + b"\1")
 
 
-def test_a_stranger_is_left_to_the_engine() -> None:
+STRANGER = b"\xc0\0\2\1"
+
+
+def test_a_stranger_is_refused_by_one_template_for_each_length_whatever_the_name() -> None:
     mind, index = engine(), policy(GROK, default_region="ID")
-    packet = ask("grok.example")
-    said(mind, index, packet)
-    for _ in range(2):
-        assert swept(mind, index, packet, client=b"\xc0\0\2\1") == [None]
+    alike = [ask(name) for name in ("grok.example", "free.example", "FREE.exampel", "fr.ee.exampl")]
+    assert swept(mind, index, alike[0], client=STRANGER) == [None]
+    said(mind, index, alike[0], client="192.0.2.1")
+    expected = [said(engine(), index, packet, client="192.0.2.1") for packet in alike]
+    assert swept(mind, index, *alike, client=STRANGER) == expected
+    assert {octets[3] & 15 for octets in expected} == {5}
+    for other in (ask("longer.example"), ask("grok.example", "AAAA"), ask("grok.example", use_edns=0)):
+        assert swept(mind, index, other, client=STRANGER) == [None]
+    assert swept(mind, index, *alike) == [None] * 4
     assert not mind._quick._strangers.memo
+
+
+def test_a_stranger_who_asks_for_what_is_no_name_is_left_to_the_engine() -> None:
+    mind, index = engine(), policy(GROK)
+    packet = ask("grok.example")
+    said(mind, index, packet, client="192.0.2.1")
+    for name in (
+        b"\x04grok\x08example",
+        b"\x05grok\x07example"[:13],
+        b"\x40" + b"x" * 12,
+        b"\x0d" + b"x" * 12,
+    ):
+        odd = packet[:12] + name + packet[25:]
+        assert len(name) == 13
+        made = mind.handle(odd, "192.0.2.1", index, T0, T0)
+        assert isinstance(made, Answer)
+        assert made.octets[3] & 15 == 1
+        assert swept(mind, index, odd, client=STRANGER) == [None]
+
+
+def test_a_stranger_is_told_apart_over_tcp_and_by_an_edns_version_we_do_not_know() -> None:
+    mind, index = engine(), policy(GROK)
+    mind.handle(ask("grok.example"), "192.0.2.1", index, T0, T0, tcp=True)
+    said(mind, index, ask("grok.example", use_edns=1), client="192.0.2.1")
+    for packet in (ask("grok.example"), ask("grok.example", use_edns=1)):
+        assert swept(mind, index, packet, client=STRANGER) == [None]
 
 
 def test_answers_are_counted_by_what_became_of_them() -> None:
@@ -198,7 +230,7 @@ def test_answers_are_counted_by_what_became_of_them() -> None:
         said(mind, index, packet)
         said(mind, index, packet)
     batch = Block(*((packet, ME) for packet in packets))
-    left, counted = mind.sweep(batch, batch.sizes, index, T0, T0, unexpected)
+    left, counted, _ = mind.sweep(batch, batch.sizes, index, T0, T0)
     assert left == []
     assert counted == [(Outcome.BLOCKED, False, 3), (Outcome.CACHED, False, 1)]
 
@@ -213,8 +245,9 @@ def test_names_that_mean_something_by_their_place_are_left_to_the_engine() -> No
     pointing = packet[:end] + b"\xc0" + bytes((end - 5,)) + packet[end + 1 :]  # to the root of the question
     doubled = packet[:11] + b"\2" + packet[12:] + b"\0\0\1\0\1\0\0\0\0\0\0"
     for odd in (pointing, doubled):
-        assert said(mind, index, odd)[3] & 15 == 3
-        assert swept(mind, index, odd) == [None]
+        for client, number, rcode in (("127.0.0.1", ME, 3), ("192.0.2.1", STRANGER, 5)):
+            assert said(mind, index, odd, client=client)[3] & 15 == rcode
+            assert swept(mind, index, odd, client=number) == [None]
 
 
 @pytest.mark.parametrize("qname", [".", "a.b.c.d.example"])
@@ -274,16 +307,15 @@ def test_a_large_query_is_answered_and_not_remembered() -> None:
 
 def test_a_bug_is_told_and_leaves_the_query_to_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     mind, index = engine(), policy(GROK)
-    told: list[Exception] = []
     packet, good = ask("grok.example"), ask("www.grok.example")
     for one in (packet, good):
         said(mind, index, one)
     assert None not in swept(mind, index, good)
     monkeypatch.setattr(Quick, "_remember", lambda *_: (_ for _ in ()).throw(TypeError))
     batch = Block((packet, ME), (good, ME))
-    left, _ = mind.sweep(batch, batch.sizes, index, T0, T0, told.append)
+    left, _, faults = mind.sweep(batch, batch.sizes, index, T0, T0)
     assert left == [0]
-    assert isinstance(told[0], TypeError)
+    assert [type(fault) for fault in faults] == [TypeError]
     assert batch.octets[batch.packets[0] :][: len(packet)] == packet
 
 

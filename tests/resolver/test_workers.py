@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, Self
 
 import dns.flags
@@ -17,8 +18,11 @@ from blocker.errors import PointError
 from blocker.orders.model import Form
 from blocker.policy.reader import Reader
 from blocker.resolver import live, upstream, workers
+from blocker.resolver.counters import Count
 from blocker.resolver.engine import Engine
+from blocker.resolver.quick import Quick
 from blocker.resolver.sockets import bind
+from blocker.resolver.workers import Worker
 from blocker.site import Endpoint, ResolverConfig
 from tests.resolver.live import (
     GROK,
@@ -36,7 +40,7 @@ from tests.resolver.live import (
     store,
     wait,
 )
-from tests.resolver.world import ask, block
+from tests.resolver.world import Block, ask, block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,6 +165,42 @@ def test_a_bug_in_one_query_is_servfail_counted_and_that_querys_alone(
         assert one.ask("buggy.example").rcode() == SERVFAIL
         assert one.ask("grok.example").rcode() == NXDOMAIN
         assert (one.counts().errors, one.counts().starts) == (1, 1)
+
+
+class Full:
+    """A log on a disk that is full, or whose reader is gone."""
+
+    def write(self, _: str) -> int:
+        raise OSError("no space left on device")
+
+    def flush(self) -> None:
+        raise OSError("no space left on device")
+
+
+def test_a_fault_that_the_log_does_not_take_leaves_the_answers_of_its_neighbours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(tmp_path, GROK)
+    mind, counts = Engine(node="n", allow=(ip_network("127.0.0.0/8"),)), memoryview(bytearray(8 * len(Count)))
+    policy = live.LivePolicy(tmp_path, lambda: None)
+    worker = Worker(mind, policy, (), counts.cast("Q"))
+    packets = [ask(name) for name in ("a.grok.example", "b.grok.example", "c.grok.example")]
+    with policy.snapshot() as snapshot:
+        mind.handle(packets[0], LOOPBACK, snapshot, time.time(), time.monotonic())
+    monkeypatch.setattr("sys.stderr", Full())
+    honest: Any = Quick._remember
+
+    def buggy(self: Quick, body: bytes, *rest: Any) -> Any:
+        if b"\1b" in body:
+            raise ZeroDivisionError
+        return honest(self, body, *rest)
+
+    monkeypatch.setattr(Quick, "_remember", buggy)
+    batch = Block(*((packet, b"\x7f\0\0\1") for packet in packets))
+    assert worker.sweep(batch, batch.sizes) == [1]
+    assert [rcode(batch.answer(slot)) for slot in (0, 2)] == [NXDOMAIN] * 2
+    assert batch.octets[batch.packets[1] :][: len(packets[1])] == packets[1]
+    policy.close()
 
 
 def test_a_store_that_fails_is_counted_and_read_again_when_it_is_back(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dns.flags
 import dns.message
@@ -27,6 +28,9 @@ from blocker.orders.schedule import schedule
 from blocker.policy.index import Index
 from blocker.resolver.engine import Answer, Engine, Forward
 from blocker.site import LOOPBACK, Enforcement
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 T0 = 1_800_000_000
 """The instant at which most tests begin."""
@@ -127,6 +131,41 @@ def upstream(
     if flags.get("tc"):
         response.flags |= dns.flags.TC
     return response.to_wire(max_size=65535)
+
+
+class Block:
+    """A batch whose datagrams never saw a socket."""
+
+    def __init__(self, *asked: tuple[bytes, bytes]) -> None:
+        """`asked` are datagrams and who sent them (4 or 16 octets)."""
+        self.octets = mmap.mmap(-1, len(asked) * 8192)
+        self.packets = tuple(32 + slot * 8192 for slot in range(len(asked)))
+        self.heads = tuple(slice(at + 2, at + 12) for at in self.packets)
+        self.addresses = tuple(slice(at - 32, at - 32 + len(asked[0][1])) for at in self.packets)
+        self.answers = memoryview(bytearray(8 * len(asked))).cast("@L")
+        for at, where, (packet, client) in zip(self.packets, self.addresses, asked, strict=True):
+            self.octets[at : at + len(packet)] = packet
+            self.octets[where] = client
+        self.sizes = [len(packet) for packet, _ in asked]
+
+    def bodies(self, sizes: Sequence[int]) -> list[bytes]:
+        return [self.octets[at + 2 : at + size] for at, size in zip(self.packets, sizes, strict=True)]
+
+    def clients(self, sizes: Sequence[int]) -> list[bytes]:
+        return [self.octets[where] for where in self.addresses[: len(sizes)]]
+
+    def answer(self, slot: int) -> bytes | None:
+        at, size = self.packets[slot], self.answers[slot]
+        return self.octets[at : at + size] if size else None
+
+    def receive(self) -> list[int]:
+        raise NotImplementedError
+
+    def address(self, slot: int) -> tuple[str, int]:
+        raise NotImplementedError
+
+    def send(self, count: int) -> int:
+        raise NotImplementedError
 
 
 def handled(

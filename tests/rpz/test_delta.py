@@ -126,3 +126,13 @@ def test_how_many_steps_a_start_takes(found: Order, most: int, count: int) -> No
 def test_the_edits_of_one_name_stay_together_whatever_they_cost() -> None:
     found = list(delta.steps([], rendered([FLAT], 0), rule_of=lambda _: None, cost=lambda _: 100, most=150))
     assert [len(step) for step in found] == [2] * 10
+
+
+def test_where_many_names_take_no_step_an_empty_one_comes_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = steps(rendered([DEEP], 0), [], 3)
+    monkeypatch.setattr(delta, "_RUN", 4)
+    found = steps(rendered([DEEP], 0), [], 3)
+    assert [step for step in found if step] == whole
+    assert found.index(()) < found.index(whole[0]), "all have records of their own already: nothing to expand"

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import resource
+import shutil
 import signal
 from typing import TYPE_CHECKING
 
@@ -146,7 +148,7 @@ def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "rpz").write_text("in the way")
     with pytest.raises(StoreError, match="rpz"):
-        target(tmp_path)
+        push(target(tmp_path), "a.example")
 
 
 def test_a_long_zone_is_felt_by_the_pulse(tmp_path: Path) -> None:
@@ -156,3 +158,74 @@ def test_a_long_zone_is_felt_by_the_pulse(tmp_path: Path) -> None:
     assert len(beats) == 4, "once for each thousand names, and at the end"
     held = to.path.read_text().splitlines(keepends=True)[5:]
     assert len(list(zone.parse(held))) == 5000
+
+
+def test_an_edit_is_noticed_although_the_next_change_is_prepared_already(tmp_path: Path) -> None:
+    to, policy = target(tmp_path), blocking("a.example", start=10, until=20)
+    to.send(to.prepare(policy, EPOCH))
+    to.path.write_text(to.path.read_text() + "b.example CNAME .\n")
+    to.prepare(policy, EPOCH + 10)
+    assert not to.is_whole()
+    to.send(to.prepare(policy, EPOCH))
+    assert "b.example" not in to.path.read_text()
+    assert to.is_whole()
+
+
+def test_a_file_that_was_right_at_the_start_is_whole_until_it_is_edited(tmp_path: Path) -> None:
+    push(target(tmp_path), "a.example")
+    to = target(tmp_path)
+    assert push(to, "a.example") == 0
+    assert to.is_whole()
+    to.path.write_text(to.path.read_text() + "b.example CNAME .\n")
+    assert not to.is_whole()
+
+
+def test_a_second_writer_never_takes_what_the_first_is_writing(tmp_path: Path) -> None:
+    old, new = target(tmp_path), target(tmp_path)
+    change = old.prepare(blocking("a.example"), EPOCH)
+    other = new.prepare(blocking("a.example", "b.example"), EPOCH)
+    assert old.send(change) == 3
+    assert old.path.read_text().endswith("\na.example CNAME .\n*.a.example CNAME .\n")
+    assert new.send(other) == 5
+    assert not old.is_whole()
+    assert new.is_whole()
+    assert list(new.path.parent.iterdir()) == [new.path]
+
+
+def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    old = target(tmp_path)
+    change = old.prepare(blocking("a.example"), EPOCH)
+
+    def die() -> None:
+        target(tmp_path).prepare(blocking("b.example"), EPOCH)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert in_child(die) == "killed by SIGKILL"
+    assert len(list(old.path.parent.iterdir())) == 2
+    new = target(tmp_path)
+    assert push(new, "c.example") == 3
+    assert len(list(old.path.parent.iterdir())) == 2
+    assert old.send(change) == 3
+    assert list(old.path.parent.iterdir()) == [old.path]
+
+
+def test_a_change_that_was_sent_is_not_sent_again(tmp_path: Path) -> None:
+    to = target(tmp_path)
+    change = to.prepare(blocking("a.example"), EPOCH)
+    assert to.send(change) == 3
+    assert to.send(change) == 0
+
+
+def test_a_folder_that_was_taken_away_comes_back(tmp_path: Path) -> None:
+    to = target(tmp_path)
+    push(to, "a.example")
+    shutil.rmtree(to.path.parent)
+    assert not to.is_whole()
+    push(to, "a.example")
+    assert to.is_whole()
+
+
+def test_names_that_the_zone_has_no_room_for_are_told(tmp_path: Path) -> None:
+    to = target(tmp_path)
+    assert to.prepare(blocking("a.example"), EPOCH).lack == ""
+    assert "can't speak of 1 name" in to.prepare(blocking("a.example", "a.rpz-ip"), EPOCH).lack

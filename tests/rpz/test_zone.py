@@ -188,6 +188,17 @@ def test_names_that_a_zone_cannot_say_are_named_and_left_out(name: str, is_sayab
     assert bool(rendered(directive("d", name))) == is_sayable
 
 
+def test_names_that_are_left_out_are_counted_while_they_say_something() -> None:
+    names_ = ("a.example", f"{'d' * 53}.{LONG}", "a.rpz-ip")
+    index = Index(schedule([order("x/b", directives=[directive("d", *names_, start=10, until=20)])]), read)
+    for t, count in ((EPOCH, 0), (EPOCH + 10, 2), (EPOCH + 20, 0)):
+        unsaid = zone.Unsaid()
+        assert len(list(zone.entries(index, ORIGIN, "ID", t, unsaid=unsaid))) == (2 if count else 0)
+        assert unsaid.count == count
+        assert unsaid.sentence(ORIGIN).startswith(f"{ORIGIN} can't speak of 2 names" if count else "")
+        assert bool(unsaid.sentence(ORIGIN)) == bool(count)
+
+
 def test_what_fits_the_longest_owner_has_room_for_its_wildcard() -> None:
     wild = f"*.{'d' * 52}.{LONG}.{ORIGIN}"
     assert len(names.to_wire(names.to_key(wild))) == 255

@@ -50,10 +50,17 @@ def write(folder: Path, state: Path, enforcement: Enforcement, upstream: int) ->
 
 
 @contextmanager
-def dnsdist(folder: Path, state: Path, enforcement: Enforcement, upstream: int) -> Iterator[Running]:
-    """dnsdist in front of a resolver on this port, reading the store in `state`."""
+def dnsdist(
+    folder: Path, state: Path, enforcement: Enforcement, upstream: int, *, after: str = ""
+) -> Iterator[Running]:
+    """dnsdist in front of a resolver on this port, reading the store in `state`.
+
+    `after` is further configuration.
+    """
     path = lab.program("dnsdist")
     conf, port = write(folder, state, enforcement, upstream)
+    with conf.open("a") as more:
+        more.write(after)
     log = folder / "dnsdist.log"
     with lab.started([path, "-C", str(conf), "--supervised", "--disable-syslog"], log) as process:
         lab.until_answering(port, process, log)

@@ -30,8 +30,11 @@ class Knot:
 
 
 @contextmanager
-def knot(folder: Path, upstream: int, zonefile: Path) -> Iterator[Knot]:
-    """The resolver before the port `upstream`, with the zone of `zonefile`."""
+def knot(folder: Path, upstream: int, zonefile: Path, *, after: str = "") -> Iterator[Knot]:
+    """The resolver before the port `upstream`, with the zone of `zonefile`.
+
+    `after` is further configuration.
+    """
     path = lab.program("kresd")
     folder.mkdir(exist_ok=True)
     port = lab.free_port()
@@ -42,7 +45,7 @@ def knot(folder: Path, upstream: int, zonefile: Path) -> Iterator[Knot]:
         "/etc/knot-resolver/blocker.lua": str(HOME / "blocker.lua"),
     }
     conf = folder / "kresd.conf"
-    conf.write_text(filled(HOME / "kresd.conf", own) + _LAB.format(upstream=upstream))
+    conf.write_text(filled(HOME / "kresd.conf", own) + _LAB.format(upstream=upstream) + after)
     log = folder / "log"
     with lab.started([path, "-n", "-c", str(conf), str(folder)], log, cwd=folder) as process:
         lab.until_answering(port, process, log)

@@ -39,6 +39,8 @@ PACKAGES = {
     "dnsperf": "dnsperf",
     "promtool": "prometheus",
     "curl": "curl",
+    "chromium": "chromium",
+    "tcpdump": "tcpdump",
 }
 
 

@@ -17,7 +17,7 @@ import dns.rdatatype
 import dns.update
 import pytest
 
-from blocker.errors import PointError
+from blocker.errors import PointError, StoreError
 from blocker.orders.model import Action, Form
 from blocker.rpz import zone
 from blocker.rpz.primary import Primary
@@ -196,6 +196,78 @@ def test_a_zone_changed_by_hand_is_noticed_and_healed(world: World) -> None:
     assert fresh.prepare(blocking("a.example", "b.example"), EPOCH).is_empty
     to.close()
     fresh.close()
+
+
+def test_an_edit_is_noticed_although_the_next_change_is_prepared_already(world: World) -> None:
+    to, policy = world.target(), blocking("a.example", start=10, until=20)
+    world.pushed(to, policy, EPOCH)
+    assert to.is_whole()
+    world.by_hand("theirs.example CNAME .")
+    to.prepare(policy, EPOCH + 10)
+    assert not to.is_whole()
+    world.pushed(to, policy, EPOCH)
+    assert to.is_whole()
+    world.becomes("theirs.example", NOERROR)
+    to.close()
+
+
+def test_a_zone_that_was_right_at_the_start_is_whole_until_it_is_changed(world: World) -> None:
+    first = world.target()
+    world.pushed(first, blocking("a.example"))
+    first.close()
+    to = world.target()
+    assert world.pushed(to, blocking("a.example")) == 0
+    assert to.is_whole()
+    world.by_hand("theirs.example CNAME .")
+    assert not to.is_whole()
+    to.close()
+
+
+def test_what_is_held_and_garbled_is_read_anew_from_the_primary(world: World) -> None:
+    to = world.target()
+    world.pushed(to, blocking("a.example", "b.example"))
+    with (world.folder / "state" / "rpz" / f"{ZONE}.held").open("r+b") as file:
+        octets = file.seek(0, 2)
+        file.seek(2 * 4096)
+        file.write(b"\xa7" * (octets - 2 * 4096))
+    with pytest.raises(StoreError, match="made anew from what the primary holds"):
+        to.prepare(blocking("a.example"), EPOCH)
+    assert to.prepare(blocking("a.example", "b.example"), EPOCH).is_empty
+    to.close()
+
+
+def test_what_arrived_and_could_not_be_noted_is_found_out_by_the_next_try(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to = world.target()
+    world.pushed(to, blocking("a.example"))
+    change = to.prepare(blocking("b.example"), EPOCH)
+
+    def full(*_: object, **__: object) -> None:
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(to._held, "change", full)
+        with pytest.raises(StoreError, match="the disk is full"):
+            to.send(change)
+    assert change.spool is not None
+    assert change.spool.closed, "what was prepared must not fill the disk any longer"
+    assert not to.is_whole()
+    assert world.pushed(to, blocking("b.example")) == 0
+    assert to.is_whole()
+    to.close()
+
+
+def test_names_that_the_zone_has_no_room_for_are_told_and_keep_nothing_else_back(world: World) -> None:
+    to = world.target()
+    change = to.prepare(blocking("room.example", "a.rpz-ip"), EPOCH)
+    assert "can't speak of 1 name" in change.lack
+    to.send(change)
+    again = to.prepare(blocking("room.example", "a.rpz-ip"), EPOCH)
+    assert again.is_empty
+    assert again.lack == change.lack
+    assert to.prepare(blocking("room.example"), EPOCH).lack == ""
+    to.close()
 
 
 def test_another_ttl_is_given_to_all_records(world: World) -> None:

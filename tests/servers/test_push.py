@@ -291,3 +291,21 @@ def test_a_full_disk_at_the_zone_file_leaves_the_old_zone_and_is_made_up_for(tmp
         assert until(lambda: "n499.example CNAME ." in zone.read_text(), SOON)
         assert until(lambda: site.pushed(target).trouble == "")
     assert "the old zone stays" in site.log
+
+
+def test_a_zone_that_is_given_a_name_without_room_for_an_order_s_is_told_though_nothing_is_applied(
+    tmp_path: Path,
+) -> None:
+    site, roomless = Site(tmp_path), f"rpz.{'z' * 60}.example"
+    site.point("knot", lab.free_port())
+    site.order("grok", ".".join([*("a" * 60,) * 3, "example"]), "grok.example", start=time.time() - 5)
+    site.apply()
+    with site.pushing() as daemon:
+        assert until(lambda: site.pushed(f"file {ZONE}").sent_at > 0)
+        assert site.pushed(f"file {ZONE}").trouble == ""
+        site.path.write_text(site.path.read_text().replace("zone: rpz.isp.example", f"zone: {roomless}"))
+        daemon.send_signal(signal.SIGHUP)
+        assert until(lambda: site.pushed(f"file id.{roomless}").sent_at > 0)
+        assert "can't speak of 1 name" in site.pushed(f"file id.{roomless}").trouble
+    assert "\ngrok.example CNAME .\n" in (tmp_path / "state" / "rpz" / f"id.{roomless}.zone").read_text()
+    assert "can't speak of 1 name" in site.log

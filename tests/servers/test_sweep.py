@@ -37,7 +37,7 @@ def test_nothing_is_odd_at_a_point_that_obeys(engine: str, tmp_path: Path) -> No
     store.hold(world)
     (tmp_path / engine).mkdir()
     with (
-        session._world_outside(world.aliases) as upstream,
+        session.world_outside(world.aliases) as upstream,
         ENGINES[engine].start(tmp_path / engine, upstream) as runner,
     ):
         runner.hold(world, session.HOME, now)

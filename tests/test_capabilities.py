@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from blocker.fleet import capabilities
+from blocker import capabilities
 from blocker.orders.model import Form
 from blocker.site import WAYS
 

@@ -1,0 +1,148 @@
+"""The ledger: what was done and seen, in a file that only grows, `state/ledger.sqlite`.
+
+Shell. Triggers refuse every change of a row, and each row is chained to the one before it (`policy.chain`),
+so that a change made without us is found. Any process of the toolkit may append: SQLite's lock orders them.
+What it says is a by-product: nobody enforces less because the ledger can't be written, so `note`, which
+everybody but the tests calls, answers with a sentence instead of raising.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from blocker.errors import StoreError
+from blocker.policy import store
+from blocker.policy.chain import Entry, Event, Head, entry, flaws
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+FILE = "ledger.sqlite"
+
+EVENTS: dict[str, str] = {
+    "applied": "A generation became the live policy: its digest, by whom, which orders came and went.",
+    "withheld": "The operator stopped enforcing an order or directive, and why.",
+    "released": "The operator enforces it again.",
+    "in-force": "A block was first observed at a point after its start.",
+    "lifted": "Its end was first observed at a point.",
+    "finding-opened": "Something was first observed at a point that is not as ordered.",
+    "finding-closed": "It was not observed any more.",
+    "evidence": "The head of a segment of evidence; `final` if nothing is added to it any more.",
+    "evidence-cut": "The last line of a segment was incomplete, after a crash, and was cut off.",
+    "evidence-dropped": "The oldest segment was removed, for the space given to evidence is used up.",
+    "reported": "A report about an order was made, and its digest.",
+}
+"""Every event that this version writes."""
+
+_WAIT = 5.0  # seconds for another writer to finish
+_TABLE = (
+    """CREATE TABLE events (
+        seq INTEGER PRIMARY KEY, at REAL NOT NULL, event TEXT NOT NULL, subject TEXT NOT NULL,
+        detail TEXT NOT NULL, prev TEXT NOT NULL, hash TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TRIGGER events_never_change BEFORE UPDATE ON events
+    BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END""",
+    """CREATE TRIGGER events_never_go BEFORE DELETE ON events
+    BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END""",
+    # INSERT OR REPLACE would remove a row without asking the trigger before it.
+    """CREATE TRIGGER events_come_last BEFORE INSERT ON events
+    WHEN NEW.seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM events)
+    BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END""",
+)
+_COLUMNS = "seq, at, event, subject, detail, prev, hash"
+
+
+def append(state: Path, events: Sequence[Event]) -> Head:
+    """Add the events in one transaction; the head after them. Raises StoreError."""
+    path = state / FILE
+    try:
+        store.make(state)
+        # SQLite gives the files beside it the mode of this one.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o640))
+        with closing(sqlite3.connect(path, timeout=_WAIT, isolation_level=None)) as database:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = FULL")
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone():
+                    for statement in _TABLE:
+                        database.execute(statement)
+                head = _head(database)
+                for event in events:
+                    made = entry(event, head)
+                    row = (made.seq, made.at, made.event, made.subject, made.detail, made.prev, made.hash)
+                    database.execute(f"INSERT INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608  # a constant
+                    head = made.head
+            except BaseException:
+                database.execute("ROLLBACK")
+                raise
+            database.execute("COMMIT")
+            return head
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(f"{path}: the ledger can't be written: {error}") from error
+
+
+def note(state: Path, *events: Event) -> str:
+    """Add the events; why they could not be added, empty if they were."""
+    try:
+        append(state, events)
+    except StoreError as error:
+        return str(error)
+    return ""
+
+
+def entries(state: Path, *, only: Sequence[str] = ()) -> Iterator[Entry]:
+    """Every row from the first on; of these events alone, if given. Raises StoreError."""
+    path = state / FILE
+    if not _is_there(path):
+        return
+    where = f" WHERE event IN ({', '.join('?' * len(only))})" if only else ""
+    try:
+        with closing(_reading(path)) as database:
+            for row in database.execute(f"SELECT {_COLUMNS} FROM events{where} ORDER BY seq", only):  # noqa: S608  # constants
+                yield Entry(**dict(zip(Entry.__slots__, row, strict=True)))
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: the ledger can't be read: {error}") from error
+
+
+def head(state: Path) -> Head:
+    """Of the last row; the beginning if there is none. Raises StoreError."""
+    path = state / FILE
+    if not _is_there(path):
+        return Head()
+    try:
+        with closing(_reading(path)) as database:
+            return _head(database)
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: the ledger can't be read: {error}") from error
+
+
+def verify(state: Path, known: Head | None = None) -> list[str]:
+    """What is wrong with the ledger, a sentence each; `known` is a head written down earlier. Raises
+    StoreError.
+    """
+    return flaws(entries(state), known)
+
+
+def _head(database: sqlite3.Connection) -> Head:
+    row = database.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+    return Head() if row is None else Head(count=row[0], hash=row[1])
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
+def _reading(path: Path) -> sqlite3.Connection:
+    """A connection for one who may only read: without the writer's files beside it nobody is writing."""
+    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=_WAIT)
+    try:
+        database.execute("SELECT 1 FROM events LIMIT 1")
+    except sqlite3.OperationalError:
+        database.close()
+        database = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True, timeout=_WAIT)
+    return database

@@ -1,0 +1,414 @@
+"""Compliance: what the evidence says about one order, for its authority and for a court.
+
+Pure: archived orders, their timetable, the ledger and the records that were kept come in; the same input
+gives the same report, for even its date is that of the last thing in it. It says what was *observed by
+probe*: when the order had to be in force, when it was first seen so at each point, what else was seen, and
+when its end was seen. What was not observed is said to be not observed; nothing is inferred from silence.
+
+Reports travel. A report on one order says nothing of another one: acts that are still sealed are left out of
+that of a public order, and details of findings hold no names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from blocker.orders.model import Publication, instant
+from blocker.prober.book import FINE
+from blocker.prober.evidence import instances_of
+from blocker.prober.judge import BAD
+from blocker.prober.keeping import confirms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from blocker.names import Key
+    from blocker.orders.model import Order
+    from blocker.orders.timetable import Scheduled
+    from blocker.policy.chain import Entry
+    from blocker.prober.judge import Kind
+    from blocker.prober.shelf import Kept, Segment
+    from blocker.site import Point
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """All that a report is made of.
+
+    `acts` are the orders about `order`, `directives` those of all of them, `counts` how many names each has
+    (by ref), `names` those that may be told, as people read them. `events` is the ledger, `records` what was
+    kept about these orders, `segments` where from; `flaws` what is wrong with either.
+    """
+
+    operator: str
+    contact: str
+    node: str
+    order: Order
+    acts: tuple[Order, ...] = ()
+    directives: tuple[Scheduled, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    points: tuple[Point, ...] = ()
+    events: tuple[Entry, ...] = ()
+    records: tuple[Kept, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    flaws: tuple[str, ...] = ()
+
+    @cached_property
+    def as_of(self) -> float:
+        """The instant the report speaks of: that of the last thing known about the order."""
+        ids = _ids(self)
+        known = [kept.record.finding.at for kept in self.records]
+        known += [one.at for one in self.events if _concerns(one, ids)]
+        return max(known, default=float(instant(self.order.issued)))
+
+    @cached_property
+    def orders(self) -> dict[str, Order]:
+        """The order and its acts by id."""
+        return {order.id: order for order in (self.order, *self.acts)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation:
+    """Whether one start (`in-force`) or end (`lifted`) of a directive was seen at a point.
+
+    `since` is that instant in law, `counted` from when lateness counts: the latest of it, receipt and apply
+    of the orders that set it. `due` is their deadline, None if there is none. `seen` is when it was first
+    observed, None if it was not; `hash` that of the record which proves it, empty if only the ledger
+    remembers. Epoch seconds.
+    """
+
+    ref: str
+    point: str
+    change: str
+    since: int
+    counted: float
+    due: float | None = None
+    seen: float | None = None
+    rule: str = ""
+    hash: str = ""
+
+    @property
+    def lateness(self) -> float | None:
+        """Seconds."""
+        return None if self.seen is None else max(0.0, self.seen - self.counted)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """What was not as ordered, or could not be told, from when until the first fine answer after it.
+
+    `end` None: nothing fine was observed after `last`, when it was last seen.
+    """
+
+    kind: Kind
+    rule: str
+    point: str
+    variant: str
+    ref: str
+    start: float
+    last: float
+    end: float | None
+    questions: int
+    records: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cover:
+    """What was kept of one point in one variant: records in all, fine ones, those that accuse, and from
+    whom.
+    """
+
+    point: str
+    variant: str
+    records: int
+    fine: int
+    bad: int
+    first: float
+    last: float
+    instances: tuple[str, ...]
+
+    @property
+    def unsure(self) -> int:
+        return self.records - self.fine - self.bad
+
+
+def shown_acts(facts: Facts) -> tuple[Order, ...]:
+    """The acts on the order that may be told of, in the order in which they take effect."""
+    at = facts.as_of
+    acts = [
+        act
+        for act in facts.acts
+        if facts.order.publication is not Publication.PUBLIC
+        or act.publication is Publication.PUBLIC
+        or (act.publication is Publication.SEALED_UNTIL_EFFECTIVE and _start(act) <= at)
+    ]
+    return tuple(sorted(acts, key=lambda act: (_start(act), instant(act.issued), act.id)))
+
+
+def shown_directives(facts: Facts) -> tuple[Scheduled, ...]:
+    """The directives of the order and of the acts that may be told of; cuts are not among them."""
+    told = {facts.order.id, *(act.id for act in shown_acts(facts))}
+    return tuple(one for one in facts.directives if one.order in told and not one.is_cut)
+
+
+def shown_windows(one: Scheduled, facts: Facts) -> list[tuple[int, int | None]]:
+    """Its windows without the coming instants that nobody outside may know."""
+    at, is_public = facts.as_of, facts.order.publication is Publication.PUBLIC
+    secret = {edge for edge in one.hidden if edge > at} if is_public else set()
+    return [(start, None if end in secret else end) for start, end in one.windows if start not in secret]
+
+
+def applied_at(facts: Facts, order: str) -> float | None:
+    """When the ledger first saw the order applied."""
+    found = (one.at for one in facts.events if one.event == "applied" and order in _orders_of(one))
+    return next(found, None)
+
+
+def due(order: Order) -> float | None:
+    """By when the authority wanted it done."""
+    if order.received is None or order.deadline is None:
+        return None
+    return (order.received + order.deadline).timestamp()
+
+
+def confirmations(facts: Facts) -> list[Confirmation]:
+    """Every start and end up to now at every point concerned, seen or not."""
+    seen, acts = _seen(facts), shown_acts(facts)
+    found = []
+    for one in shown_directives(facts):
+        for point in _points(facts, one):
+            for number, (change, since) in enumerate(_edges(one, facts.as_of)):
+                own = [facts.orders[one.order]] if number == 0 else []
+                setters = [*own, *(act for act in acts if since in _instants(act))]
+                proof = seen.get((change, one.ref, point, since))
+                found.append(
+                    Confirmation(
+                        ref=one.ref,
+                        point=point,
+                        change=change,
+                        since=since,
+                        counted=max([float(since), *_known(facts, setters)]),
+                        due=min(
+                            (by for setter in setters if (by := due(setter)) is not None and by > since),
+                            default=None,
+                        ),
+                        seen=proof[0] if proof else None,
+                        rule=proof[1] if proof else "",
+                        hash=proof[2] if proof else "",
+                    )
+                )
+    return found
+
+
+def _edges(one: Scheduled, until: float) -> list[tuple[str, int]]:
+    """Its starts and ends up to an instant."""
+    found = []
+    for start, end in one.windows:
+        found.append(("in-force", start))
+        if end is not None:
+            found.append(("lifted", end))
+    return [edge for edge in found if edge[1] <= until]
+
+
+def _known(facts: Facts, setters: Iterable[Order]) -> Iterator[float]:
+    """When the operator had received and applied these orders."""
+    for order in setters:
+        if order.received is not None:
+            yield order.received.timestamp()
+        if (at := applied_at(facts, order.id)) is not None:
+            yield at
+
+
+def _instants(act: Order) -> set[int]:
+    """The instants that an act sets."""
+    return {instant(moment) for moment in (act.start, act.until) if moment is not None}
+
+
+_Seen = tuple[float, str, str]
+
+
+def _seen(facts: Facts) -> dict[tuple[str, str, str, int], _Seen]:
+    """The first confirmation of each (change, ref, point, transition), by the ledger and by what is kept."""
+    found: dict[tuple[str, str, str, int], _Seen] = {}
+
+    def take(place: tuple[str, str, str, int], seen: _Seen) -> None:
+        if place not in found or seen[0] < found[place][0]:
+            found[place] = seen
+
+    for kept in facts.records:
+        finding = kept.record.finding
+        if (confirmed := confirms(kept.record.expectation, finding)) is not None:
+            change, since = confirmed
+            take((change, finding.ref, finding.point, since), (finding.at, finding.rule, kept.hash))
+    for one in facts.events:
+        if one.event in ("in-force", "lifted"):
+            told = one.facts
+            point, at, rule = told.get("point"), told.get("since"), told.get("rule")
+            if isinstance(point, str) and isinstance(at, int):
+                take((one.event, one.subject, point, at), (one.at, str(rule), str(told.get("evidence", ""))))
+    return found
+
+
+def troubles(facts: Facts) -> list[Trouble]:
+    """What was kept that is not fine, question by question, joined where times meet; by time."""
+    episodes = list(_episodes(facts))
+    grouped: dict[tuple[str, ...], list[_Episode]] = defaultdict(list)
+    for one in sorted(episodes, key=lambda one: (one.start, one.last)):
+        joined = grouped[one.sort]
+        if joined and (joined[-1].end is None or one.start <= joined[-1].end):
+            joined[-1].join(one)
+        else:
+            joined.append(one)
+    found = [one.trouble() for several in grouped.values() for one in several]
+    return sorted(found, key=lambda one: (one.start, one.point, one.ref, one.variant, one.kind, one.rule))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Episode:
+    """Trouble of one sort while it grows."""
+
+    sort: tuple[str, ...]
+    kept: Kept
+    start: float
+    last: float
+    end: float | None = None
+    records: int = 1
+    questions: set[tuple[Key, int]]
+
+    def join(self, other: _Episode) -> None:
+        self.end = None if self.end is None or other.end is None else max(self.end, other.end)
+        self.last = max(self.last, other.last)
+        self.records += other.records
+        self.questions |= other.questions
+
+    def trouble(self) -> Trouble:
+        finding = self.kept.record.finding
+        return Trouble(
+            kind=finding.kind,
+            rule=finding.rule,
+            point=finding.point,
+            variant=str(finding.variant),
+            ref=finding.ref,
+            start=self.start,
+            last=self.last,
+            end=self.end,
+            questions=len(self.questions),
+            records=self.records,
+            detail=finding.detail,
+        )
+
+
+def _episodes(facts: Facts) -> Iterator[_Episode]:
+    going: dict[tuple[str, str, Key, int, str], _Episode] = {}
+    for kept in facts.records:
+        finding = kept.record.finding
+        question = (finding.point, finding.ref, finding.name, finding.qtype, str(finding.variant))
+        sort = (finding.kind, finding.rule, finding.point, str(finding.variant), finding.ref)
+        old = going.get(question)
+        if old is not None and old.sort == sort:
+            old.last = finding.at
+            old.records += 1
+            continue
+        if old is not None:
+            old.end = finding.at
+            yield going.pop(question)
+        if finding.kind not in FINE:
+            going[question] = _Episode(
+                sort=sort,
+                kept=kept,
+                start=finding.at,
+                last=finding.at,
+                questions={(finding.name, finding.qtype)},
+            )
+    yield from going.values()
+
+
+def coverage(facts: Facts) -> list[Cover]:
+    """What was kept, by point and variant."""
+    grouped: dict[tuple[str, str], list[Kept]] = defaultdict(list)
+    for kept in facts.records:
+        grouped[kept.record.finding.point, str(kept.record.finding.variant)].append(kept)
+    return [
+        Cover(
+            point=point,
+            variant=variant,
+            records=len(several),
+            fine=sum(one.record.finding.kind in FINE for one in several),
+            bad=sum(one.record.finding.kind in BAD for one in several),
+            first=several[0].record.finding.at,
+            last=several[-1].record.finding.at,
+            instances=tuple(sorted({name for one in several for name in instances_of(one.record.samples)})),
+        )
+        for (point, variant), several in sorted(grouped.items())
+    ]
+
+
+def points(facts: Facts) -> list[str]:
+    """Every point that ought to obey the order, or was asked about it."""
+    found = {point for one in shown_directives(facts) for point in _points(facts, one)}
+    return sorted(found | {kept.record.finding.point for kept in facts.records})
+
+
+def digest(facts: Facts) -> str:
+    """SHA-256 (hex) over the hashes of the records used, a line each, and the heads of the segments."""
+    lines = [kept.hash for kept in facts.records]
+    lines += [f"{one.stream} {one.number} {one.head}" for one in facts.segments]
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+
+
+def in_order(records: Iterable[Kept]) -> tuple[Kept, ...]:
+    """The records by time."""
+    return tuple(sorted(records, key=lambda kept: (kept.record.finding.at, kept.hash)))
+
+
+def acts_of_the_operator(facts: Facts) -> list[Entry]:
+    """The operator's own withholding and releasing of what the report is about."""
+    ids = _ids(facts)
+    return [one for one in facts.events if one.event in ("withheld", "released") and one.subject in ids]
+
+
+def applies(facts: Facts) -> list[Entry]:
+    """The applies by which the order and its acts came or went."""
+    told = {facts.order.id, *(act.id for act in shown_acts(facts))}
+    return [one for one in facts.events if one.event == "applied" and not told.isdisjoint(_orders_of(one))]
+
+
+def _points(facts: Facts, one: Scheduled) -> list[str]:
+    found = {point.name for point in facts.points if one.applies_to(point.region)}
+    for event in facts.events:
+        if event.event in ("in-force", "lifted") and event.subject == one.ref:
+            found.add(str(event.facts.get("point")))
+    return sorted(found)
+
+
+def _ids(facts: Facts) -> set[str]:
+    return {
+        facts.order.id,
+        *(act.id for act in facts.acts),
+        *(one.ref for one in facts.directives),
+    }
+
+
+def _concerns(one: Entry, ids: set[str]) -> bool:
+    if one.event == "reported":  # To have been reported on is no news about the order.
+        return False
+    return one.subject in ids or (one.event == "applied" and not ids.isdisjoint(_orders_of(one)))
+
+
+def _orders_of(one: Entry) -> set[str]:
+    told = one.facts
+    orders, gone = told.get("orders"), told.get("gone")
+    return {
+        *(orders if isinstance(orders, dict) else ()),
+        *(str(each) for each in (gone if isinstance(gone, list) else ())),
+    }
+
+
+def _start(act: Order) -> int:
+    return instant(act.start or act.issued)

@@ -1,0 +1,377 @@
+"""The compliance report as a document: what `blocker report --format json` prints, and its schema.
+
+Pure. One shape, published as a JSON Schema; the page for people shows the same document. Instants are ISO
+8601 in UTC, durations seconds. Who is at the operator's keyboard is nobody's business outside and is left
+out.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from blocker.orders.model import instant
+from blocker.prober import compliance, judge
+from blocker.prober.judge import BAD, RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from blocker.orders.model import Authority, Order
+    from blocker.orders.timetable import Scheduled
+    from blocker.policy.chain import Entry
+    from blocker.prober.compliance import Confirmation, Facts
+
+FORMAT = 1
+STATEMENT = (
+    "This report says what was observed by probe: queries that the operator sent to its own resolvers, and "
+    "the answers that came back. It does not say that anybody complied. What was not observed is said to be "
+    "not observed."
+)
+
+
+def document(facts: Facts) -> dict[str, Any]:
+    """The report on one order."""
+    order, confirmed = facts.order, compliance.confirmations(facts)
+    return {
+        "format": FORMAT,
+        "statement": STATEMENT,
+        "as_of": moment(facts.as_of),
+        "operator": {"name": facts.operator, "contact": facts.contact, "node": facts.node},
+        "order": {
+            **_order(order),
+            "kind": str(order.kind),
+            "publication": str(order.publication),
+            "issued": moment(instant(order.issued)),
+            "received": _maybe(None if order.received is None else instant(order.received)),
+            "deadline_seconds": None if order.deadline is None else int(order.deadline.total_seconds()),
+            "due": _maybe(compliance.due(order)),
+            "digest": order.digest,
+            "document": None
+            if order.document is None
+            else {"file": order.document.file, "sha256": order.document.sha256},
+        },
+        "acts": [
+            {
+                **_order(act),
+                "kind": str(act.kind),
+                "of": act.of,
+                "from": moment(instant(act.start or act.issued)),
+                "until": _maybe(None if act.until is None else instant(act.until)),
+            }
+            for act in compliance.shown_acts(facts)
+        ],
+        "directives": [_directive(one, facts) for one in compliance.shown_directives(facts)],
+        "applied": [
+            {"at": moment(one.at), "generation": one.facts.get("generation", 0), "policy": _policy(one)}
+            for one in compliance.applies(facts)
+        ],
+        "operator_acts": [
+            {
+                "at": moment(one.at),
+                "act": one.event,
+                "ref": one.subject,
+                "reason": str(one.facts.get("reason", "")),
+            }
+            for one in compliance.acts_of_the_operator(facts)
+        ],
+        "summary": summary(facts),
+        "confirmations": [_confirmation(one, facts) for one in confirmed],
+        "exceptions": [
+            {
+                "kind": str(one.kind),
+                "rule": one.rule,
+                "meaning": RULES.get(one.rule, "A rule of another version."),
+                "is_fault": one.kind in BAD,
+                "point": one.point,
+                "variant": one.variant,
+                "ref": one.ref,
+                "from": moment(one.start),
+                "last_seen": moment(one.last),
+                "until": _maybe(one.end),
+                "questions": one.questions,
+                "records": one.records,
+                "detail": one.detail,
+            }
+            for one in compliance.troubles(facts)
+        ],
+        "coverage": _coverage(facts),
+        "evidence": {
+            "records": len(facts.records),
+            "digest": compliance.digest(facts),
+            "rules": sorted({kept.record.rules for kept in facts.records}),
+            "rules_now": judge.VERSION,
+            "policies": sorted({kept.record.policy for kept in facts.records}),
+            "segments": [
+                {"stream": one.stream, "segment": one.number, "records": one.records, "head": one.head}
+                for one in facts.segments
+            ],
+            "flaws": list(facts.flaws),
+        },
+        "ledger": _ledger(facts.events),
+    }
+
+
+def summary(facts: Facts) -> list[str]:
+    """What a reader in a hurry must know, a sentence each."""
+    found, at = [], facts.as_of
+    confirmed = compliance.confirmations(facts)
+    for change, what in (("in-force", "block"), ("lifted", "lift")):
+        some = [one for one in confirmed if one.change == change]
+        if not some:
+            found.append(f"No {what} was to be observed by {moment(at)}.")
+            continue
+        points = {one.point for one in some}
+        unseen = sorted({one.point for one in some if one.seen is None})
+        late = [one.lateness for one in some if one.lateness is not None]
+        sentence = f"The {what} was observed by probe at {len(points) - len(unseen)} of {_points(points)}"
+        if late:
+            sentence += f", at the latest {duration(max(late))} after it was to take effect"
+        if unseen:
+            sentence += f"; it was not observed, or not each time, at {', '.join(unseen)}"
+        found.append(f"{sentence}.")
+    troubled = compliance.troubles(facts)
+    faults = sum(one.kind in BAD for one in troubled)
+    unsure = len(troubled) - faults
+    if troubled:
+        found.append(f"Exceptions: {faults} not as ordered, {unsure} in which nothing could be told.")
+    else:
+        found.append("No exception was observed.")
+    if facts.flaws:
+        found.append(
+            f"The evidence is not whole: {len(facts.flaws)} flaws were found; they are listed below."
+        )
+    return found
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people, as exact as it matters."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, hours, days = seconds / 60, seconds / 3600, seconds / 86400
+    return f"{minutes:.1f} min" if hours < 1 else f"{hours:.1f} h" if days < 2 else f"{days:.1f} d"
+
+
+def moment(at: float) -> str:
+    """An instant in UTC; to the millisecond where it was measured."""
+    found = datetime.fromtimestamp(at, UTC)
+    return found.isoformat(timespec="milliseconds" if found.microsecond else "seconds").replace("+00:00", "Z")
+
+
+def _maybe(at: float | None) -> str | None:
+    return None if at is None else moment(at)
+
+
+def _points(points: Collection[str]) -> str:
+    return "1 point" if len(points) == 1 else f"{len(points)} points"
+
+
+def _order(order: Order) -> dict[str, Any]:
+    return {
+        "id": order.id,
+        "authority": _authority(order.authority),
+        "legal_basis": list(order.legal_basis),
+        "reference": order.reference,
+    }
+
+
+def _authority(one: Authority) -> dict[str, str]:
+    return {"name": one.name, "jurisdiction": one.jurisdiction, "contact": one.contact}
+
+
+def _directive(one: Scheduled, facts: Facts) -> dict[str, Any]:
+    return {
+        "ref": one.ref,
+        "action": str(one.action),
+        "regions": list(one.regions),
+        "windows": [
+            {"from": moment(start), "until": _maybe(end)}
+            for start, end in compliance.shown_windows(one, facts)
+        ],
+        "review_by": _maybe(one.review_by),
+        "names_count": facts.counts.get(one.ref, 0),
+        "names": list(facts.names[one.ref]) if one.ref in facts.names else None,
+    }
+
+
+def _confirmation(one: Confirmation, facts: Facts) -> dict[str, Any]:
+    in_time = None
+    if one.due is not None:
+        if one.seen is not None:
+            in_time = one.seen <= one.due
+        elif facts.as_of > one.due:
+            in_time = False
+    return {
+        "ref": one.ref,
+        "point": one.point,
+        "change": one.change,
+        "required_from": moment(one.since),
+        "counted_from": moment(one.counted),
+        "first_observed": _maybe(one.seen),
+        "lateness_seconds": None if one.lateness is None else round(one.lateness, 3),
+        "before_deadline": in_time,
+        "rule": one.rule,
+        "evidence": one.hash,
+    }
+
+
+def _coverage(facts: Facts) -> dict[str, Any]:
+    expected = {point.name: set(point.instances) for point in facts.points}
+    covers = compliance.coverage(facts)
+    seen: dict[str, set[str]] = {}
+    for one in covers:
+        seen.setdefault(one.point, set()).update(one.instances)
+    return {
+        "points": [
+            {
+                "point": point,
+                "instances": sorted(seen.get(point, ())),
+                "instances_missing": sorted(expected.get(point, set()) - seen.get(point, set())),
+            }
+            for point in compliance.points(facts)
+        ],
+        "variants": [
+            {
+                "point": one.point,
+                "variant": one.variant,
+                "records": one.records,
+                "as_ordered": one.fine,
+                "not_as_ordered": one.bad,
+                "cannot_be_told": one.unsure,
+                "first": moment(one.first),
+                "last": moment(one.last),
+            }
+            for one in covers
+        ],
+    }
+
+
+def _ledger(events: Iterable[Entry]) -> dict[str, Any]:
+    """The head of the ledger before the reports it tells of: to make one changes none."""
+    last = [one for one in events if one.event != "reported"]
+    return {"entries": last[-1].seq, "head": last[-1].hash} if last else {"entries": 0, "head": ""}
+
+
+def _policy(one: Entry) -> str:
+    return str(one.facts.get("policy", ""))
+
+
+_TEXT: dict[str, Any] = {"type": "string"}
+_TIME: dict[str, Any] = {"type": "string", "format": "date-time"}
+_TIME_OR_NOT: dict[str, Any] = {"type": ["string", "null"], "format": "date-time"}
+_COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
+_HASH: dict[str, Any] = {"type": "string", "pattern": "^([0-9a-f]{64})?$"}
+
+
+def _texts() -> dict[str, Any]:
+    return {"type": "array", "items": _TEXT}
+
+
+def _list(**properties: Any) -> dict[str, Any]:
+    return {"type": "array", "items": _object(**properties)}
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    """Of these members, all of them required, and no others. A final underscore is not of the name."""
+    named = {name.rstrip("_"): schema for name, schema in properties.items()}
+    return {
+        "type": "object",
+        "properties": named,
+        "required": sorted(named),
+        "additionalProperties": False,
+    }
+
+
+_ORDER: dict[str, Any] = {
+    "id": _TEXT,
+    "authority": _object(name=_TEXT, jurisdiction=_TEXT, contact=_TEXT),
+    "legal_basis": _texts(),
+    "reference": _TEXT,
+    "kind": {"enum": ["block", "suspend", "reinstate", "lift", "amend"]},
+}
+
+SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "A compliance report on one order, observed by probe",
+    **_object(
+        format={"const": FORMAT},
+        statement=_TEXT,
+        as_of=_TIME,
+        operator=_object(name=_TEXT, contact=_TEXT, node=_TEXT),
+        order=_object(
+            **_ORDER,
+            publication={"enum": ["public", "sealed-until-effective", "sealed"]},
+            issued=_TIME,
+            received=_TIME_OR_NOT,
+            deadline_seconds={"type": ["integer", "null"]},
+            due=_TIME_OR_NOT,
+            digest=_HASH,
+            document={"oneOf": [{"type": "null"}, _object(file=_TEXT, sha256=_HASH)]},
+        ),
+        acts=_list(**_ORDER, of=_TEXT, from_=_TIME, until=_TIME_OR_NOT),
+        directives=_list(
+            ref=_TEXT,
+            action=_TEXT,
+            regions=_texts(),
+            windows=_list(from_=_TIME, until=_TIME_OR_NOT),
+            review_by=_TIME_OR_NOT,
+            names_count=_COUNT,
+            names={"oneOf": [{"type": "null"}, _texts()]},
+        ),
+        applied=_list(at=_TIME, generation=_COUNT, policy=_TEXT),
+        operator_acts=_list(at=_TIME, act={"enum": ["withheld", "released"]}, ref=_TEXT, reason=_TEXT),
+        summary=_texts(),
+        confirmations=_list(
+            ref=_TEXT,
+            point=_TEXT,
+            change={"enum": ["in-force", "lifted"]},
+            required_from=_TIME,
+            counted_from=_TIME,
+            first_observed=_TIME_OR_NOT,
+            lateness_seconds={"type": ["number", "null"], "minimum": 0},
+            before_deadline={"type": ["boolean", "null"]},
+            rule=_TEXT,
+            evidence=_HASH,
+        ),
+        exceptions=_list(
+            kind={"enum": sorted({str(kind) for kind in judge.Kind} - {"ok", "moot"})},
+            rule=_TEXT,
+            meaning=_TEXT,
+            is_fault={"type": "boolean"},
+            point=_TEXT,
+            variant=_TEXT,
+            ref=_TEXT,
+            from_=_TIME,
+            last_seen=_TIME,
+            until=_TIME_OR_NOT,
+            questions=_COUNT,
+            records=_COUNT,
+            detail=_TEXT,
+        ),
+        coverage=_object(
+            points=_list(point=_TEXT, instances=_texts(), instances_missing=_texts()),
+            variants=_list(
+                point=_TEXT,
+                variant=_TEXT,
+                records=_COUNT,
+                as_ordered=_COUNT,
+                not_as_ordered=_COUNT,
+                cannot_be_told=_COUNT,
+                first=_TIME,
+                last=_TIME,
+            ),
+        ),
+        evidence=_object(
+            records=_COUNT,
+            digest=_HASH,
+            rules={"type": "array", "items": _COUNT},
+            rules_now=_COUNT,
+            policies=_texts(),
+            segments=_list(stream={"enum": ["open", "sealed"]}, segment=_COUNT, records=_COUNT, head=_HASH),
+            flaws=_texts(),
+        ),
+        ledger=_object(entries=_COUNT, head=_HASH),
+    ),
+}

@@ -1,0 +1,285 @@
+"""The keeper: writes evidence beside the rounds, and tells the ledger.
+
+Shell. A thread of its own writes, so that a slow disk delays no probe: `Keeper.keep` chooses, queues and
+returns. When all segments together exceed their space the oldest are removed whole; heads of segments go to
+the ledger, so that what is missing is explained, and what was changed is found. What can't be written is
+counted, and why is said; nothing here raises into the prober.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from blocker import supervisor
+from blocker.errors import StoreError
+from blocker.policy import ledger, store
+from blocker.policy.chain import Event
+from blocker.prober import evidence
+from blocker.prober.keeping import Choice, Diary
+from blocker.prober.report import EvidenceView
+from blocker.prober.segments import FOLDER, STREAMS, End, Stream, anchor_of, segments
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from blocker.prober.evidence import Record
+    from blocker.prober.expect import Expectation
+    from blocker.prober.judge import Evidence, Finding
+    from blocker.prober.observe import Observation
+
+_QUEUED = 8192  # records waiting for the disk
+_PENDING = 10_000  # events waiting for the ledger
+_ANCHOR_EVERY = 600.0  # seconds
+_QUIET_EVERY = 10.0
+_RETRY_EVERY = 5.0
+
+
+class Keeper:
+    """Keeps evidence of what is judged. `space` is what all of it may take (octets).
+
+    `patience`: seconds without being seen after which a finding is over; give more than the rounds are apart.
+    """
+
+    def __init__(self, state: Path, space: int, *, patience: float = 600.0) -> None:
+        self._state, self._patience = state, patience
+        self._choice = Choice(space)
+        self._diary = Diary(_told(state))
+        self._quiet_at = 0.0
+        self._queue: queue.Queue[_Item | None] = queue.Queue(_QUEUED)
+        self._lost = 0
+        self._writer = _Writer(state, space)
+        self._thread = threading.Thread(target=self._write, name="evidence", daemon=True)
+        self._thread.start()
+
+    def keep(
+        self,
+        samples: Sequence[Observation],
+        expectation: Expectation,
+        known: Evidence,
+        finding: Finding,
+        *,
+        policy: str,
+        generation: int,
+        is_sealed: bool,
+    ) -> None:
+        """Keep one judged probe if it is worth it (`keeping`). It neither raises nor waits.
+
+        `policy` is the digest of the generation it was judged under; `is_sealed`: an order that nobody
+        outside may learn of has a part in it.
+        """
+        try:
+            events = tuple(self._diary.note(expectation, finding))
+            if self._choice.wants(expectation, finding, evidence.instances_of(samples)) or events:
+                made = evidence.record(
+                    samples, expectation, known, finding, policy=policy, generation=generation
+                )
+                self._put(_Item(record=made, is_sealed=is_sealed, events=events))
+        except Exception:  # noqa: BLE001  # whatever it is, the round must go on
+            self._lost += 1
+        now = time.monotonic()
+        if now - self._quiet_at >= _QUIET_EVERY:
+            self._quiet_at = now
+            closed = self._diary.quiet(finding.at, self._patience)
+            if closed:
+                self._put(_Item(record=None, is_sealed=False, events=tuple(closed)))
+
+    def view(self) -> EvidenceView:
+        """What was written so far."""
+        seen = self._writer.view
+        return replace(seen, failures=seen.failures + self._lost) if self._lost else seen
+
+    def close(self) -> None:
+        """Write what waits and end."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _put(self, item: _Item) -> None:
+        try:
+            self._queue.put_nowait(item)
+        except queue.Full:
+            self._lost += 1
+
+    def _write(self) -> None:
+        is_over = False
+        while not is_over:
+            batch: list[_Item] = []
+            with suppress(queue.Empty):
+                item = self._queue.get(timeout=_RETRY_EVERY)
+                while True:
+                    if item is None:
+                        is_over = True
+                        break
+                    batch.append(item)
+                    item = self._queue.get_nowait()
+            try:
+                self._writer.write(batch, is_last=is_over)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the next batch must be written
+                self._writer.fail(len(batch), f"evidence was lost: {error!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Item:
+    """What waits for the disk: a record, and what the ledger is told of it."""
+
+    record: Record | None
+    is_sealed: bool
+    events: tuple[Event, ...]
+
+
+class _Writer:
+    """Writes batches; the only user of the files. `view` is replaced whole, so other threads may read it."""
+
+    def __init__(self, state: Path, space: int) -> None:
+        self._state, self._space = state, space
+        self._streams: dict[str, Stream] = {}
+        self._held = ExitStack()
+        self._pending: list[Event] = []
+        self._anchored_at = time.monotonic()
+        self._open_at = float("-inf")
+        self._doomed: list[Path] = []
+        self._closed = 0  # octets of the segments that are closed
+        self.view = EvidenceView()
+
+    def write(self, batch: Sequence[_Item], *, is_last: bool = False) -> None:
+        """Write and sync the records, then tell the ledger; whatever fails is counted."""
+        if batch and self._streams:
+            self.view = replace(self.view, trouble="")
+        if self._open():
+            for item in batch:
+                self._one(item)
+            self._sync(is_last=is_last)
+        else:
+            self.fail(sum(item.record is not None for item in batch), self.view.trouble)
+            self._pending += [event for item in batch for event in item.events]
+        if self._pending and (trouble := ledger.note(self._state, *self._pending)):
+            self.fail(max(0, len(self._pending) - _PENDING), trouble)
+            del self._pending[:-_PENDING]
+        else:
+            self._pending.clear()
+        # The ledger knew of it first: what is missing is explained, whatever happens now.
+        for path in self._doomed:
+            with suppress(OSError):
+                path.unlink()
+        self._doomed.clear()
+        if is_last:
+            for stream in self._streams.values():
+                stream.close()
+            self._held.close()
+
+    def fail(self, count: int, trouble: str) -> None:
+        """So many records were lost, and why."""
+        self.view = replace(self.view, failures=self.view.failures + count, trouble=trouble)
+
+    def _open(self) -> bool:
+        """Whether the streams are open; what was left incomplete is mended first."""
+        if self._streams and all(stream.is_there for stream in self._streams.values()):
+            return True
+        for stream in self._streams.values():  # Somebody removed what we write: begin anew.
+            stream.close()
+        self._streams = {}
+        self._held.close()
+        if (now := time.monotonic()) < self._open_at:
+            return False
+        self._open_at = now + _RETRY_EVERY
+        try:
+            folder = self._state / FOLDER
+            store.make(self._state)
+            folder.mkdir(exist_ok=True, mode=0o750)
+            self._held.enter_context(supervisor.lock(folder / "lock"))
+            ends = _ends(self._state)
+            limit = max(1 << 16, min(1 << 26, self._space // 16))
+            streams = {name: Stream(folder, name, limit, ends.get(name)) for name in STREAMS}
+        except (StoreError, OSError) as error:
+            self._held.close()
+            self.fail(0, _reason(error, self._state / FOLDER))
+            return False
+        self._streams = streams
+        self._pending += [event for stream in streams.values() for event in stream.mended]
+        self.view = replace(self.view, trouble="")
+        self._trim()
+        return True
+
+    def _one(self, item: _Item) -> None:
+        head = ""
+        if item.record is not None:
+            stream = self._streams["sealed" if item.is_sealed else "open"]
+            try:
+                line = evidence.pack(item.record, stream.head)
+                if stream.size + len(line) >= stream.limit and stream.is_begun:
+                    final = stream.anchor(is_final=True)
+                    stream.rotate()
+                    self._pending.append(final)
+                    self._trim()
+                    line = evidence.pack(item.record, stream.head)
+                head = stream.append(line)
+            except (OSError, ValueError) as error:
+                self.fail(1, _reason(error, stream.path))
+            else:
+                self.view = replace(self.view, written_at=item.record.finding.at)
+        about = {"evidence": head} if head else {}
+        self._pending += [replace(event, detail={**event.detail, **about}) for event in item.events]
+
+    def _sync(self, *, is_last: bool) -> None:
+        is_time = time.monotonic() - self._anchored_at >= _ANCHOR_EVERY
+        for stream in self._streams.values():
+            try:
+                stream.sync()
+            except OSError as error:
+                self.fail(0, _reason(error, stream.path))
+            if (is_time or is_last) and stream.is_ahead:
+                self._pending.append(stream.anchor())
+        if is_time:
+            self._anchored_at = time.monotonic()
+        self.view = replace(
+            self.view,
+            records=sum(stream.count for stream in self._streams.values()),
+            octets=self._closed + sum(stream.size for stream in self._streams.values()),
+        )
+
+    def _trim(self) -> None:
+        """Have the oldest segments removed until the rest has room for one more."""
+        folder = self._state / FOLDER
+        current = {stream.path for stream in self._streams.values()}
+        paths = {path for name in STREAMS for path in segments(folder / name)} - set(self._doomed)
+        sizes = {path: path.stat() for path in paths}
+        total = sum(stat.st_size for stat in sizes.values())
+        limit = max(stream.limit for stream in self._streams.values())
+        for path in sorted(sizes.keys() - current, key=lambda path: (sizes[path].st_mtime_ns, path)):
+            if total + 2 * limit <= self._space:
+                break
+            self._doomed.append(path)
+            total -= sizes[path].st_size
+            detail = {"stream": path.parent.name, "segment": int(path.stem), "octets": sizes[path].st_size}
+            self._pending.append(Event(at=time.time(), event="evidence-dropped", detail=detail))
+        self._closed = total - sum(sizes[path].st_size for path in current)
+
+
+def _reason(error: Exception, path: Path) -> str:
+    return f"{path}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
+
+
+def _told(state: Path) -> list[tuple[str, str, str, int]]:
+    """The confirmations that the ledger has; none if it can't be read: it can't be written either then."""
+    found = []
+    with suppress(StoreError):
+        for one in ledger.entries(state, only=("in-force", "lifted")):
+            facts = one.facts
+            since = facts.get("since")
+            if isinstance(since, int):
+                found.append((one.event, str(facts.get("point")), one.subject, since))
+    return found
+
+
+def _ends(state: Path) -> dict[str, End]:
+    found = {}
+    with suppress(StoreError):
+        for one in ledger.entries(state, only=("evidence",)):
+            if (anchor := anchor_of(one.facts)) is not None:
+                found[anchor[0]] = anchor[1]
+    return found

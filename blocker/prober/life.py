@@ -1,0 +1,132 @@
+"""An order's life as lanes and cells: what the pictures of a report show.
+
+Pure. The law's lanes come first, then one for each point with what was observed there. Long lists are cut,
+and the picture says so: the tables have everything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from blocker.orders.model import instant
+from blocker.prober import compliance
+from blocker.prober.document import duration, moment
+from blocker.prober.judge import BAD
+from blocker.prober.pictures import Bar, Cell, Lane, Mark, heat, timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from blocker.prober.compliance import Confirmation, Facts, Trouble
+
+_MOST_DIRECTIVES, _MOST_POINTS, _MOST_VARIANTS = 12, 60, 24
+
+
+def time_picture(facts: Facts) -> str:
+    """The timeline: what the order says, and what was seen at each point."""
+    at = facts.as_of
+    directives, points = compliance.shown_directives(facts), compliance.points(facts)
+    windows = [window for one in directives for window in compliance.shown_windows(one, facts)]
+    begins = [float(start) for start, _ in windows if start <= at]
+    if facts.order.received is not None:
+        begins.append(float(instant(facts.order.received)))
+    begins += [kept.record.finding.at for kept in facts.records[:1]]
+    begin, end = min([*begins, at]), at
+    margin = max(1.0, (end - begin) * 0.03)
+    lanes = list(_law(facts))[:_MOST_DIRECTIVES]
+    confirmed, troubled = compliance.confirmations(facts), compliance.troubles(facts)
+    lanes += [
+        _point(
+            point,
+            facts,
+            [one for one in confirmed if one.point == point],
+            [one for one in troubled if one.point == point],
+        )
+        for point in points[:_MOST_POINTS]
+    ]
+    cut = len(directives) > _MOST_DIRECTIVES or len(points) > _MOST_POINTS
+    return timeline(
+        lanes,
+        begin - margin,
+        end + margin,
+        title="What was ordered, and what was observed at each point",
+        says=f"From {moment(int(begin))} to {moment(int(end))}. The table of confirmations has the same "
+        f"instants in words.{' Not all of them are drawn.' if cut else ''}",
+    )
+
+
+def heat_picture(facts: Facts) -> str:
+    """The heat map: points by variants."""
+    covers = compliance.coverage(facts)
+    variants = sorted({one.variant for one in covers})
+    return heat(
+        compliance.points(facts)[:_MOST_POINTS],
+        variants[:_MOST_VARIANTS],
+        {(one.point, one.variant): Cell(fine=one.fine, bad=one.bad, unsure=one.unsure) for one in covers},
+        title="Records of evidence by point and by the way of asking",
+        says="A plain number counts records as ordered; a number with ! those that were not as ordered, with "
+        "? those in which nothing could be told. The table of coverage has the same numbers.",
+    )
+
+
+def _law(facts: Facts) -> Iterator[Lane]:
+    for one in compliance.shown_directives(facts):
+        required = compliance.due(facts.orders[one.order])
+        bars = tuple(
+            Bar(
+                sort="law",
+                start=start,
+                end=end,
+                says=f"ordered from {moment(start)} until {'further notice' if end is None else moment(end)}",
+            )
+            for start, end in compliance.shown_windows(one, facts)
+            if start <= facts.as_of
+        )
+        marks: tuple[Mark, ...] = ()
+        if required is not None:
+            marks = (Mark(sort="due", at=required, says=f"deadline {moment(required)}"),)
+        yield Lane(label=f"ordered: {one.ref.rpartition('/')[2]}", bars=bars, marks=marks)
+
+
+def _point(point: str, facts: Facts, confirmed: list[Confirmation], troubled: list[Trouble]) -> Lane:
+    bars = [
+        _seen(one, confirmed, facts) for one in confirmed if one.change == "in-force" and one.seen is not None
+    ]
+    bars += [
+        Bar(
+            sort="trouble" if one.kind in BAD else "unsure",
+            start=one.start,
+            end=one.last if one.end is None else one.end,
+            says=f"{one.kind} ({one.rule}, {one.variant}) from {moment(one.start)}",
+        )
+        for one in troubled
+    ]
+    marks = [
+        Mark(
+            sort="block" if one.change == "in-force" else "lift",
+            at=one.seen,
+            says=f"{'block' if one.change == 'in-force' else 'lift'} first observed {moment(one.seen)}, "
+            f"{duration(one.lateness or 0.0)} after it was to take effect",
+        )
+        for one in confirmed
+        if one.seen is not None
+    ]
+    return Lane(label=f"observed: {point}", bars=tuple(bars), marks=tuple(marks))
+
+
+def _seen(block: Confirmation, confirmed: list[Confirmation], facts: Facts) -> Bar:
+    """From the first confirmation until that of the end which follows it; else until the end in law."""
+    start = block.seen or 0.0
+    ends = [
+        one.seen
+        for one in confirmed
+        if one.change == "lifted" and one.ref == block.ref and one.seen is not None and one.seen >= start
+    ]
+    in_law = [
+        end
+        for one in facts.directives
+        for begin, end in one.windows
+        if one.ref == block.ref and begin == block.since and end is not None
+    ]
+    end = min(ends, default=None) or min(in_law, default=None)
+    return Bar(sort="seen", start=start, end=end, says=f"in force since {moment(start)}")

@@ -1,0 +1,51 @@
+"""The compliance report as a page: one file that needs nothing else, for a screen, a telephone and paper.
+
+Shell: the template is a file. Everything in the document is escaped; the pictures alone are taken as they
+are, for they are ours and escape what they hold.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from blocker.prober.document import document, duration
+from blocker.prober.life import heat_picture, time_picture
+from blocker.prober.pictures import swatch
+
+if TYPE_CHECKING:
+    from blocker.prober.compliance import Facts
+
+_SWATCHES = ("law", "seen", "trouble", "unsure", "block", "lift", "due", "fine", "bad", "none")
+
+
+def page(facts: Facts) -> str:
+    """The report on one order as HTML."""
+    environment = Environment(
+        loader=PackageLoader("blocker.web", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(duration=duration, instant=_instant)
+    return environment.get_template("compliance.html").render(
+        report=document(facts),
+        timeline=_picture(time_picture(facts)),
+        heat=_picture(heat_picture(facts)),
+        swatch={sort: _picture(swatch(sort)) for sort in _SWATCHES},
+    )
+
+
+def _picture(text: str) -> Markup:
+    return Markup(text)  # noqa: S704  # pictures escape their own texts
+
+
+def _instant(at: str) -> Any:
+    """ISO 8601 as people read it: the day, then the time."""
+    found = datetime.fromisoformat(at)
+    day, time = found.strftime("%Y-%m-%d"), found.strftime("%H:%M:%S")
+    fraction = f".{found.microsecond // 1000:03d}" if found.microsecond else ""
+    return f"{day} {time}{fraction}"

@@ -1,0 +1,125 @@
+"""What a compliance report is made of, gathered: the archive, the ledger, the evidence and the site.
+
+Shell. Orders that left the policy long ago are found by the ledger and read from the archive: a report can be
+made as long as those are there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from blocker import names as domain
+from blocker.errors import OrdersInvalid, Problem
+from blocker.orders import names_file, relations
+from blocker.orders.model import Match, Publication
+from blocker.orders.schedule import schedule
+from blocker.policy import archive, chain, ledger
+from blocker.policy.apply import live_policy, recall
+from blocker.prober.compliance import Facts, in_order
+from blocker.prober.shelf import Shelf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from blocker.orders.model import Order, Subject
+    from blocker.orders.timetable import Scheduled
+    from blocker.policy.chain import Entry
+    from blocker.site import Site
+
+SMALL = 50
+"""So many names of a public directive are listed; more are counted."""
+
+
+def gather(site: Site, order: str, *, names: bool = False) -> Facts:
+    """The facts about one order; its names too if `names`, or if it is public and has few.
+
+    Raises OrdersInvalid if there was no such order, StoreError if something can't be read.
+    """
+    family = _family(site.state, order)
+    root = family.pop(order)
+    directives = tuple(one for one in schedule([root, *family.values()]) if not one.is_cut)
+    counts, told = {}, {}
+    for one in directives:
+        listed = _names(site.state, one)
+        counts[one.ref] = len(listed)
+        is_public = root.publication is Publication.PUBLIC and one.publication is Publication.PUBLIC
+        if names or (is_public and len(listed) <= SMALL):
+            told[one.ref] = tuple(sorted(listed))
+    shelf = Shelf(site.state)
+    records = in_order(shelf.records([order, *family]))
+    ids = {order, *family, *(one.ref for one in directives)}
+    events: list[Entry] = []
+    flaws = chain.flaws(_noting(site.state, ids, events))
+    return Facts(
+        operator=site.operator,
+        contact=site.contact,
+        node=site.node,
+        order=root,
+        acts=tuple(family.values()),
+        directives=directives,
+        counts=counts,
+        names=told,
+        points=site.points,
+        events=tuple(events),
+        records=records,
+        segments=tuple(shelf.segments),
+        flaws=(*shelf.flaws, *flaws),
+    )
+
+
+def _noting(state: Path, ids: set[str], events: list[Entry]) -> Iterator[Entry]:
+    """Every entry of the ledger; those about these ids, the applies and the last one are put aside."""
+    last = None
+    for one in ledger.entries(state):
+        if one.subject in ids or one.event == "applied":
+            events.append(one)
+        if one.event != "reported":
+            last = one
+        yield one
+    if last is not None and last not in events:
+        events.append(last)
+        events.sort(key=lambda one: one.seq)
+
+
+def _family(state: Path, order: str) -> dict[str, Order]:
+    """The order and all about it, in the forms that were applied last."""
+    forms: dict[str, str] = {}
+    for one in ledger.entries(state, only=("applied",)):
+        told = one.facts.get("orders")
+        forms.update(told if isinstance(told, dict) else {})
+    forms.update(live_policy(state).orders)
+    if order not in forms:
+        close = sorted(name for name in forms if order in name or name in order)[:3]
+        hint = f"; did you mean {' or '.join(close)}?" if close else "; `blocker timeline --live` lists them"
+        problem = f"no order {order!r} was ever applied here{hint}"
+        raise OrdersInvalid([Problem(id="order-unknown", path=order, message=problem)])
+    orders = {id_: recall(state, id_, digest).order for id_, digest in forms.items()}
+    root = order
+    while root in orders and orders[root].of:
+        root = relations.order_of(orders[root].of)
+    if root != order:
+        problem = f"this is an act about another order; report on {root}, which has all of it"
+        raise OrdersInvalid([Problem(id="order-is-an-act", path=order, message=problem)])
+    family = {order: orders[order]}
+    while more := {
+        id_: one
+        for id_, one in orders.items()
+        if id_ not in family and one.of and relations.order_of(one.of) in family
+    }:
+        family.update(more)
+    return family
+
+
+def _names(state: Path, one: Scheduled) -> list[str]:
+    """The names of a directive as people read them."""
+    found = [_subject(each) for each in one.names.subjects]
+    if one.names.file is not None:
+        listing, _ = names_file.parse(archive.fetch(state, one.names.file.sha256), one.names.file.file)
+        found += [domain.to_text(key) for key in listing.names.keys]
+        found += [f"*.{domain.to_text(key)}" for key in listing.names.below]
+    return found
+
+
+def _subject(one: Subject) -> str:
+    return f"{one} (this name alone)" if one.match is Match.EXACT else str(one)

@@ -1,0 +1,322 @@
+"""A report says what was observed, no more: the same evidence gives the same report, and no other order is in
+it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+
+from blocker.orders.model import Kind, Publication
+from blocker.orders.schedule import schedule
+from blocker.policy.chain import Event
+from blocker.prober import compliance
+from blocker.prober.document import SCHEMA, document, duration, moment, summary
+from blocker.prober.judge import Kind as Finding
+from tests.prober import lives
+from tests.prober.lives import DAY, ORDER, REF, kept, ledger, records, root, sealed, whole
+from tests.prober.proof import blocked, expectation, once, twice
+from tests.prober.world import T, act, answer, block, key, real, when
+
+if TYPE_CHECKING:
+    from blocker.prober.compliance import Facts
+
+WHOLE = whole()
+
+
+def confirmed(facts: Facts, point: str, change: str) -> list[float | None]:
+    return [one.seen for one in compliance.confirmations(facts) if (one.point, one.change) == (point, change)]
+
+
+def test_each_start_and_end_was_first_observed_at_each_point_or_is_said_not_to_be() -> None:
+    assert confirmed(WHOLE, "jakarta-anycast", "in-force") == [T + 0.04, T + 30 * DAY + 0.004]
+    assert confirmed(WHOLE, "jakarta-anycast", "lifted") == [T + 20 * DAY + 0.002, T + 50 * DAY + 0.004]
+    assert confirmed(WHOLE, "surabaya", "lifted") == [T + 20 * DAY + 540, None]
+
+
+def test_a_point_of_another_region_owes_nothing() -> None:
+    assert "london" not in compliance.points(WHOLE)
+    assert "bandung-dnsdist-edge-04" in compliance.points(WHOLE), "ID-JB is within ID"
+
+
+def test_what_the_ledger_remembers_counts_where_the_evidence_is_gone() -> None:
+    told = Event(
+        at=T + 3.0,
+        event="in-force",
+        subject=REF,
+        detail={"point": "old-point", "since": T, "rule": "passes", "evidence": "f" * 64},
+    )
+    facts = whole(records=(), points=(), events=ledger(lives.applied(T - 9, ORDER), told))
+    (one,) = compliance.confirmations(facts)
+    assert (one.point, one.seen, one.hash, one.lateness) == ("old-point", T + 3.0, "f" * 64, 3.0)
+
+
+@pytest.mark.parametrize("detail", [{"point": 7, "since": T}, {"point": "p"}, {}])
+def test_an_event_of_the_ledger_that_says_too_little_confirms_nothing(detail: dict[str, Any]) -> None:
+    event = Event(at=T + 3.0, event="in-force", subject="court/o1/other", detail=detail)
+    facts = whole(records=(), events=ledger(event))
+    assert all(one.seen is None for one in compliance.confirmations(facts))
+
+
+@pytest.mark.parametrize(
+    ("received", "applied", "counted"),
+    [(None, None, T), (T - 9, T - 5, T), (T + 9, T + 5, T + 9), (T + 5, T + 9, T + 9), (None, T + 2, T + 2)],
+)
+def test_lateness_counts_from_the_latest_of_start_receipt_and_apply(
+    received: int | None, applied: int | None, counted: int
+) -> None:
+    order = replace(root(), received=None if received is None else when(received), deadline=None)
+    facts = whole(
+        order=order,
+        acts=(),
+        directives=tuple(schedule([order])),
+        events=() if applied is None else ledger(lives.applied(applied, ORDER)),
+        records=kept([once(lives.subject("surabaya", T), blocked, at=T + 60.0)]),
+    )
+    one = next(one for one in compliance.confirmations(facts) if one.point == "surabaya")
+    assert (one.counted, one.lateness) == (counted, 60.0 - (counted - T))
+
+
+def test_lateness_of_a_lift_counts_from_its_receipt_and_its_own_deadline_holds() -> None:
+    lift = replace(
+        act(Kind.LIFT, ORDER, "court/o1-lifted", start=T + 50 * DAY),
+        received=when(T + 50 * DAY + 3600),
+        deadline=timedelta(hours=1),
+    )
+    orders = [root(), lift]
+    facts = whole(
+        acts=(lift,),
+        directives=tuple(schedule(orders)),
+        events=ledger(lives.applied(T - 9, ORDER), lives.applied(T + 50 * DAY + 3700, "court/o1-lifted")),
+        records=kept([once(lives.ended("surabaya", T + 50 * DAY), real, at=T + 50 * DAY + 3705.0)]),
+    )
+    (one,) = [
+        one for one in compliance.confirmations(facts) if (one.point, one.change) == ("surabaya", "lifted")
+    ]
+    assert (one.lateness, one.due) == (5.0, T + 50 * DAY + 7200)
+    (made,) = [
+        one
+        for one in document(facts)["confirmations"]
+        if (one["point"], one["change"]) == ("surabaya", "lifted")
+    ]
+    assert made["before_deadline"] is True
+
+
+def test_trouble_lasts_until_something_fine_is_seen_and_one_without_an_end_has_none() -> None:
+    found = [
+        (str(one.kind), one.point, one.start, one.end, one.records) for one in compliance.troubles(WHOLE)
+    ]
+    assert found == [
+        ("underblock", "bandung-dnsdist-edge-04", T + 6 * DAY, T + 11 * DAY, 3),
+        ("insufficient", "jakarta-anycast", T + 14 * DAY, T + 15 * DAY, 1),
+        ("lingering", "surabaya", T + 50 * DAY + 3600, None, 2),
+    ]
+
+
+def test_trouble_of_several_questions_is_one_where_times_meet_and_two_where_not() -> None:
+    one, other = expectation(name=key("a.example")), expectation(name=key("b.example"))
+    facts = whole(
+        records=kept(
+            [
+                twice(one, real, at=T + 10.0),
+                twice(other, real, at=T + 20.0),
+                once(one, blocked, at=T + 30.0),
+                once(other, blocked, at=T + 40.0),
+                twice(one, real, at=T + 50.0),
+            ]
+        )
+    )
+    first, second = compliance.troubles(facts)
+    assert (first.start, first.end, first.questions, first.records) == (T + 10.0, T + 40.0, 2, 2)
+    assert (second.start, second.end, second.last) == (T + 50.0, None, T + 50.0)
+
+
+def test_trouble_that_turns_into_other_trouble_ends_there() -> None:
+    one = expectation()
+    failing = twice(one, lambda asked: answer(asked, rcode=2), at=T + 10.0)
+    facts = whole(records=kept([failing, twice(one, real, at=T + 20.0)]))
+    assert [(str(each.kind), each.end) for each in compliance.troubles(facts)] == [
+        ("insufficient", T + 20.0),
+        ("underblock", None),
+    ]
+
+
+def test_trouble_that_meets_trouble_without_an_end_has_none() -> None:
+    one, other = expectation(name=key("a.example")), expectation(name=key("b.example"))
+    facts = whole(
+        records=kept(
+            [
+                twice(one, real, at=T + 10.0),
+                twice(other, real, at=T + 20.0),
+                once(other, blocked, at=T + 30.0),
+            ]
+        )
+    )
+    (only,) = compliance.troubles(facts)
+    assert (only.start, only.end, only.questions) == (T + 10.0, None, 2)
+
+
+def test_coverage_counts_what_was_kept_by_point_and_variant_and_names_the_instances() -> None:
+    covers = {(one.point, one.variant): one for one in compliance.coverage(WHOLE)}
+    leaking = covers["bandung-dnsdist-edge-04", "udp+do"]
+    assert (leaking.records, leaking.fine, leaking.bad, leaking.unsure) == (5, 2, 3, 0)
+    assert covers["jakarta-anycast", "udp"].unsure == 1
+    assert covers["jakarta-anycast", "tcp"].instances == ("jkt-1",)
+    (jakarta,) = [one for one in document(WHOLE)["coverage"]["points"] if one["point"] == "jakarta-anycast"]
+    assert (jakarta["instances"], jakarta["instances_missing"]) == (["jkt-1"], ["jkt-2"])
+
+
+def test_the_report_is_of_the_last_thing_that_is_known_and_of_no_clock() -> None:
+    assert WHOLE.as_of == T + 50 * DAY + 9 * 3600
+    assert whole(records=(), events=ledger(lives.applied(T - 9, ORDER))).as_of == T - 9
+    assert whole(records=(), events=()).as_of == T - 5000, "when it was issued"
+    others = ledger(lives.applied(T + 99 * DAY, "court/other"), Event(at=T + 99 * DAY, event="evidence"))
+    assert whole(records=(), events=others).as_of == T - 5000
+
+
+def test_that_it_was_reported_on_changes_no_report() -> None:
+    before = whole(events=WHOLE.events[:-1])
+    assert WHOLE.events[-1].event == "reported"
+    assert document(before) == document(WHOLE)
+
+
+@pytest.mark.parametrize("facts", [WHOLE, sealed(), whole(events=(), records=(), points=(), segments=())])
+def test_the_document_is_as_its_schema_says(facts: Facts) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    jsonschema.validate(document(facts), SCHEMA, format_checker=jsonschema.FormatChecker())
+
+
+def test_the_schema_knows_no_member_that_the_document_has_not() -> None:
+    made = document(WHOLE)
+    del made["ledger"]
+    with pytest.raises(jsonschema.ValidationError, match="'ledger' is a required property"):
+        jsonschema.validate(made, SCHEMA)
+    with pytest.raises(jsonschema.ValidationError, match="Additional properties"):
+        jsonschema.validate({**document(WHOLE), "extra": 1}, SCHEMA)
+
+
+def test_a_deadline_is_kept_missed_or_not_to_be_told() -> None:
+    made = {
+        (one["point"], one["change"], one["required_from"]): one["before_deadline"]
+        for one in document(WHOLE)["confirmations"]
+    }
+    start, again = moment(T), moment(T + 30 * DAY)
+    assert made["jakarta-anycast", "in-force", start] is True
+    assert made["surabaya", "in-force", start] is False
+    assert made["jakarta-anycast", "in-force", again] is None, "the deadline was for the first start"
+    unseen = document(whole(records=kept([r for r in records() if r.finding.point != "surabaya"])))
+    assert [one["before_deadline"] for one in unseen["confirmations"] if one["point"] == "surabaya"] == [
+        False,
+        None,
+        None,
+        None,
+    ]
+    early = whole(
+        records=kept([once(lives.subject("surabaya", T), blocked, at=T + 60.0)]),
+        events=ledger(lives.applied(T - 9, ORDER)),
+    )
+    assert [one["before_deadline"] for one in document(early)["confirmations"]] == [None, None, True]
+
+
+def test_the_summary_never_says_complied() -> None:
+    assert summary(WHOLE) == [
+        "The block was observed by probe at 3 of 3 points, at the latest 1.5 h after it was to take effect.",
+        (
+            "The lift was observed by probe at 2 of 3 points, at the latest 9.0 min after it was to take "
+            "effect; it was not observed, or not each time, at surabaya."
+        ),
+        "Exceptions: 2 not as ordered, 1 in which nothing could be told.",
+    ]
+    assert summary(sealed()) == [
+        f"No block was to be observed by {moment(T - 1800)}.",
+        f"No lift was to be observed by {moment(T - 1800)}.",
+        "No exception was observed.",
+    ]
+    alone = whole(points=lives.POINTS[2:3], records=())
+    assert summary(replace(alone, events=ledger(lives.applied(T + 1, ORDER))))[0] == (
+        "The block was observed by probe at 0 of 1 point; it was not observed, or not each time, at surabaya."
+    )
+
+
+def test_evidence_that_is_not_whole_is_said_first_of_all_to_be_so() -> None:
+    facts = whole(flaws=("open/00000001: it was cut off",))
+    assert summary(facts)[-1] == "The evidence is not whole: 1 flaws were found; they are listed below."
+    assert document(facts)["evidence"]["flaws"] == ["open/00000001: it was cut off"]
+
+
+def test_names_of_a_sealed_order_are_counted_only() -> None:
+    (directive,) = document(sealed())["directives"]
+    assert (directive["names_count"], directive["names"]) == (2, None)
+
+
+def secret(kind: Kind, ident: str, publication: Publication, start: float) -> Any:
+    return act(kind, ORDER, ident, start=start, publication=publication)
+
+
+def test_acts_that_are_still_sealed_are_not_in_the_report_of_a_public_order() -> None:
+    pending = secret(Kind.LIFT, "court/s1", Publication.SEALED_UNTIL_EFFECTIVE, T + 70 * DAY)
+    orders = [root(), pending]
+    facts = whole(acts=(pending,), directives=tuple(schedule(orders)))
+    made = document(facts)
+    assert made["acts"] == []
+    assert made["directives"][0]["windows"] == [{"from": moment(T), "until": None}]
+    assert "court/s1" not in str(made)
+    later = whole(
+        acts=(pending,),
+        directives=tuple(schedule(orders)),
+        records=kept([once(lives.ended("surabaya", T + 70 * DAY), real, at=T + 71 * DAY)]),
+    )
+    assert [one["id"] for one in document(later)["acts"]] == ["court/s1"], "it is effective"
+    assert document(later)["directives"][0]["windows"][0]["until"] == moment(T + 70 * DAY)
+
+
+def test_what_a_sealed_act_adds_or_sets_is_not_in_the_report_of_a_public_order() -> None:
+    added = block("y.example", start=T + 80 * DAY, until=T + 90 * DAY).directives
+    amend = replace(secret(Kind.AMEND, "court/a1", Publication.SEALED, T + 60 * DAY), directives=added)
+    suspend = secret(Kind.SUSPEND, "court/s1", Publication.SEALED, T + 61 * DAY)
+    resume = secret(Kind.REINSTATE, "court/s2", Publication.SEALED, T + 62 * DAY)
+    acts = (amend, suspend, resume)
+    facts = whole(acts=acts, directives=tuple(schedule([root(), *acts])))
+    made = document(facts)
+    assert [one["ref"] for one in made["directives"]] == [REF]
+    assert made["directives"][0]["windows"] == [{"from": moment(T), "until": None}]
+    theirs = replace(facts, order=replace(root(), publication=Publication.SEALED))
+    assert len(document(theirs)["acts"]) == 3, "who sealed the order knows its acts"
+
+
+def test_who_sat_at_the_keyboard_is_not_in_the_report() -> None:
+    assert "anna" not in str(document(WHOLE))
+
+
+def test_the_digest_answers_for_records_and_segments() -> None:
+    digest = compliance.digest(WHOLE)
+    assert digest == compliance.digest(whole())
+    assert digest != compliance.digest(whole(records=WHOLE.records[1:]))
+    assert digest != compliance.digest(whole(segments=()))
+
+
+def test_an_apply_whose_detail_says_nothing_is_about_no_order() -> None:
+    odd = ledger(Event(at=T, event="applied", detail={"orders": 7, "gone": None}))
+    assert compliance.applied_at(whole(events=odd), ORDER) is None
+    gone = ledger(lives.applied(T + 1, gone=(ORDER,)))
+    assert [one["at"] for one in document(whole(events=gone))["applied"]] == [moment(T + 1)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.0021, "2 ms"), (1.26, "1.3 s"), (90, "1.5 min"), (5400, "1.5 h"), (200_000, "2.3 d")],
+)
+def test_durations_are_as_exact_as_it_matters(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_an_exception_has_the_words_of_its_rule_even_if_the_rule_is_gone() -> None:
+    (kind,) = {one["kind"] for one in document(WHOLE)["exceptions"] if one["point"] == "surabaya"}
+    assert kind == Finding.LINGERING
+    odd = replace(records()[-1], finding=replace(records()[-1].finding, rule="older"))
+    (one,) = document(whole(records=kept([odd])))["exceptions"]
+    assert one["meaning"] == "A rule of another version."

@@ -1,0 +1,163 @@
+"""What is written down: what proves something, and never the same again and again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from blocker.prober import keeping
+from blocker.prober.expect import Why
+from blocker.prober.judge import Kind
+from blocker.prober.keeping import DAY, HOUR, REPEAT, Choice, Diary, confirms
+from blocker.prober.observe import OVER_TCP
+from tests.prober.proof import blocked, expectation, once, twice
+from tests.prober.world import T, key, real
+
+SPACE = 1 << 30
+OK = once(expectation(), blocked)
+LEAK = twice(expectation(), real)
+FREE = once(expectation(why=Why.EXCEPT, form=None, name=key("free.example")), real)
+LIFTED = once(expectation(why=Why.ENDED, form=None, ended=T - 10), real)
+
+
+def wants(choice: Choice, record: Any, at: float, **more: Any) -> bool:
+    instances = more.pop("instances", ())
+    return choice.wants(record.expectation, replace(record.finding, at=at, **more), instances)
+
+
+def kept(choice: Choice, record: Any, moments: list[float], **more: Any) -> list[float]:
+    return [at for at in moments if wants(choice, record, T + at, **more)]
+
+
+def test_lasting_trouble_is_kept_more_and_more_seldom_and_its_end_once() -> None:
+    choice = Choice(SPACE)
+    every = [30.0 * number for number in range(200)]
+    assert kept(choice, LEAK, every) == [0, REPEAT, 3 * REPEAT, 7 * REPEAT]
+    assert kept(choice, FREE, [6000.0]) == [6000.0], "another question"
+    assert kept(choice, OK, [6000.0, 6030.0, 6060.0]) == [6000.0, 6030.0]
+    assert kept(choice, LEAK, [6090.0]) == [6090.0], "trouble begins anew"
+
+
+def test_trouble_is_never_kept_more_seldom_than_daily() -> None:
+    choice = Choice(SPACE)
+    found = kept(choice, LEAK, [60.0 * number for number in range(10 * 1440)])
+    assert max(later - one for one, later in pairwise(found)) == DAY
+
+
+def test_trouble_that_changes_is_kept() -> None:
+    choice = Choice(SPACE)
+    assert wants(choice, LEAK, T)
+    assert wants(choice, LEAK, T + 1, kind=Kind.PARTIAL, rule="blocked-in-part")
+    assert wants(choice, LEAK, T + 2, rule="another")
+    assert wants(choice, LEAK, T + 3)
+    assert not wants(choice, LEAK, T + 4)
+
+
+def test_a_clock_stepped_back_hides_nothing_for_long() -> None:
+    choice = Choice(SPACE)
+    assert wants(choice, LEAK, T)
+    assert wants(choice, LEAK, T - DAY)
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (OK, ("in-force", T - 1000)),
+        (LIFTED, ("lifted", T - 10)),
+        (LEAK, None),
+        (FREE, None),
+        (once(expectation(started=None), blocked), None),
+        (once(expectation(why=Why.ENDED, ended=T - 10), blocked), None),
+        (once(expectation(why=Why.ENDED, form=None, ended=None), real), None),
+        (once(expectation(why=Why.SUBJECT, form=None), real), None),
+    ],
+)
+def test_a_start_or_end_is_confirmed_by_what_is_as_ordered_after_it(record: Any, expected: Any) -> None:
+    assert confirms(record.expectation, record.finding) == expected
+
+
+def test_the_first_confirmation_of_each_start_at_each_point_is_kept() -> None:
+    choice = Choice(SPACE)
+    assert wants(choice, OK, T)
+    assert not wants(choice, OK, T + 1)
+    assert wants(choice, OK, T + 2, point="p2")
+    assert wants(choice, OK, T + 2, variant=OVER_TCP)
+    later = replace(OK, expectation=replace(OK.expectation, started=T + 3))
+    assert wants(choice, later, T + 4)
+    assert not wants(choice, later, T + 5)
+
+
+def test_what_is_fine_is_sampled_once_an_hour_for_each_point_order_variant_and_reason() -> None:
+    choice = Choice(SPACE)
+    assert kept(choice, FREE, [0.0, 30.0, HOUR - 1, HOUR, HOUR + 30]) == [0.0, HOUR]
+    assert kept(choice, FREE, [40.0, 50.0], variant=OVER_TCP) == [40.0]
+    assert kept(choice, FREE, [40.0, 50.0], order="court/o2") == [40.0]
+    assert kept(choice, FREE, [40.0, 50.0], why=Why.SIBLING) == [40.0]
+
+
+def test_every_instance_is_seen_in_evidence_and_one_that_makes_up_names_fills_nothing() -> None:
+    choice = Choice(SPACE)
+    assert wants(choice, FREE, T)
+    assert wants(choice, FREE, T + 1, instances=("r1",))
+    assert not wants(choice, FREE, T + 2, instances=("r1",))
+    assert wants(choice, FREE, T + 3, instances=("r1", "r2"))
+    made_up = [wants(choice, FREE, T + 4, instances=(f"x{number}",)) for number in range(200)]
+    assert made_up.count(True) == 62
+    assert wants(choice, FREE, T + HOUR - 1, instances=("r1",)) is False
+    assert wants(choice, FREE, T + HOUR + 1, instances=("r1",))
+
+
+def test_where_much_is_fine_samples_are_as_seldom_as_their_space_is_small() -> None:
+    choice = Choice(1 << 20)
+    for number in range(500):
+        assert wants(choice, FREE, T, order=f"court/o{number}")
+    month = 30 * DAY
+    assert choice.period == pytest.approx(500 * keeping.TYPICAL * month / (1 << 19))
+    assert not wants(choice, FREE, T + HOUR + 1, order="court/o7")
+    assert wants(choice, FREE, T + choice.period, order="court/o7")
+
+
+def test_memory_is_bounded_and_what_is_forgotten_is_kept_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "_MOST", 2)
+    choice = Choice(SPACE)
+    for number in range(3):
+        assert wants(choice, FREE, T, order=f"court/o{number}")
+    assert not wants(choice, FREE, T, order="court/o2")
+    assert wants(choice, FREE, T, order="court/o0")
+
+
+def test_the_ledger_is_told_of_first_confirmations_once() -> None:
+    diary = Diary()
+    (told,) = diary.note(OK.expectation, OK.finding)
+    assert (told.event, told.subject, told.at) == ("in-force", "court/o1/d", T)
+    assert told.detail == {"point": "p1", "since": T - 1000, "rule": "blocked-with-attribution"}
+    assert diary.note(OK.expectation, OK.finding) == []
+    (lifted,) = diary.note(LIFTED.expectation, LIFTED.finding)
+    assert (lifted.event, lifted.detail["since"]) == ("lifted", T - 10)
+
+
+def test_what_the_ledger_has_from_an_earlier_run_is_not_told_again() -> None:
+    diary = Diary([("in-force", "p1", "court/o1/d", T - 1000)])
+    assert diary.note(OK.expectation, OK.finding) == []
+
+
+def test_the_ledger_is_told_when_trouble_begins_and_when_it_was_last_seen() -> None:
+    diary = Diary()
+    (opened,) = diary.note(LEAK.expectation, LEAK.finding)
+    assert (opened.event, opened.subject) == ("finding-opened", "court/o1")
+    assert opened.detail == {"point": "p1", "kind": "underblock", "rule": "resolves-though-blocked"}
+    assert diary.note(LEAK.expectation, replace(LEAK.finding, at=T + 30)) == []
+    assert diary.quiet(T + 60) == []
+    (closed,) = diary.quiet(T + 30 + keeping.QUIET)
+    assert (closed.event, closed.subject) == ("finding-closed", "court/o1")
+    assert closed.detail == {"point": "p1", "kind": "underblock", "last": T + 30}
+    assert diary.quiet(T + 9999) == []
+
+
+def test_what_can_not_be_told_opens_nothing() -> None:
+    pending = once(expectation(), real)
+    assert pending.finding.kind is Kind.INSUFFICIENT
+    assert Diary().note(pending.expectation, pending.finding) == []

@@ -1,0 +1,130 @@
+"""What the prober's rounds leave behind: evidence of both sorts, each in its place, judged alike again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from blocker.names import is_below
+from blocker.orders.model import Publication
+from blocker.policy import ledger
+from blocker.prober import evidence, rounds
+from blocker.prober.expect import Why
+from blocker.prober.judge import BAD
+from blocker.prober.shelf import Shelf
+from tests.prober.proof import blocked, expectation, judged, once, seen, twice
+from tests.prober.test_daemon import until, watching
+from tests.prober.world import answer, block, commit, key, obedient, policy, real
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from blocker.orders.model import Order
+    from blocker.prober.evidence import Record
+
+SECRET = key("covert.example")
+
+
+def orders() -> tuple[Order, Order]:
+    now = time.time()
+    excepts = ("www.alias.example",)
+    public = block("x.shop.example", "alias.example", excepts=excepts, start=now - 60, until=now + 600)
+    sealed = block("covert.example", ident="court/s1", start=now - 60, until=now + 600)
+    return public, replace(sealed, publication=Publication.SEALED)
+
+
+def watched(state: Path, script: Any, *applied: Order) -> None:
+    """Watch until a whole round was made."""
+    commit(state, *applied)
+
+    async def main() -> None:
+        async with watching(state, script):
+            await until(state, lambda one: one.round_at)
+
+    asyncio.run(main())
+
+
+def streams(state: Path) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = {}
+    for stream in ("open", "sealed"):
+        lines = (state / "evidence" / stream / "00000001.jsonl").read_bytes().splitlines()[1:]
+        found[stream] = [evidence.unpack(line) for line in lines]
+    return found
+
+
+def test_rounds_leave_evidence_that_is_whole_and_judged_alike_again(tmp_path: Path) -> None:
+    applied = orders()
+    watched(tmp_path, obedient(policy(*applied)), *applied)
+    shelf = Shelf(tmp_path)
+    records = [one.record for one in shelf.records()]
+    assert shelf.flaws == []
+    assert list(evidence.rejudge(records)) == []
+    assert {one.finding.why for one in records} >= {Why.SUBJECT, Why.EXCEPT, Why.CANARY}
+    assert {one.policy for one in records} == {"g1"}
+    confirmed = {one.subject for one in ledger.entries(tmp_path, only=("in-force",))}
+    assert confirmed == {"court/o1/d", "court/s1/d"}
+
+
+def test_what_is_not_as_ordered_is_kept_with_both_samples(tmp_path: Path) -> None:
+    public, _ = orders()
+    watched(tmp_path, real, public)
+    bad = [one.record for one in Shelf(tmp_path).records() if one.record.finding.kind in BAD]
+    assert bad
+    assert all(len(one.samples) == 2 and all(sample.arrivals for sample in one.samples) for one in bad)
+    opened = [one.facts["kind"] for one in ledger.entries(tmp_path, only=("finding-opened",))]
+    assert opened == ["underblock"]
+
+
+def test_whatever_a_sealed_order_has_a_part_in_lies_apart(tmp_path: Path) -> None:
+    """Its names, the controls around them, and another order's name whose alias leads to one of them."""
+    applied = orders()
+    obeying = obedient(policy(*applied))
+
+    def script(query: Any) -> Any:
+        if query.question[0].name.to_text() == "www.alias.example.":
+            return answer(query, ede=(16,), rcode=3, cname="covert.example")
+        return obeying(query)
+
+    watched(tmp_path, script, *applied)
+    found = streams(tmp_path)
+    for one in found["open"]:
+        assert one.expectation.order != "court/s1"
+        assert one.expectation.name != SECRET
+        assert not is_below(one.expectation.name, SECRET)
+        assert SECRET not in one.evidence.blocked_aliases
+    assert {one.expectation.order for one in found["sealed"]} == {"court/o1", "court/s1"}
+    assert SECRET in {name for one in found["sealed"] for name in one.evidence.blocked_aliases}
+    assert b"covert" not in (tmp_path / ledger.FILE).read_bytes()
+    assert "covert" not in (tmp_path / "prober.json").read_text()
+
+
+def test_the_report_of_the_prober_says_how_its_evidence_fares(tmp_path: Path) -> None:
+    public, _ = orders()
+    commit(tmp_path, public)
+
+    async def main() -> None:
+        async with watching(tmp_path, obedient(policy(public))):
+            seen = await until(tmp_path, lambda one: one.evidence.records)
+            assert seen.evidence.octets > 0
+            assert seen.evidence.failures == 0
+            assert seen.evidence.trouble == ""
+
+    asyncio.run(main())
+
+
+def test_what_was_never_asked_or_is_asked_again_is_no_evidence() -> None:
+    """A point that is silent for long is taken to be silent about the rest: a finding, but no probe."""
+    one = expectation()
+    silent = twice(one, real).samples
+    finding = twice(one, real).finding
+    assert rounds._is_last(finding, silent)
+    assert not rounds._is_last(finding, silent[:1])
+    assert not rounds._is_last(finding, [replace(sample, query=b"") for sample in silent])
+    assert rounds._is_last(once(one, blocked).finding, silent[:1])
+    unlike = [seen(one, real, nsid=b"a"), seen(one, blocked, nsid=b"b")]
+    pending = judged(one, unlike).finding
+    assert pending.rule == "samples-disagree"
+    assert not rounds._is_last(pending, unlike)
+    assert rounds._is_last(pending, unlike * 3), "as often as it is asked at most"

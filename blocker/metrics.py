@@ -3,7 +3,8 @@
 Pure. Metrics are computed at each scrape from what is so now; nothing is counted here, so vanished labels
 vanish. Conventions: base units, `_total`, `_info`, `_timestamp_seconds` for instants (ages are the alerts'
 business), every label bounded, no domain names. A public order is labelled with its id, a sealed one with
-an HMAC under a secret of the site. At most 5,000 series of any family with orders; the rest are counted.
+an HMAC under a secret of the site, without any instant that is still to come. At most 5,000 series of any
+family with orders; the rest are counted.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import hashlib
 import hmac
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, disable_created_metrics
@@ -24,12 +27,15 @@ if TYPE_CHECKING:
 
     from blocker.fleet.report import Purged, Pushed
     from blocker.orders.timetable import Scheduled
-    from blocker.prober.report import PointView
+    from blocker.prober.report import EvidenceView, PointView
     from blocker.resolver.counters import WorkerCounts
 
 MOST_SERIES = 5_000
 NO_ORDER = "none"
 """The order label of what concerns no order: the site's canaries."""
+
+KEPT = 30 * 86_400
+"""Seconds after its last end for which an order's instants are shown: years of orders are no series."""
 
 
 class OrderState(StrEnum):
@@ -47,6 +53,10 @@ METRICS: dict[str, str] = {
     "blocker_orders": "Applied orders with directives, by state; quarantined ones by that alone.",
     "blocker_directives_in_force": "Directives in force, not counting withheld ones.",
     "blocker_next_transition_timestamp_seconds": "Next start or end of a directive that is not sealed.",
+    "blocker_order_start_timestamp_seconds": "Latest start of the order that has passed, else its next.",
+    "blocker_order_end_timestamp_seconds": "Next end of the order while it is in force, else its latest.",
+    "blocker_order_review_timestamp_seconds": "When the order, not ended yet, must be reviewed.",
+    "blocker_order_deadline_timestamp_seconds": "When the order, not ended yet, must have been carried out.",
     "blocker_generation": "Number of the live generation; 0 if there is none.",
     "blocker_generation_applied_timestamp_seconds": "When the live generation was applied.",
     "blocker_policy": "Digest of the live policy, equal on every node with the same orders.",
@@ -72,6 +82,8 @@ METRICS: dict[str, str] = {
     "blocker_upstream_timeouts_total": "Queries that an upstream did not answer in time.",
     "blocker_upstream_mismatched_total": "Messages from upstreams that answer no query of ours.",
     "blocker_upstream_failures_total": "Queries that an upstream failed or refused.",
+    "blocker_upstream_questions_total": "Questions to upstreams that ended, with an answer or without.",
+    "blocker_upstream_wait_seconds_total": "Seconds that those questions took, in all.",
     "blocker_tcp_connections_total": "TCP connections accepted.",
     "blocker_tcp_rejected_total": "TCP connections closed at once because of a limit.",
     "blocker_findings": "Expectations that are not met or can't be told, by kind, order and point.",
@@ -92,6 +104,13 @@ METRICS: dict[str, str] = {
     "blocker_probes_malformed_total": "Messages from the point that are not DNS.",
     "blocker_probes_differing_total": "Later answers of the point that contradict the first.",
     "blocker_point_answered_timestamp_seconds": "When the point last answered a probe.",
+    "blocker_point_controls_ok": "Whether the latest controls at the point passed: names that must resolve.",
+    "blocker_point_instance_answered_timestamp_seconds": "When the instance (NSID) last answered; 0 never.",
+    "blocker_point_strangers_total": "Answers from instances that site.yaml does not name.",
+    "blocker_evidence_records_total": "Records of evidence written.",
+    "blocker_evidence_bytes": "Octets of evidence kept.",
+    "blocker_evidence_written_timestamp_seconds": "When the last record of evidence was written.",
+    "blocker_evidence_failures_total": "Records of evidence that could not be written.",
     "blocker_push_up": "Whether the target holds the policy of now, as far as the pusher knows.",
     "blocker_push_generation": "Number of the generation that was last pushed to the target.",
     "blocker_push_instant_timestamp_seconds": "The instant whose policy the target was last made to hold.",
@@ -120,8 +139,21 @@ class FindingCount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderTimes:
+    """The instants of one order that may be shown, in epoch seconds; None: there is none to show."""
+
+    start: int | None = None
+    end: int | None = None
+    review_by: int | None = None
+    deadline: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProberView:
-    """What the prober reported; orders are labels already. Times are epoch seconds, 0 never."""
+    """What the prober reported; orders are labels already. Times are epoch seconds, 0 never.
+
+    `instances` are those that site.yaml expects at each point.
+    """
 
     at: float = 0.0
     round_at: float = 0.0
@@ -132,13 +164,19 @@ class ProberView:
     ok: Mapping[str, int] = field(default_factory=dict)
     block_confirmed: Mapping[str, float] = field(default_factory=dict)
     lift_confirmed: Mapping[str, float] = field(default_factory=dict)
+    instances: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    evidence: EvidenceView | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """All that is shown. `prober` None: there is no report; `workers` empty: no resolver counts."""
+    """All that is shown. `prober` None: there is no report; `workers` empty: no resolver counts.
+
+    `times` are by the order's label. `is_probing`: there are points, so a report is missed.
+    """
 
     orders: Mapping[OrderState, int] = field(default_factory=dict)
+    times: Mapping[str, OrderTimes] = field(default_factory=dict)
     directives_in_force: int = 0
     next_transition: int | None = None
     generation: int = 0
@@ -149,6 +187,7 @@ class View:
     withheld: int = 0
     quarantined: int = 0
     workers: tuple[WorkerCounts, ...] = ()
+    is_probing: bool = True
     prober: ProberView | None = None
     pushed: tuple[Pushed, ...] = ()
     purged: tuple[Purged, ...] = ()
@@ -203,6 +242,54 @@ def is_withheld(one: Scheduled, withheld: Collection[str]) -> bool:
     return any(name in withheld for name in (one.ref, one.order, *one.lineage))
 
 
+def order_times(
+    directives: Iterable[Scheduled], *, withheld: Collection[str], t: float
+) -> dict[str, OrderTimes]:
+    """The instants of each order at `t` (epoch seconds), by its id; those to come first.
+
+    Nobody outside learns of an instant that is to come of a sealed order, or by a sealed act. Left out are
+    cuts, withheld directives, and orders whose last end is older than KEPT.
+    """
+    by_order: dict[str, list[Scheduled]] = {}
+    for one in directives:
+        by_order.setdefault(one.order, []).append(one)
+    found = {}
+    for order, every in by_order.items():
+        own = [one for one in every if one.windows and not one.is_cut and not is_withheld(one, withheld)]
+        lasting = [one for one in own if not one.is_ended(t)]
+        if not lasting and all((one.ends or 0) < t - KEPT for one in own):
+            continue
+        secret = (
+            None if any(one.is_sealed(t) for one in every) else {at for one in every for at in one.hidden}
+        )
+        started, starting = _shown((start for one in own for start, _ in one.windows), secret, t)
+        ended, ending = _shown((end for one in own for _, end in one.windows), secret, t)
+        is_in_force = any(one.in_force(t) for one in own)
+        found[order] = OrderTimes(
+            start=started[-1] if started else next(iter(starting), None),
+            # While anything of it is in force, what has ended of it is not its end.
+            end=ended[-1] if ended and not is_in_force else next(iter(ending), None),
+            review_by=next(chain(*_shown((one.review_by for one in lasting), secret, t)), None),
+            deadline=next(chain(*_shown((one.deadline for one in lasting), secret, t)), None),
+        )
+    return dict(sorted(found.items(), key=lambda item: -(item[1].start or 0)))
+
+
+def _shown(
+    edges: Iterable[int | None], secret: Collection[int] | None, t: float
+) -> tuple[list[int], list[int]]:
+    """Those that have passed, and those to come that may be known; ascending. `secret` None: none may."""
+    known = sorted({edge for edge in edges if edge is not None})
+    coming = [] if secret is None else [edge for edge in known if edge > t and edge not in secret]
+    return [edge for edge in known if edge <= t], coming
+
+
+_TIMES = {
+    "blocker_order_start_timestamp_seconds": "start",
+    "blocker_order_end_timestamp_seconds": "end",
+    "blocker_order_review_timestamp_seconds": "review_by",
+    "blocker_order_deadline_timestamp_seconds": "deadline",
+}
 _WORKER_GAUGES = {
     "blocker_worker_generation": "generation",
     "blocker_worker_cache_entries": "cache_entries",
@@ -224,6 +311,7 @@ _WORKER_COUNTERS = {
     "blocker_upstream_timeouts_total": "upstream_timeouts",
     "blocker_upstream_mismatched_total": "upstream_mismatched",
     "blocker_upstream_failures_total": "upstream_failures",
+    "blocker_upstream_questions_total": "upstream_questions",
     "blocker_tcp_connections_total": "tcp_connections",
     "blocker_tcp_rejected_total": "tcp_rejected",
 }
@@ -262,14 +350,14 @@ def families(view: View) -> list[Metric]:
         if family is not None:
             hidden.add_metric([name], max(0, len(family.samples) - MOST_SERIES))
             del family.samples[MOST_SERIES:]
-    if hidden.samples:
-        found[hidden.name] = hidden
+    found[hidden.name] = hidden
     ordered = (found.get(name.removesuffix("_total")) for name in METRICS)
     return [family for family in ordered if family is not None and family.samples]
 
 
 _WITH_ORDERS = frozenset(
     {
+        *_TIMES,
         "blocker_findings",
         "blocker_findings_ok_by_order",
         "blocker_block_confirmed_timestamp_seconds",
@@ -302,6 +390,10 @@ def _of_policy(view: View) -> Iterator[Metric]:
     yield _by("blocker_orders", ["state"], (([state], view.orders.get(state, 0)) for state in OrderState))
     yield _gauge("blocker_directives_in_force", view.directives_in_force)
     yield _gauge("blocker_next_transition_timestamp_seconds", view.next_transition)
+    for name, attribute in _TIMES.items():
+        instant = attrgetter(attribute)
+        given = ((order, instant(times)) for order, times in view.times.items())
+        yield _by(name, ["order"], (([order], at) for order, at in given if at is not None))
     yield _gauge("blocker_generation", view.generation)
     yield _gauge("blocker_generation_applied_timestamp_seconds", view.applied_at or None)
     info = InfoMetricFamily("blocker_policy", METRICS["blocker_policy"])
@@ -317,11 +409,14 @@ def _of_policy(view: View) -> Iterator[Metric]:
 def _of_workers(view: View) -> Iterator[Metric]:
     for name, attribute in (_WORKER_GAUGES | _WORKER_COUNTERS).items():
         yield _by(name, ["worker"], (([str(one.worker)], getattr(one, attribute)) for one in view.workers))
+    waited = (([str(one.worker)], one.upstream_microseconds / 1e6) for one in view.workers)
+    yield _by("blocker_upstream_wait_seconds_total", ["worker"], waited)
 
 
 def _of_prober(view: View) -> Iterator[Metric]:
     prober = view.prober
-    yield _gauge("blocker_prober_up", int(prober is not None))
+    if view.is_probing or prober is not None:
+        yield _gauge("blocker_prober_up", int(prober is not None))
     if prober is None:
         return
     yield _gauge("blocker_prober_report_timestamp_seconds", prober.at)
@@ -350,6 +445,36 @@ def _of_prober(view: View) -> Iterator[Metric]:
         ["point"],
         (([name], one.answered_at) for name, one in points if one.answered_at),
     )
+    yield _by("blocker_point_controls_ok", ["point"], (([name], one.controls_ok) for name, one in points))
+    yield from _of_instances(prober)
+    yield from _of_evidence(prober.evidence)
+
+
+def _of_instances(prober: ProberView) -> Iterator[Metric]:
+    """By `nsid`, for Prometheus calls what it scrapes `instance`."""
+    yield _by(
+        "blocker_point_instance_answered_timestamp_seconds",
+        ["point", "nsid"],
+        (
+            ([point, nsid], prober.points[point].instances.get(nsid, 0.0) if point in prober.points else 0.0)
+            for point, expected in prober.instances.items()
+            for nsid in expected
+        ),
+    )
+    yield _by(
+        "blocker_point_strangers_total",
+        ["point"],
+        (([name], one.strangers) for name, one in prober.points.items() if prober.instances.get(name)),
+    )
+
+
+def _of_evidence(evidence: EvidenceView | None) -> Iterator[Metric]:
+    if evidence is None:
+        return
+    yield _by("blocker_evidence_records_total", [], [([], evidence.records)])
+    yield _gauge("blocker_evidence_bytes", evidence.octets)
+    yield _gauge("blocker_evidence_written_timestamp_seconds", evidence.written_at or None)
+    yield _by("blocker_evidence_failures_total", [], [([], evidence.failures)])
 
 
 def _of_fleet(view: View) -> Iterator[Metric]:

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from blocker.errors import BlockerError, StoreError
+from blocker.journal import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -222,7 +223,7 @@ def _start(life: _Life, lives: list[_Life], mask: set[int | signal.Signals]) -> 
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
     except BaseException:  # noqa: BLE001 - nothing may pass the fork: the parent's stack lies above
-        traceback.print_exc()
+        _say(f"{life.child.name} failed\n{traceback.format_exc().rstrip()}")
     finally:
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
@@ -260,7 +261,7 @@ def _stop(lives: list[_Life], grace: float) -> None:
 
 def _say(sentence: str) -> None:
     with contextlib.suppress(OSError, ValueError):  # A log that is full or closed ends no supervision.
-        print(f"supervisor: {sentence}", file=sys.stderr, flush=True)
+        say("supervisor", sentence)
 
 
 @contextlib.contextmanager

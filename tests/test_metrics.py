@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,12 +15,12 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from blocker import metrics
 from blocker.fleet.report import Purged, Pushed
-from blocker.metrics import METRICS, FindingCount, OrderState, ProberView, View
-from blocker.orders.model import Kind, Publication
+from blocker.metrics import KEPT, METRICS, FindingCount, OrderState, OrderTimes, ProberView, View
+from blocker.orders.model import Kind, Order, Publication
 from blocker.orders.schedule import schedule
-from blocker.prober.report import PointView
+from blocker.prober.report import EvidenceView, PointView
 from blocker.resolver.counters import COUNTER_NAMES, WorkerCounts
-from tests.prober.world import T, act, block
+from tests.prober.world import T, act, block, when
 
 
 def worker(number: int) -> WorkerCounts:
@@ -28,6 +29,7 @@ def worker(number: int) -> WorkerCounts:
 
 FULL = View(
     orders=dict.fromkeys(OrderState, 1),
+    times={"court/o1": OrderTimes(start=T - 9, end=T + 9, review_by=T + 5, deadline=T + 1)},
     directives_in_force=3,
     next_transition=T,
     generation=4,
@@ -43,7 +45,14 @@ FULL = View(
         round_at=T - 3.0,
         generation=4,
         evicted=2,
-        points={"p1": PointView(sent=10, lost=1, ok=5, moot=2, answered_at=T - 1.0)},
+        points={
+            "p1": PointView(
+                sent=10, lost=1, ok=5, moot=2, answered_at=T - 1.0, instances={"a": T - 4.0}, strangers=3
+            ),
+            "p2": PointView(controls_ok=False, strangers=1),
+        },
+        instances={"p1": ("a", "b"), "p2": (), "p3": ("c",)},
+        evidence=EvidenceView(records=7, octets=9_000, written_at=T - 2.0, failures=1),
         findings=(FindingCount(kind="underblock", order="court/o1", point="p1", count=2),),
         ok={"court/o1": 5},
         block_confirmed={"court/o1": T - 9.0},
@@ -84,6 +93,11 @@ def test_every_metric_is_shown_in_a_full_view_and_no_other() -> None:
         ("blocker_policy_info", (("digest", "ab" * 32),), 1),
         ("blocker_policy_last_load_success", (), 1),
         ("blocker_queries_total", (("worker", "1"),), COUNTER_NAMES.index("queries") + 1),
+        (
+            "blocker_upstream_wait_seconds_total",
+            (("worker", "1"),),
+            (COUNTER_NAMES.index("upstream_microseconds") + 1) / 1e6,
+        ),
         ("blocker_worker_cache_bytes", (("worker", "0"),), COUNTER_NAMES.index("cache_octets")),
         ("blocker_findings", (("kind", "underblock"), ("order", "court/o1"), ("point", "p1")), 2),
         ("blocker_findings_ok_by_order", (("order", "court/o1"),), 5),
@@ -93,6 +107,20 @@ def test_every_metric_is_shown_in_a_full_view_and_no_other() -> None:
         ("blocker_prober_round_timestamp_seconds", (), T - 3),
         ("blocker_probes_lost_total", (("point", "p1"),), 1),
         ("blocker_hidden_series", (("metric", "blocker_findings"),), 0),
+        ("blocker_order_start_timestamp_seconds", (("order", "court/o1"),), T - 9),
+        ("blocker_order_end_timestamp_seconds", (("order", "court/o1"),), T + 9),
+        ("blocker_order_review_timestamp_seconds", (("order", "court/o1"),), T + 5),
+        ("blocker_order_deadline_timestamp_seconds", (("order", "court/o1"),), T + 1),
+        ("blocker_point_controls_ok", (("point", "p1"),), 1),
+        ("blocker_point_controls_ok", (("point", "p2"),), 0),
+        ("blocker_point_instance_answered_timestamp_seconds", (("nsid", "a"), ("point", "p1")), T - 4),
+        ("blocker_point_instance_answered_timestamp_seconds", (("nsid", "b"), ("point", "p1")), 0),
+        ("blocker_point_instance_answered_timestamp_seconds", (("nsid", "c"), ("point", "p3")), 0),
+        ("blocker_point_strangers_total", (("point", "p1"),), 3),
+        ("blocker_evidence_records_total", (), 7),
+        ("blocker_evidence_bytes", (), 9_000),
+        ("blocker_evidence_written_timestamp_seconds", (), T - 2),
+        ("blocker_evidence_failures_total", (), 1),
         ("blocker_push_up", (("target", "dnsdist"),), 1),
         ("blocker_push_up", (("target", "rpz id.rpz"),), 0),
         ("blocker_push_failures_total", (("target", "rpz id.rpz"),), 3),
@@ -112,6 +140,20 @@ def test_an_empty_view_shows_zeros_and_nothing_invented() -> None:
     assert shown["blocker_prober_up", ()] == 0
     assert {("blocker_orders", (("state", state.value),)) for state in OrderState} <= shown.keys()
     assert not any(name.endswith("_timestamp_seconds") for name, _ in shown)
+
+
+def test_a_node_without_points_misses_no_prober() -> None:
+    assert ("blocker_prober_up", ()) not in samples(View(is_probing=False))
+
+
+def test_strangers_are_counted_where_somebody_is_expected_and_evidence_where_it_is_kept() -> None:
+    assert FULL.prober is not None
+    assert ("blocker_point_strangers_total", (("point", "p2"),)) not in samples(FULL)
+    shown = samples(replace(FULL, prober=replace(FULL.prober, evidence=None)))
+    assert not any("evidence" in name for name, _ in shown)
+    shown = samples(replace(FULL, prober=replace(FULL.prober, evidence=EvidenceView())))
+    assert shown["blocker_evidence_failures_total", ()] == 0
+    assert ("blocker_evidence_written_timestamp_seconds", ()) not in shown
 
 
 def test_every_scrape_shows_the_view_of_its_time() -> None:
@@ -229,6 +271,113 @@ ORDER = block("x.example")
 )
 def test_an_orders_state_is_that_of_its_directives(found: dict[str, int], wanted: dict[str, int]) -> None:
     assert found == wanted
+
+
+def times(*orders: Any, withheld: tuple[str, ...] = ()) -> dict[str, tuple[int | None, ...]]:
+    """Start, end, review and deadline by order, in seconds from T."""
+    found = metrics.order_times(schedule(orders), withheld=withheld, t=T)
+    return {
+        order: tuple(
+            None if at is None else at - T for at in (one.start, one.end, one.review_by, one.deadline)
+        )
+        for order, one in found.items()
+    }
+
+
+def hurried(order: Order, *, deadline: int) -> Order:
+    return replace(order, received=when(T - 60), deadline=timedelta(seconds=deadline + 60))
+
+
+def partly(*ends: float) -> Order:
+    """An order whose directives end one after the other."""
+    order = block("x.example")
+    (one,) = order.directives
+    return replace(
+        order,
+        directives=tuple(replace(one, id=f"d{at}", until=when(end)) for at, end in enumerate(ends)),
+    )
+
+
+NEXT = block("x.example", start=T + 5, until=T + 9)
+REVIEW = 10**7
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [
+        (times(), {}),
+        (times(block("x.example", start=T - 5, until=T + 9)), (-5, 9, REVIEW - 5, None)),
+        (times(NEXT), (5, 9, REVIEW + 5, None)),
+        (times(hurried(NEXT, deadline=7)), (5, 9, REVIEW + 5, 7)),
+        (times(block("x.example", start=T - 5, until=T - 2)), (-5, -2, None, None)),
+        (times(hurried(block("x.example", start=T - 5, until=T - 2), deadline=7)), (-5, -2, None, None)),
+        (times(block("x.example", start=T - KEPT - 9, until=T - KEPT - 1)), {}),
+        (times(ORDER, withheld=("court/o1",)), {}),
+        (
+            times(ORDER, act(Kind.SUSPEND, "court/o1", "court/s", start=T - 5, until=when(T - 2))),
+            (-2, 10**6, REVIEW - 1000, None),
+        ),
+        (
+            times(ORDER, act(Kind.SUSPEND, "court/o1", "court/s", start=T - 5, until=when(T + 2))),
+            (-1000, -5, REVIEW - 1000, None),
+        ),
+        (times(partly(T - 5, T + 9)), (-1000, 9, REVIEW - 1000, None)),
+        (times(ORDER, act(Kind.LIFT, "court/o1", "court/l", start=T + 3)), (-1000, 3, REVIEW - 1000, None)),
+    ],
+)
+def test_an_orders_instants_are_its_latest_start_and_its_next_end_or_the_latest_if_it_is_out_of_force(
+    found: Any, wanted: Any
+) -> None:
+    assert found == (wanted if isinstance(wanted, dict) else {"court/o1": wanted})
+
+
+SEALED, UNTIL_EFFECTIVE = Publication.SEALED, Publication.SEALED_UNTIL_EFFECTIVE
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [
+        (times(replace(NEXT, publication=SEALED)), (None, None, None, None)),
+        (times(hurried(replace(NEXT, publication=UNTIL_EFFECTIVE), deadline=7)), (None, None, None, None)),
+        (times(block("x.example", start=T - 5, until=T + 9, publication=SEALED)), (-5, None, None, None)),
+        (
+            times(block("x.example", start=T - 5, until=T + 9, publication=UNTIL_EFFECTIVE)),
+            (-5, 9, REVIEW - 5, None),
+        ),
+        (
+            times(hurried(block("x.example", start=T - 5, publication=SEALED), deadline=-1)),
+            (-5, None, None, -1),
+        ),
+        (
+            times(
+                block("x.example", start=T - 5, until=T + 90),
+                act(Kind.LIFT, "court/o1", "court/l", start=T + 3, publication=SEALED),
+            ),
+            (-5, None, REVIEW - 5, None),
+        ),
+        (
+            times(
+                block("x.example", start=T - 5, until=T + 90),
+                act(
+                    Kind.AMEND,
+                    "court/o1",
+                    "court/a",
+                    start=T - 3,
+                    review_by=when(T + 70),
+                    publication=SEALED,
+                ),
+            ),
+            (-5, 90, None, None),
+        ),
+    ],
+)
+def test_of_what_is_sealed_only_instants_that_passed_are_shown(found: Any, wanted: Any) -> None:
+    assert found == {"court/o1": wanted}
+
+
+def test_the_latest_starts_come_first_so_that_old_orders_are_hidden_before_new_ones() -> None:
+    every = [block("x.example", ident=f"court/o{at}", start=T - at) for at in (3, 1, 2)]
+    assert list(times(*every)) == ["court/o1", "court/o2", "court/o3"]
 
 
 def test_sealed_orders_count_among_the_states() -> None:

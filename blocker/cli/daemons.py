@@ -6,16 +6,14 @@ state/, so that nobody starts a second one by mistake.
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
-import click
-
 from blocker import sitefile
 from blocker.errors import OrdersInvalid, Problem
 from blocker.fleet import targets
+from blocker.journal import say
 from blocker.policy.reader import Reader
 from blocker.prober import daemon
 from blocker.resolver.workers import serve_children
@@ -85,4 +83,4 @@ def _lacks(path: Path, what: str, why: str) -> OrdersInvalid:
 
 
 def _say(sentence: str) -> None:
-    click.echo(f"blocker {os.getpid()}: {sentence}", err=True)
+    say("blocker", sentence)

@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Self
 from blocker.errors import PointError
 from blocker.fleet import purge, report
 from blocker.fleet.report import Purged
+from blocker.journal import say
 from blocker.names import Key
 from blocker.orders.timetable import boundaries, last_boundary
 from blocker.resolver.live import LivePolicy
@@ -156,7 +156,7 @@ class Cache:
         )
 
     def _say(self, sentence: str) -> None:
-        print(f"purge {self.point.name}: {sentence}", file=sys.stderr, flush=True)
+        say("purge", sentence, point=self.point.name)
 
 
 async def control(tool: Sequence[str], words: Sequence[str]) -> str:
@@ -267,7 +267,7 @@ class Purger:
             self._live.failed()
             if str(error) != self._said:
                 self._said = str(error)
-                print(f"purge: {error}", file=sys.stderr, flush=True)
+                say("purge", self._said)
         self._write()
 
     def look(self, policy: Snapshot, now: float) -> None:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 import traceback
 from contextlib import suppress
@@ -28,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from blocker.errors import BlockerError
 from blocker.fleet import report
 from blocker.fleet.report import Pushed
+from blocker.journal import say
 from blocker.orders.timetable import boundaries, last_boundary
 from blocker.resolver.live import LivePolicy
 
@@ -216,7 +216,7 @@ class Pusher:
         trouble = str(error) if isinstance(error, BlockerError) else repr(error)
         if trouble != self.pushed.trouble:
             if not isinstance(error, (BlockerError, OSError)):
-                traceback.print_exception(error)
+                self._say("".join(traceback.format_exception(error)).rstrip())
             self._say(f"{trouble}; trying again every {LAST_RETRY:.0f} s")
         self.pushed = replace(self.pushed, failures=self.pushed.failures + 1, trouble=trouble)
         self._write()
@@ -236,7 +236,7 @@ class Pusher:
                 self._path.write_text(text)
 
     def _say(self, sentence: str) -> None:
-        print(f"push {self._target.name}: {sentence}", file=sys.stderr, flush=True)
+        say("push", sentence, target=self._target.name)
 
     def run(self) -> None:
         """Until SIGTERM."""

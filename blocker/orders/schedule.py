@@ -161,6 +161,7 @@ class Book:
             issued=instant(order.issued),
             publication=order.publication,
             review_by=None if review_by is None else instant(review_by),
+            deadline=due(order),
             hidden=self._hidden(lineage),
             lineage=lineage,
             names=Names(
@@ -198,7 +199,8 @@ class Book:
             of = todo.pop()
             for act in (act for kind in Kind for act in self._acts.get((kind, of), ())):
                 if act.publication is not Publication.PUBLIC:
-                    found.update(instant(at) for at in (act.start, act.until) if at is not None)
+                    dates = (act.start, act.until, act.review_by)
+                    found.update(instant(at) for at in dates if at is not None)
                 if act.id not in seen:
                     seen.add(act.id)
                     todo.append(act.id)
@@ -222,6 +224,7 @@ class Book:
             ends=moment(amend)[0] if window is None else window[1],
             issued=instant(amend.issued),
             publication=amend.publication,
+            deadline=due(amend),
             cuts=cuts,
             hidden=self._hidden([amend.id]),
             lineage=self.lineage(amend.id),
@@ -234,6 +237,13 @@ def moment(order: Order) -> _Moment:
     if order.start is None:
         raise ValueError(f"{order.id} is a block: its directives have the windows")
     return (instant(order.start), instant(order.issued), order.id)
+
+
+def due(order: Order) -> int | None:
+    """When the order must have been carried out: its deadline, counted from its receipt."""
+    if order.received is None or order.deadline is None:
+        return None
+    return instant(order.received + order.deadline)
 
 
 def _without(

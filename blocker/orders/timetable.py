@@ -36,7 +36,8 @@ class Scheduled:
 
     `ref` is `<order-id>/<directive-id>`, for a cut `<amend-id>:remove`. `order` is the id of the order that
     wrote it, `issued` its date. `ends` is when it is over for good, by its `until`, a renewal or a lift; an
-    open suspension ends a window and not the directive. `cuts` holds the refs of the directives a cut is
+    open suspension ends a window and not the directive. `deadline` is when its order must have been carried
+    out, counted from its receipt. `cuts` holds the refs of the directives a cut is
     an except of, and is empty for directives. `hidden` are the instants of sealed acts on it: nobody outside
     may learn of them before they come. `lineage` holds every ref and id by which orders and
     operators can name it.
@@ -51,6 +52,7 @@ class Scheduled:
     issued: int
     publication: Publication
     review_by: int | None = None
+    deadline: int | None = None
     cuts: tuple[str, ...] = ()
     hidden: tuple[int, ...] = ()
     lineage: frozenset[str]

@@ -100,6 +100,7 @@ def pack_directive(one: Scheduled) -> bytes:
             "issued": one.issued,
             "publication": one.publication,
             "review_by": one.review_by,
+            "deadline": one.deadline,
             "cuts": one.cuts,
             "hidden": one.hidden,
             "lineage": sorted(one.lineage),
@@ -119,6 +120,7 @@ def unpack_directive(octets: bytes) -> Scheduled:
         issued=record["issued"],
         publication=Publication(record["publication"]),
         review_by=record["review_by"],
+        deadline=record.get("deadline"),  # Added within FORMAT 1: it decides nothing.
         cuts=tuple(record["cuts"]),
         hidden=tuple(record["hidden"]),
         lineage=frozenset(record["lineage"]),

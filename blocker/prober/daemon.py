@@ -11,13 +11,13 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 import time
 import traceback
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from blocker.errors import StoreError
+from blocker.journal import say
 from blocker.orders import suffixes
 from blocker.orders.timetable import boundaries
 from blocker.policy.reader import Reader
@@ -251,7 +251,7 @@ class _Prober:
         except StoreError as error:
             self._trouble = str(error)
         except Exception:  # noqa: BLE001  # whatever it is, the next round must come
-            print(f"prober: a round failed\n{traceback.format_exc()}", file=sys.stderr)
+            say("prober", f"a round failed\n{traceback.format_exc().rstrip()}")
 
     async def _around(self, due: schedule.Around) -> None:
         """Look at the directives that change at the transitions due now."""
@@ -336,7 +336,7 @@ class _Prober:
             self._unwritten = ""
         except OSError as error:
             if self._unwritten != (why := f"{self._path}: {error.strerror}"):
-                print(f"prober: the report can't be written: {why}", file=sys.stderr)
+                say("prober", f"the report can't be written: {why}")
                 self._unwritten = why
             with contextlib.suppress(OSError):
                 scratch.unlink()

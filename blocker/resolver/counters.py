@@ -63,6 +63,8 @@ class Count(IntEnum):
     MERGED = 23  # Queries that waited for the answer to an identical one.
     TCP_CONNECTIONS = 24
     TCP_REJECTED = 25  # Connections closed at once because of a limit.
+    UPSTREAM_QUESTIONS = 26  # Ended, with an answer or without; one may take several queries.
+    UPSTREAM_MICROSECONDS = 27  # That those took, in all.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,8 @@ class WorkerCounts:
     merged: int
     tcp_connections: int
     tcp_rejected: int
+    upstream_questions: int
+    upstream_microseconds: int
 
 
 COUNTER_NAMES = tuple(field.name for field in fields(WorkerCounts))[1:]

@@ -336,6 +336,9 @@ class Upstreams:
         if flight.task is not None:
             flight.task.cancel()
         del self._flights[flight.key]
+        took = self._loop.time() - (flight.deadline - DEADLINE)
+        self._block[Count.UPSTREAM_QUESTIONS] += 1
+        self._block[Count.UPSTREAM_MICROSECONDS] += max(0, int(took * 1e6))
         self._under_way.give_back(flight.client)
         for waiter in flight.waiters:
             self._waiting.give_back(waiter.client)

@@ -10,12 +10,10 @@ gets a second to finish.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import os
 import resource
 import signal
-import sys
 import time
 import traceback
 from functools import partial
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blocker.errors import BlockerError
+from blocker.journal import say
 from blocker.resolver import upstream, wire
 from blocker.resolver.connections import Connections
 from blocker.resolver.counters import FILE, Count, Counters
@@ -271,10 +270,7 @@ class Worker:
         at, before = self._complained
         if now - at >= (_SAME_COMPLAINT if text == before else _COMPLAINT):
             self._complained = (now, text)
-            with contextlib.suppress(
-                OSError, ValueError
-            ):  # A log that is full or closed is no reason to die.
-                print(f"resolver: {text}", file=sys.stderr, flush=True)
+            say("resolver", text)
 
 
 def _raise_files() -> int:

@@ -1,5 +1,8 @@
 """The web process: /metrics, /healthz and /readyz, and later the pages.
 
+`/readyz` speaks of answering alone, so that who takes an unready node out of service never does so because a
+prober is late. `/readyz/prober` and `/readyz/push` speak of those.
+
 Shell: starlette over uvicorn, in a process of its own, so that no scrape delays an answer. Everything is
 bounded: 64 connections, each for 15 seconds at most, so a slow client takes a place for a while and no
 more. SIGTERM ends it within a second. It answers whoever connects: the listen address decides who can.
@@ -28,7 +31,7 @@ from blocker.supervisor import Child
 from blocker.web.view import Scene
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from starlette.requests import Request
 
@@ -93,7 +96,7 @@ def bind(endpoint: Endpoint, *, share: bool = True) -> socket.socket:
 async def serve(site: Site, listening: socket.socket, beat: Callable[[], None], stop: asyncio.Event) -> None:
     """As `run`, on a listening socket in a running event loop, until `stop` is set."""
     config = uvicorn.Config(
-        application(Scene(site.state)),
+        application(Scene(site.state, site.points)),
         http=_Connection,
         ws="none",
         lifespan="off",
@@ -134,19 +137,25 @@ def application(scene: Scene) -> Starlette:
         del request
         return PlainTextResponse("up\n")
 
-    async def readyz(request: Request) -> Response:
-        del request
-        if scene.is_live():
+    def ready(trouble: Callable[[], str]) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            del request
+            if why := trouble():
+                return PlainTextResponse(f"not ready: {why}\n", status_code=503)
             return PlainTextResponse("ready\n")
-        return PlainTextResponse(
-            f"not ready: {scene.trouble or 'nothing was applied yet'}\n", status_code=503
-        )
+
+        return answer
+
+    def policy_trouble() -> str:
+        return "" if scene.is_live() else scene.trouble or "nothing was applied yet"
 
     return Starlette(
         routes=[
             Route("/metrics", show_metrics, methods=["GET"]),
             Route("/healthz", healthz, methods=["GET"]),
-            Route("/readyz", readyz, methods=["GET"]),
+            Route("/readyz", ready(policy_trouble), methods=["GET"]),
+            Route("/readyz/prober", ready(scene.prober_trouble), methods=["GET"]),
+            Route("/readyz/push", ready(scene.push_trouble), methods=["GET"]),
         ]
     )
 

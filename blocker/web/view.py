@@ -11,6 +11,7 @@ import secrets
 import time
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import lmdb
@@ -22,27 +23,36 @@ from blocker.fleet.report import Purged, Pushed
 from blocker.orders.timetable import shown_boundaries
 from blocker.policy.reader import Reader
 from blocker.prober import report
+from blocker.prober.judge import Kind
 from blocker.resolver import counters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from blocker.orders.timetable import Scheduled
     from blocker.policy.store import Snapshot
     from blocker.resolver.counters import WorkerCounts
+    from blocker.site import Point
 
 SECRET = "secret"  # noqa: S105  # the name of the file, not what is in it
+STALE = 60.0
+"""Seconds after which nothing is concluded from a prober's report."""
+
 _MOST_OCTETS = 64 << 20
 _MOST_TARGETS = 1000
 _REOPEN_EVERY = 0.5
 
 
 class Scene:
-    """The state folder of a site as the web process sees it; open it after fork."""
+    """The state folder of a site as the web process sees it; open it after fork.
 
-    def __init__(self, state: Path) -> None:
+    `points` are the site's: with any, a prober's report is expected.
+    """
+
+    def __init__(self, state: Path, points: Sequence[Point] = ()) -> None:
         self._state = state
+        self._points = points
         self._reader: Reader | None = None
         self._reopen_at = 0.0
         self._loaded_at = 0.0
@@ -68,8 +78,9 @@ class Scene:
         return metrics.View(
             loaded_at=self._loaded_at,
             workers=workers,
+            is_probing=bool(self._points),
             # Without the policy nobody knows which orders are sealed: all labels are opaque.
-            prober=None if snapshot is None else prober_view(snapshot, (), now, secret),
+            prober=None if snapshot is None else prober_view(snapshot, (), now, secret, self._points),
             pushed=pushed,
             purged=purged,
         )
@@ -85,6 +96,28 @@ class Scene:
             self.trouble = str(error)
             return False
 
+    def prober_trouble(self) -> str:
+        """Why the prober can't be relied on; empty if it can."""
+        snapshot = _report(self._state)
+        if snapshot is None:
+            return "there is no report of a prober"
+        age = time.time() - snapshot.at
+        if age > STALE:
+            return f"the prober wrote its last report {age:.0f} s ago"
+        return snapshot.trouble
+
+    def push_trouble(self) -> str:
+        """Which targets don't hold the policy of now, and which caches can't be purged; empty if none.
+
+        Why is in the log: what a bug says of itself is not for everybody who connects.
+        """
+        pushed, purged = _fleet(self._state)
+        targets = [one.target for one in pushed if one.trouble or not one.sent_at]
+        caches = [one.point for one in purged if one.trouble]
+        found = [f"{target} does not hold the policy of now" for target in targets]
+        found += [f"the cache of {point} can't be purged" for point in caches]
+        return "; ".join(found) + "; the log says why" * bool(found)
+
     def _of(
         self,
         policy: Snapshot,
@@ -95,6 +128,7 @@ class Scene:
     ) -> metrics.View:
         every = list(policy.directives.values())
         withheld = policy.withheld.keys()
+        label = labels(every, now, secret)
         return metrics.View(
             orders=metrics.order_states(
                 every, withheld=withheld, quarantined=policy.generation.quarantined, t=now
@@ -103,6 +137,10 @@ class Scene:
                 one.in_force(now) and not one.is_cut and not metrics.is_withheld(one, withheld)
                 for one in every
             ),
+            times={
+                label(order): times
+                for order, times in metrics.order_times(every, withheld=withheld, t=now).items()
+            },
             next_transition=next(iter(shown_boundaries(every, now)), None),
             generation=policy.generation.number,
             applied_at=policy.generation.applied_at,
@@ -112,7 +150,8 @@ class Scene:
             withheld=len(withheld),
             quarantined=len(policy.generation.quarantined),
             workers=workers,
-            prober=None if snapshot is None else prober_view(snapshot, every, now, secret),
+            is_probing=bool(self._points),
+            prober=None if snapshot is None else prober_view(snapshot, every, now, secret, self._points),
         )
 
     def _open(self) -> Reader:
@@ -154,16 +193,30 @@ def secret_of(state: Path) -> bytes:
     return kept if len(kept) >= 16 else fresh
 
 
-def prober_view(
-    snapshot: report.Snapshot, directives: Iterable[Scheduled], now: float, secret: bytes
-) -> metrics.ProberView:
-    """The report with order ids turned into labels. Orders the policy doesn't show as public are opaque."""
+def labels(directives: Iterable[Scheduled], now: float, secret: bytes) -> Callable[[str], str]:
+    """What turns an order's id into its label. Orders the directives don't show as public are opaque."""
     public: dict[str, bool] = {}
     for one in directives:
         public[one.order] = public.get(one.order, True) and not one.is_sealed(now)
 
+    @cache
     def label(order: str) -> str:
         return metrics.order_label(order, is_sealed=not public.get(order, False), secret=secret)
+
+    return label
+
+
+def prober_view(
+    snapshot: report.Snapshot,
+    directives: Iterable[Scheduled],
+    now: float,
+    secret: bytes,
+    points: Sequence[Point] = (),
+) -> metrics.ProberView:
+    """The report with order ids turned into labels. Instances are those of `points`: what else it names may
+    have come from the wire.
+    """
+    label = labels(directives, now, secret)
 
     def labelled(values: Mapping[str, float | None]) -> dict[str, float]:
         return {label(order): value for order, value in values.items() if value is not None}
@@ -179,12 +232,32 @@ def prober_view(
         points=snapshot.points,
         findings=tuple(
             metrics.FindingCount(kind=kind, order=order, point=point, count=count)
-            for (kind, order, point), count in sorted(found.items())
+            for (kind, order, point), count in sorted(found.items(), key=_worst_first)
         ),
         ok={label(order): count for order, count in snapshot.ok.items()},
         block_confirmed=labelled({order: one.block for order, one in snapshot.confirmed.items()}),
         lift_confirmed=labelled({order: one.lift for order, one in snapshot.confirmed.items()}),
+        instances={point.name: point.instances for point in points},
+        evidence=snapshot.evidence,
     )
+
+
+_WORST_FIRST = (
+    Kind.OVERBLOCK,
+    Kind.EARLY,
+    Kind.LINGERING,
+    Kind.UNDERBLOCK,
+    Kind.PARTIAL,
+    Kind.WRONG_FORM,
+    Kind.INJECTED,
+    Kind.CONFLICT,
+)
+_RANKS: dict[str, int] = {kind: rank for rank, kind in enumerate(_WORST_FIRST)}
+
+
+def _worst_first(item: tuple[tuple[str, str, str], int]) -> tuple[int, tuple[str, str, str]]:
+    """So that a thousand points away hide no name that is blocked without an order."""
+    return _RANKS.get(item[0][0], len(_RANKS)), item[0]
 
 
 def _workers(state: Path) -> tuple[WorkerCounts, ...]:

@@ -9,7 +9,18 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.bench import big_start, confirm, engines, instants, life, processes, scale, start, sweep
+from tests.bench import (
+    big_start,
+    confirm,
+    engines,
+    instants,
+    life,
+    processes,
+    scale,
+    scrape,
+    start,
+    sweep,
+)
 from tests.bench.options import Options
 
 
@@ -35,6 +46,7 @@ BENCHES = {
     "instants": instants,
     "big_start": big_start,
     "confirm": confirm,
+    "scrape": scrape,
     "sweep": sweep,
 }
 

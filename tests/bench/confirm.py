@@ -1,4 +1,4 @@
-"""From an order's start to the first probe that saw it in force, on every engine, as `blocker watch` noted it.
+"""From a start to the first probe that saw it in force, on every engine, as `blocker watch` noted it.
 
 All orders are applied beforehand. The prober asks at the instant and 0.1, 0.25, 0.5 and 1 s after it, so what
 an engine that enforces at once is held to is the second of these.

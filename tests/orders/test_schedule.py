@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -436,6 +437,35 @@ def test_sealed_until_effective_ends_with_the_first_window(
 )
 def test_regions_nest(region: str, applies: bool) -> None:
     assert one_of([BLOCK], "x/b/d").applies_to(region) == applies
+
+
+def test_a_deadline_counts_from_receipt_and_is_that_of_the_order_that_wrote_the_directive() -> None:
+    own = order(
+        "x/b",
+        directives=(directive("d", "a.example"),),
+        received=at(1),
+        deadline=timedelta(seconds=60),
+    )
+    amend = order(
+        "x/a",
+        Kind.AMEND,
+        of="x/b",
+        start=2,
+        directives=(directive("n", "c.example", start=2),),
+        remove=["c.a.example"],
+        received=at(2),
+        deadline=timedelta(seconds=30),
+    )
+    found = {one.ref: one.deadline for one in schedule([own, amend])}
+    assert found == {"x/b/d": EPOCH + 61, "x/a/n": EPOCH + 32, "x/a:remove": EPOCH + 32}
+    assert one_of([BLOCK], "x/b/d").deadline is None
+
+
+def test_a_review_that_a_sealed_order_sets_is_among_the_hidden_instants() -> None:
+    amend = order("x/a", Kind.AMEND, of="x/b", start=2, review_by=7, publication=Publication.SEALED)
+    one = one_of([BLOCK, amend], "x/b/d")
+    assert one.review_by == EPOCH + 7
+    assert EPOCH + 7 in one.hidden
 
 
 def test_a_block_has_no_moment_of_its_own() -> None:

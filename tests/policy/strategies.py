@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from itertools import product
 from typing import Any
@@ -161,6 +161,8 @@ def orders(
             "issued": draw(st.integers(-2, 0)),
             "publication": draw(st.sampled_from(publications)),
         }
+        if draw(st.booleans()):
+            changes |= {"received": at(-50), "deadline": timedelta(minutes=1)}
         if kind is Kind.BLOCK:
             changes["directives"] = tuple(
                 draw(directives(f"d{count}")) for count in range(draw(st.integers(1, 2)))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from blocker.orders.schedule import schedule
 from blocker.policy import records
 from blocker.policy.directives import Role
 from blocker.site import Enforcement
-from tests.policy.strategies import key, orders
+from tests.policy.strategies import directive, key, order, orders
 
 if TYPE_CHECKING:
     from blocker.orders.model import Order
@@ -28,6 +29,13 @@ PAIRS = st.lists(st.tuples(NUMBERS, st.sampled_from(Role)))
 def test_every_directive_and_cut_is_read_back_as_it_was_written(found: list[Order]) -> None:
     for one in schedule(found):
         assert records.unpack_directive(records.pack_directive(one)) == one
+
+
+def test_a_directive_written_before_deadlines_were_kept_has_none() -> None:
+    (one,) = schedule([order("x/b", directives=(directive("d", "a.example"),))])
+    record = json.loads(records.pack_directive(one))
+    del record["deadline"]
+    assert records.unpack_directive(json.dumps(record).encode()) == one
 
 
 @given(number=NUMBERS, other=NUMBERS)

@@ -138,6 +138,10 @@ def test_silence_ends_at_the_deadline_after_several_attempts(up: Upstream, block
     assert (received, why) == (None, answer.EDE_UNREACHABLE)
     assert up.asked["silent.example", "udp"] == len(upstream.PATIENCE)
     assert block[Count.UPSTREAM_TIMEOUTS] == len(upstream.PATIENCE)
+    assert block[Count.UPSTREAM_QUESTIONS] == 1
+    assert block[Count.UPSTREAM_MICROSECONDS] >= sum(upstream.PATIENCE) * 0.9e6, (
+        "it counts what people waited"
+    )
 
 
 def test_where_nobody_is_the_next_server_answers_at_once(

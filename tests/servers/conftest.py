@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import socket
 import subprocess
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,23 +67,30 @@ class Lab:
         )
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Lab]:
+@contextmanager
+def made(folder: Path) -> Iterator[Lab]:
+    """The site in a folder, and the authority behind it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
         listening.bind(("127.0.0.1", 0))
         authority = multiprocessing.get_context("fork").Process(target=upstream.serve, args=(listening,))
         authority.start()
         found = Lab(
-            tmp_path,
+            folder,
             dns=lab.free_port(),
             web=lab.free_port(socket.SOCK_STREAM),
             upstream=listening.getsockname()[1],
         )
-        (tmp_path / "orders" / "lab").mkdir(parents=True)
+        (folder / "orders" / "lab").mkdir(parents=True)
         found.site.write_text(SITE.format(dns=found.dns, web=found.web, upstream=found.upstream))
-        (tmp_path / "protected.yaml").write_text("protected: [isp.example]\n")
+        (folder / "protected.yaml").write_text("protected: [isp.example]\n")
         try:
             yield found
         finally:
             authority.terminate()
             authority.join()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Lab]:
+    with made(tmp_path) as found:
+        yield found

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -204,6 +206,31 @@ def test_hangup_with_a_broken_site_keeps_the_old_one(applied: Lab) -> None:
         assert until(lambda: "not reloaded" in (applied.folder / "daemon.log").read_text())
         assert is_blocked(applied)
         assert name_of(applied) == "lab"
+
+
+def test_a_sealed_order_leaves_no_trace_in_what_daemons_log_and_show(
+    site: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BLOCKER_LOG", "json")
+    site.order("hushed-case", "hush-hush.example", start="2026-01-01", until="2099-01-01")
+    path = site.folder / "orders" / "lab" / "hushed-case.yaml"
+    path.write_text(path.read_text().replace("publication: public", "publication: sealed"))
+    assert site.verb("apply", "--yes").returncode == 0
+    log = site.folder / "daemon.log"
+    with running(site) as daemon:
+        assert is_blocked(site, "www.hush-hush.example")
+        assert until(lambda: "blocker_findings_ok_by_order{" in metrics(site), 10)
+        shown = metrics(site)
+        for page in ("readyz", "readyz/prober", "readyz/push"):
+            with urllib.request.urlopen(f"http://127.0.0.1:{site.web}/{page}", timeout=3) as response:
+                shown += response.read().decode()
+        os.kill(children(daemon.pid)[0], signal.SIGKILL)
+        site.site.write_text("site: {")
+        daemon.send_signal(signal.SIGHUP)
+        assert until(lambda: "not reloaded" in log.read_text())
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {"blocker", "supervisor"} <= {line["part"] for line in lines}
+    assert not re.search(r"hush|2099|4070908800|4\.0709", shown + log.read_text())
 
 
 def name_of(site: Lab) -> str:

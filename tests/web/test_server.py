@@ -14,6 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from blocker.errors import PointError
+from blocker.fleet import report as fleet
+from blocker.fleet.report import Purged, Pushed
+from blocker.prober import report
+from blocker.prober.report import Snapshot
 from blocker.site import Endpoint
 from blocker.web import server
 from tests.prober.world import block, commit, site
@@ -22,16 +26,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from blocker.site import Point
+
 
 @contextmanager
-def serving(state: Path) -> Iterator[int]:
+def serving(state: Path, *points: Point, port: int = 0) -> Iterator[int]:
     """The web side on a loopback port, in a thread."""
-    listening = server.bind(Endpoint("127.0.0.1", 0))
+    listening = server.bind(Endpoint("127.0.0.1", port))
     port = listening.getsockname()[1]
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
     thread = threading.Thread(
-        target=lambda: loop.run_until_complete(server.serve(site(state), listening, lambda: None, stop))
+        target=lambda: loop.run_until_complete(
+            server.serve(site(state, *points), listening, lambda: None, stop)
+        )
     )
     thread.start()
     try:
@@ -87,6 +95,31 @@ def test_without_a_policy_the_process_is_up_and_not_ready(tmp_path: Path) -> Non
         assert status == 503
         assert "blocker apply" in body
         assert "blocker_policy_last_load_success 0.0" in get(port, "/metrics")[2]
+
+
+def test_readiness_to_answer_says_nothing_of_prober_and_pusher_which_have_their_own(
+    live: int, tmp_path: Path
+) -> None:
+    assert get(live, "/readyz/prober")[::2] == (503, "not ready: there is no report of a prober\n")
+    assert get(live, "/readyz/push")[::2] == (200, "ready\n")
+
+    (tmp_path / report.FILE).write_text(report.to_json(Snapshot(at=time.time())))
+    (tmp_path / fleet.FOLDER).mkdir()
+    pushed = (tmp_path / fleet.FOLDER / "a.json", Pushed(target="dnsdist", sent_at=1.0))
+    pushed[0].write_text(fleet.to_json((pushed[1], Purged(point="p1"))))
+    assert get(live, "/readyz/prober")[0] == get(live, "/readyz/push")[0] == 200
+
+    (tmp_path / report.FILE).write_text(report.to_json(Snapshot(at=time.time(), trouble="no policy")))
+    pushed[0].write_text(fleet.to_json((Pushed(target="dnsdist"), Purged(point="p1", trouble="no socket"))))
+    assert get(live, "/readyz/prober")[2] == "not ready: no policy\n"
+    assert get(live, "/readyz/push")[2] == (
+        "not ready: dnsdist does not hold the policy of now; the cache of p1 can't be purged; "
+        "the log says why\n"
+    )
+
+    (tmp_path / report.FILE).write_text(report.to_json(Snapshot(at=time.time() - 100)))
+    assert "wrote its last report 100 s ago" in get(live, "/readyz/prober")[2]
+    assert get(live, "/readyz")[0] == 200
 
 
 @pytest.mark.parametrize(

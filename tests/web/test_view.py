@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,7 +10,7 @@ from prometheus_client import generate_latest
 
 from blocker import metrics
 from blocker.fleet import report as fleet
-from blocker.metrics import FindingCount, OrderState
+from blocker.metrics import FindingCount, OrderState, OrderTimes
 from blocker.orders.model import Kind, Publication
 from blocker.policy import writer
 from blocker.policy.records import Withheld
@@ -17,6 +19,7 @@ from blocker.prober.report import Confirmed, NotOk, PointView, Snapshot
 from blocker.resolver import counters
 from blocker.web.view import Scene, prober_view, secret_of
 from tests.prober.world import T, act, block, commit, policy, when
+from tests.web import great
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -162,6 +165,47 @@ def test_an_order_is_opaque_until_it_takes_effect_and_plain_after() -> None:
 
 def test_an_order_the_policy_does_not_know_is_opaque() -> None:
     assert "court/o1" not in prober_view(snapshot(), (), T, b"s" * 32).ok
+
+
+def test_a_scrape_of_500_orders_at_50_points_is_bounded_even_when_nothing_is_fine(tmp_path: Path) -> None:
+    great.plant(tmp_path)
+    shown = metrics.families(Scene(tmp_path, great.points()).view())
+    series = sum(len(family.samples) for family in shown)
+    print(f"{series} series of {len(shown)} families")
+    assert 8_000 < series <= 10_000
+    (hidden,) = [family for family in shown if family.name == "blocker_hidden_series"]
+    assert {one.labels["metric"]: one.value for one in hidden.samples if one.value} == {
+        "blocker_findings": report.MOST_NOT_OK - metrics.MOST_SERIES
+    }
+
+
+def test_what_is_blocked_without_an_order_is_shown_before_a_thousand_points_that_are_away() -> None:
+    one = snapshot().not_ok[0]
+    kinds = ("unreachable", "insufficient", "underblock", "overblock")
+    shown = prober_view(
+        replace(snapshot(), not_ok=tuple(replace(one, kind=kind) for kind in kinds)), (), T, b"s" * 32
+    )
+    assert [one.kind for one in shown.findings] == ["overblock", "underblock", "insufficient", "unreachable"]
+
+
+def test_instances_come_from_the_site_and_never_from_the_wire(tmp_path: Path) -> None:
+    commit(tmp_path)
+    seen = {"p1": PointView(instances={"a": T, "hush.example": T})}
+    (tmp_path / report.FILE).write_text(report.to_json(replace(snapshot(), points=seen)))
+    point = replace(great.points()[0], name="p1", instances=("a", "b"))
+    shown = generate_latest(metrics.registry(Scene(tmp_path, (point,)).view)).decode()
+    assert 'nsid="a",point="p1"' in shown or 'point="p1",nsid="a"' in shown
+    assert shown.count("nsid=") == 2
+    assert "hush" not in shown
+
+
+def test_a_public_orders_instants_and_deadline_are_shown_by_its_id(tmp_path: Path) -> None:
+    order = block("x.example", start=T - 10**9, until=FAR)
+    commit(tmp_path, replace(order, received=when(T - 10**9), deadline=timedelta(seconds=60)))
+    times = Scene(tmp_path).view().times
+    assert times == {
+        "court/o1": OrderTimes(start=T - 10**9, end=FAR, review_by=T - 10**9 + 10**7, deadline=T - 10**9 + 60)
+    }
 
 
 def test_the_secret_is_made_once_and_is_ours_alone(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blocker.prober.judge import Finding
+    from blocker.prober.survey import Surveyed
     from blocker.prober.swept import Swept
-    from blocker.prober.verify import Verified
     from blocker.site import Site
 
 
@@ -96,18 +96,18 @@ def command(
     return code
 
 
-def _lists(site: Site, *, whole: bool, rate: int | None) -> list[Verified]:
+def _lists(site: Site, *, whole: bool, rate: int | None) -> list[Surveyed]:
     """What the long lists come to; Ctrl-C ends it with what was seen."""
     from blocker.cli import show
-    from blocker.prober import daemon, verify
+    from blocker.prober import daemon, survey
 
-    if not whole and not verify.is_sampled(site, daemon.LIMIT):
+    if not whole and not survey.is_sampled(site, daemon.LIMIT):
         return []
     stopped: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: stopped.append(number))
     try:
         with show.progress() as progress:
-            return verify.sweep(
+            return survey.survey(
                 site,
                 whole=whole,
                 rate=rate,
@@ -118,7 +118,7 @@ def _lists(site: Site, *, whole: bool, rate: int | None) -> list[Verified]:
         signal.signal(signal.SIGINT, before)
 
 
-def _say(lists: list[Verified], *, err: bool = False) -> None:
+def _say(lists: list[Surveyed], *, err: bool = False) -> None:
     """One paragraph for each point."""
     for one in lists:
         swept = one.swept
@@ -138,7 +138,7 @@ def _say(lists: list[Verified], *, err: bool = False) -> None:
             click.echo(f"{swept.point}: {bound}", err=err)
 
 
-def _unlike(one: Verified) -> tuple[tuple[str, int], ...]:
+def _unlike(one: Surveyed) -> tuple[tuple[str, int], ...]:
     swept = one.swept
     return (
         ("in the ordered form without attribution", swept.formed),

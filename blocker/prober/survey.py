@@ -41,13 +41,14 @@ CONFIDENCES = (0.95, 0.99)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
-    """What came of one point's names: `count` could be asked in bulk, some were looked at again.
+class Surveyed:
+    """What came of one point's names: `size` of `count` were to be asked in bulk, some were looked at again.
 
     `findings` are those of the second look. `hidden` were not as ordered at the first look and had no second.
     """
 
     count: int
+    size: int
     swept: Swept
     findings: tuple[Finding, ...] = ()
     hidden: int = 0
@@ -61,25 +62,25 @@ class Verified:
 
     @property
     def bounds(self) -> tuple[Bound, ...]:
-        """What may be said of all names; nothing if a sample was not asked to its end."""
-        if self.swept.trouble or self.swept.asked > self.count:
+        """What may be said of all names; nothing if not all that were drawn were asked."""
+        if self.swept.asked != self.size:
             return ()
         said = (sampling.bound(self.swept.asked, self.bad, self.count, one) for one in CONFIDENCES)
-        return tuple(said)[: 1 if self.swept.asked == self.count else None]
+        return tuple(said)[: 1 if self.size == self.count else None]
 
     @property
     def is_fine(self) -> bool:
         return not self.swept.trouble and not self.bad
 
 
-def sweep(
+def survey(
     site: Site,
     *,
     whole: bool,
     rate: float | None = None,
     stop: Callable[[], bool] = lambda: False,
     told: Callable[[int, int], None] = lambda _done, _all: None,
-) -> list[Verified]:
+) -> list[Surveyed]:
     """Ask every point about every name in force for it, or about a sample; one result for each point.
 
     `rate` is in queries a second to one point, by default the site's. `told` says how many names of how many
@@ -88,14 +89,14 @@ def sweep(
     reader = Reader(site.state)
     try:
         rng = random.SystemRandom()
-        counts: list[int] = []
+        sizes: list[tuple[int, int]] = []
         asked: list[Questions] = []
         for point in site.points:
             questions = Sweep(point)
             with reader.snapshot() as policy:
                 count = _count(policy, point)
-            counts.append(count)
             size = count if whole else sampling.plan(count, CONFIDENCES[0], SHARE)
+            sizes.append((count, size))
             is_part = size < count
             asked.append(Sample(questions, sorted(rng.sample(range(count), size))) if is_part else questions)
         config = site.prober or ProberConfig()
@@ -113,7 +114,7 @@ def sweep(
         swept = bulk.run(lanes, stop=stop, told=lambda seen: told(sum(one.read for one in seen), everything))
         found = {} if stop() else asyncio.run(_again(reader, rounds, swept))
         return [
-            _verified(count, one, found.get(one.point, [])) for count, one in zip(counts, swept, strict=True)
+            _surveyed(size, one, found.get(one.point, [])) for size, one in zip(sizes, swept, strict=True)
         ]
     finally:
         reader.close()
@@ -170,9 +171,10 @@ async def _again(reader: Reader, rounds: Rounds, swept: Sequence[Swept]) -> dict
     return found
 
 
-def _verified(count: int, swept: Swept, findings: list[Finding]) -> Verified:
+def _surveyed(sizes: tuple[int, int], swept: Swept, findings: list[Finding]) -> Surveyed:
     # Those that are formed stand for all of their like: each is a block, or its name exists nowhere.
     drawn = len(swept.doubts) - min(swept.formed, bulk.MOST_FORMED)
     hidden = swept.odd + swept.lost - drawn
     unseen = len(swept.doubts) - len(findings)
-    return Verified(count=count, swept=swept, findings=tuple(findings), hidden=hidden + unseen)
+    count, size = sizes
+    return Surveyed(count=count, size=size, swept=swept, findings=tuple(findings), hidden=hidden + unseen)

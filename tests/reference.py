@@ -90,6 +90,29 @@ _SIGNS = """## Signs of an answer that the point did not send
 around it. [forensics.md](forensics.md) says how to read them.
 """
 
+_LISTS = """
+## Long lists
+
+A round looks at a few names of each list. `blocker verify` asks about more of the long ones: of a list of
+which more than half would be needed every name, else a sample drawn at random, large enough that with 95 %
+confidence at most 0.3 % of all names are not as ordered if all of the sample are. It says what the sample
+shows at 95 % and at 99 %. `blocker verify --all` asks about every name, at the site's `rate` or at `--rate`
+(at 50 a second a million names take five and a half hours). Both ask for addresses (A) over UDP, and print
+for each point:
+
+| word | meaning |
+|---|---|
+| as ordered | blocked, and the answer shows it; an except that passes |
+| in the ordered form without attribution | blocked, or no such name; the reference is asked about a hundred |
+| otherwise | anything else; up to 400 are probed again in full, and those findings are shown |
+| without an answer | asked three times; treated as otherwise |
+| while the controls failed, while the policy changed | not judged |
+| still under way | the sweep was stopped before the answer came |
+
+A canary is asked before, between and after; names between two that did not both pass don't count. What
+is looked at again is drawn at random.
+"""
+
 
 def pages() -> dict[str, str]:
     """Every reference page by its file name."""
@@ -106,7 +129,7 @@ def pages() -> dict[str, str]:
         ),
         "metrics.md": "\n".join([_METRICS, _table("metric", METRICS)]),
         "findings.md": "\n".join(
-            [_FINDINGS, _table("rule", judge.RULES), _SIGNS, _table("sign", forensics.SIGNS)]
+            [_FINDINGS, _table("rule", judge.RULES), _SIGNS, _table("sign", forensics.SIGNS), _LISTS]
         ),
         "conformance.md": matrix.page(),
     }

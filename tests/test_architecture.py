@@ -35,6 +35,7 @@ PURE = {
     "prober.expect", "prober.matrix", "prober.profile", "prober.judge", "prober.schedule", "prober.observe",
     "prober.report", "prober.book", "prober.forensics", "prober.single", "prober.evidence",
     "prober.keeping", "prober.compliance", "prober.document", "prober.life", "prober.pictures",
+    "prober.peek", "prober.sampling", "prober.sweep", "prober.swept",
 }  # fmt: skip
 WORLD = {
     "asyncio", "fcntl", "io", "lmdb", "logging", "mmap", "multiprocessing", "os", "pathlib", "random",

@@ -17,6 +17,7 @@ import grp
 import os
 import random
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import lmdb
@@ -218,6 +219,16 @@ class Snapshot:
         """Every name, in order, each with the id of its set."""
         for key, value in self._txn.cursor(db=self._names):
             yield Key(key), records.unpack_number(value)
+
+    def page(self, after: Key, limit: int) -> list[tuple[Key, bytes]]:
+        """At most `limit` names after the key, in order, each with the id of its set as `find` gives it."""
+        cursor = self._txn.cursor(db=self._names)
+        # Nothing stands between a key and the key with a zero: no label is empty.
+        return list(islice(cursor, limit)) if cursor.set_range(after + b"\0") else []
+
+    def size(self) -> int:
+        """How many names there are, of all directives and whatever they are to them."""
+        return int(self._txn.stat(self._names)["entries"])
 
     def below(self, key: Key, limit: int) -> Iterator[tuple[Key, int]]:
         """At most `limit` names strictly below the key, in order, each with the id of its set."""

@@ -46,6 +46,9 @@ _MOST_TASKS = 64
 _KEEP_ROUNDS = 10
 _VERIFY_BUDGET = 3000
 
+LIMIT = 20
+"""Names of one directive that a round looks at."""
+
 
 def run(site: Site, beat: Callable[[], None]) -> None:
     """Probe the site's points until SIGTERM or SIGINT; `beat` is called at least twice a second."""
@@ -71,7 +74,7 @@ class Verified:
     unasked: int
 
 
-def verify(site: Site, *, timeout: float = 1.5, limit: int = 20, budget: int = _VERIFY_BUDGET) -> Verified:
+def verify(site: Site, *, timeout: float = 1.5, limit: int = LIMIT, budget: int = _VERIFY_BUDGET) -> Verified:
     """One round: every expectation in every way that it can be asked in, judged. Raises StoreError.
 
     `budget` bounds the questions for one point; at the usual rate those of the default take three minutes.
@@ -79,7 +82,7 @@ def verify(site: Site, *, timeout: float = 1.5, limit: int = 20, budget: int = _
 
     async def main() -> Verified:
         reader = Reader(site.state)
-        book = _book(site)
+        book = book_of(site)
         rounds = Rounds(site, reader, book, Reference(endpoints(site)), timeout=timeout)
         now = time.time()
         with reader.snapshot() as policy:
@@ -116,7 +119,7 @@ def _look(
     *,
     number: int,
     only: frozenset[str] | None = None,
-    limit: int = 20,
+    limit: int = LIMIT,
     budget: int = 240,
     since: float = 0.0,
 ) -> expect.Look:
@@ -134,7 +137,7 @@ def _look(
     )
 
 
-def _book(site: Site) -> Book:
+def book_of(site: Site) -> Book:
     instances = {point.name: point.instances for point in site.points}
     return Book(_read(site.state / report.FILE), instances=instances)
 
@@ -159,7 +162,7 @@ class _Prober:
         self._site = site
         self._beat = beat
         self._path = site.state / report.FILE
-        self._book = _book(site)
+        self._book = book_of(site)
         self._reference = Reference(endpoints(site))
         self._reader: Reader | None = None
         self._rounds: Rounds | None = None

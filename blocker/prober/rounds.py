@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from blocker.errors import StoreError
-from blocker.orders.model import Form, Publication
+from blocker.orders.model import Publication
 from blocker.policy import decide
 from blocker.prober.book import FINE
 from blocker.prober.expect import Why
@@ -32,6 +32,7 @@ from blocker.prober.judge import (
 )
 from blocker.prober.observe import PLAIN, A, Observation, Outcome, Reply, Transport, Variant
 from blocker.prober.schedule import Bucket
+from blocker.prober.sweep import forged
 from blocker.prober.transports import probe
 from blocker.site import ProberConfig
 
@@ -247,7 +248,7 @@ class Rounds:
                 if policy.stamp != stamp:
                     return None
                 if self._redirects[0] != stamp:
-                    self._redirects = (stamp, _redirects(policy))
+                    self._redirects = (stamp, forged(policy))
                     self._secrets = _secrets(policy)
                 sent, region = samples[-1].sent, expectation.region
                 exempt = decide.decide(policy, expectation.name, region, sent).exempt
@@ -357,15 +358,6 @@ def _is_last(finding: Finding, samples: Sequence[Observation]) -> bool:
         return True
     is_asked_again = wants_more(finding, samples) and len(samples) < _MOST_SAMPLES
     return len(samples) > 1 and not is_asked_again and all(one.query for one in samples)
-
-
-def _redirects(policy: decide.Policy) -> frozenset[bytes]:
-    return frozenset(
-        address.packed
-        for one in policy.directives.values()
-        if one.action.form is Form.REDIRECT
-        for address in one.action.addresses
-    )
 
 
 def _secrets(policy: decide.Policy) -> dict[str, Scheduled]:

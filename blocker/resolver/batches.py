@@ -13,11 +13,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import mmap
-import os
 import socket
 import sys
 from operator import add
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from blocker import mmsg
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,26 +35,6 @@ _PACKETS = tuple(range(_BEFORE, BATCH * _SLOT, _SLOT))
 _HEADS = tuple(slice(start + 2, start + 12) for start in _PACKETS)
 _BODIES = tuple(start + 2 for start in _PACKETS)
 _IN_SOCKADDR = {socket.AF_INET: slice(4, 8), socket.AF_INET6: slice(8, 24)}
-
-
-class _Segment(ctypes.Structure):  # iovec
-    _fields_ = (("base", ctypes.c_void_p), ("size", ctypes.c_size_t))
-
-
-class _Head(ctypes.Structure):  # msghdr, as glibc has it
-    _fields_ = (
-        ("name", ctypes.c_void_p),
-        ("namelen", ctypes.c_uint32),
-        ("segments", ctypes.c_void_p),
-        ("segment_count", ctypes.c_size_t),
-        ("control", ctypes.c_void_p),
-        ("control_size", ctypes.c_size_t),
-        ("flags", ctypes.c_int),
-    )
-
-
-class _Message(ctypes.Structure):  # mmsghdr
-    _fields_ = (("head", _Head), ("octets", ctypes.c_uint32))
 
 
 class Slots:
@@ -114,45 +95,28 @@ class Batch(Protocol):
 
 def batch_of(sock: socket.socket) -> Batch:
     """A batch for the socket, which does not block, in the best way that this system has."""
-    return Many(sock) if _RECEIVE is not None else Singles(sock)
-
-
-def _found(name: str) -> Callable[..., int] | None:
-    """A function of the C library; None where it has none, or where we don't know its structures."""
-    if sys.platform != "linux" or "glibc" not in (os.confstr("CS_GNU_LIBC_VERSION") or ""):
-        return None
-    try:
-        call: Any = getattr(ctypes.CDLL(None, use_errno=True), name)
-    except (AttributeError, OSError):
-        return None
-    call.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
-    call.restype = ctypes.c_int
-    found: Callable[..., int] = call
-    return found
-
-
-_RECEIVE, _SEND = _found("recvmmsg"), _found("sendmmsg")
+    return Many(sock) if mmsg.RECEIVE is not None else Singles(sock)
 
 
 class Many(Slots):
     """A Batch by recvmmsg and sendmmsg."""
 
     def __init__(self, sock: socket.socket) -> None:
-        assert _RECEIVE is not None  # noqa: S101 - for the types: batch_of has looked
-        assert _SEND is not None  # noqa: S101
-        self._receive, self._send = _RECEIVE, _SEND
+        assert mmsg.RECEIVE is not None  # noqa: S101 - for the types: batch_of has looked
+        assert mmsg.SEND is not None  # noqa: S101
+        self._receive, self._send = mmsg.RECEIVE, mmsg.SEND
         self._sock, self._handle = sock, sock.fileno()
         super().__init__(_IN_SOCKADDR[sock.family])
         memory = ctypes.addressof(ctypes.c_char.from_buffer(self.octets))
-        self._segments_in, self._segments_out = (_Segment * BATCH)(), (_Segment * BATCH)()
+        self._segments_in, self._segments_out = (mmsg.Segment * BATCH)(), (mmsg.Segment * BATCH)()
         self._in = self._messages(memory, self._segments_in)
         self._out = self._messages(memory, self._segments_out)
         self._in_at, self._out_at = ctypes.addressof(self._in), ctypes.addressof(self._out)
-        self.answers = _words(self._segments_out, "@L", _Segment.size)
-        self._sizes = _words(self._in, "@I", _Message.octets)
+        self.answers = mmsg.words(self._segments_out, "@L", mmsg.Segment.size)
+        self._sizes = mmsg.words(self._in, "@I", mmsg.Message.octets)
 
-    def _messages(self, memory: int, segments: ctypes.Array[_Segment]) -> ctypes.Array[_Message]:
-        messages = (_Message * BATCH)()
+    def _messages(self, memory: int, segments: ctypes.Array[mmsg.Segment]) -> ctypes.Array[mmsg.Message]:
+        messages = (mmsg.Message * BATCH)()
         for slot, (message, segment) in enumerate(zip(messages, segments, strict=True)):
             segment.base, segment.size = memory + _PACKETS[slot], MOST_QUERY
             head = message.head
@@ -184,7 +148,7 @@ class Many(Slots):
             while at < end:
                 sent = self._send(
                     self._handle,
-                    self._out_at + at * ctypes.sizeof(_Message),
+                    self._out_at + at * ctypes.sizeof(mmsg.Message),
                     end - at,
                     socket.MSG_DONTWAIT,
                     None,
@@ -196,12 +160,6 @@ class Many(Slots):
                 at += sent
             at = end + 1
         return unsent
-
-
-def _words(array: ctypes.Array[Any], code: Literal["@I", "@L"], field: Any) -> memoryview:
-    """One field of each structure of the array, as one sequence of numbers."""
-    octets = memoryview(array).cast("B")
-    return octets.cast(code)[field.offset // field.size :: ctypes.sizeof(array) // len(array) // field.size]
 
 
 class Singles(Slots):

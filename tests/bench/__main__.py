@@ -9,7 +9,18 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.bench import big_start, confirm, engines, instants, life, processes, scale, scrape, start
+from tests.bench import (
+    big_start,
+    confirm,
+    engines,
+    instants,
+    life,
+    processes,
+    scale,
+    scrape,
+    start,
+    sweep,
+)
 from tests.bench.options import Options
 
 
@@ -36,6 +47,7 @@ BENCHES = {
     "big_start": big_start,
     "confirm": confirm,
     "scrape": scrape,
+    "sweep": sweep,
 }
 
 

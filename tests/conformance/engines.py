@@ -33,6 +33,10 @@ class Runner(Protocol):
     """A running engine."""
 
     @property
+    def port(self) -> int:
+        """Where it answers once it holds a world."""
+
+    @property
     def serves_all_regions(self) -> bool:
         """Whether it tells clients of several regions apart."""
 

@@ -140,7 +140,7 @@ class _Builder:
             name=f"{label} {name}",
             kind=engine.kind,
             by=engine.by,
-            address=Endpoint("127.0.0.1", runner.port),  # type: ignore[attr-defined]  # all have one
+            address=Endpoint("127.0.0.1", runner.port),
             region=HOME,
             outside=Outside(source=REGIONS["GB"]) if runner.serves_all_regions else None,
         )

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from blocker.cli.main import main
-from blocker.orders.model import Form
-from blocker.prober import daemon
+from blocker.orders.model import Form, Publication
+from blocker.prober import bulk, daemon
 from blocker.prober.daemon import Verified
 from tests.prober.test_daemon import now_order, served
-from tests.prober.world import answer, commit, obedient, policy, real
+from tests.prober.world import answer, block, commit, obedient, policy, real
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,3 +103,156 @@ def test_what_the_policy_changed_under_is_not_fine(verb: Verb) -> None:
 def test_help_says_that_what_cannot_be_told_counts_as_not_fine(verb: Verb) -> None:
     _, out, _ = verb.run(real, "--help")
     assert "what can't be told counts as not fine" in " ".join(out.split())
+
+
+class Lists:
+    """`verify` of lists alone: the round, which has its own tests, finds nothing to ask."""
+
+    def __init__(self, verb: Verb) -> None:
+        verb.patch.setattr(daemon, "verify", lambda _: Verified(findings=(), unjudged=0, unasked=0))
+        self._verb = verb
+
+    def run(self, script: Any, *words: str, orders: tuple[Order, ...]) -> tuple[int, list[str]]:
+        """The exit code and the lines printed, without those that hang on the time it took."""
+        code, out, _ = self._verb.run(script, *words, orders=orders)
+        return code, [line for line in out.splitlines() if " a second" not in line]
+
+
+@pytest.fixture
+def lists(verb: Verb) -> Lists:
+    return Lists(verb)
+
+
+def long_order(count: int, **more: Any) -> Order:
+    now = time.time()
+    subjects = [f"n{number}.shop.example" for number in range(count)]
+    return block(*subjects, **{"start": now - 60, "until": now + 600, **more})
+
+
+def leaking(order: Order, *leaks: str) -> Any:
+    """A point that obeys, but for these names."""
+    obeys = obedient(policy(order))
+
+    def script(query: Any) -> Any:
+        return (real if query.question[0].name.to_text()[:-1] in leaks else obeys)(query)
+
+    return script
+
+
+def test_all_asks_about_every_name(lists: Lists) -> None:
+    order = long_order(100)
+    code, lines = lists.run(obedient(policy(order)), "--all", orders=(order,))
+    assert code == 0
+    assert lines == [
+        "p1: 100 of 100 names asked, 100 as ordered",
+        "p1: all 100 names asked about, 0 not as ordered",
+        "nothing to probe",
+    ]
+
+
+def test_all_finds_the_one_name_that_leaks(lists: Lists) -> None:
+    order = long_order(100)
+    code, lines = lists.run(leaking(order, "n77.shop.example"), "--all", orders=(order,))
+    assert code == 1
+    assert lines[0].startswith("underblock")
+    assert lines[1:] == [
+        "p1: 100 of 100 names asked, 99 as ordered, 1 otherwise",
+        "p1: all 100 names asked about, 1 not as ordered",
+        "1 underblock",
+    ]
+
+
+def test_without_attribution_the_reference_speaks_for_a_few(lists: Lists) -> None:
+    order = long_order(30)
+    code, lines = lists.run(obedient(policy(order), ede=False), "--all", orders=(order,))
+    assert code == 0
+    assert lines == [
+        "p1: 30 of 30 names asked, 0 as ordered, 30 in the ordered form without attribution",
+        "p1: all 30 names asked about, 0 not as ordered",
+        "30 ok",
+    ]
+
+
+def test_what_was_not_looked_at_again_is_not_fine(lists: Lists, verb: Verb) -> None:
+    verb.patch.setattr(bulk, "_MOST_ODD", 1)
+    order = long_order(30)
+    leaks = [f"n{number}.shop.example" for number in range(5)]
+    code, lines = lists.run(leaking(order, *leaks), "--all", orders=(order,))
+    assert code == 1
+    assert "25 as ordered, 5 otherwise, 4 of them not looked at again" in lines[1]
+    assert lines[2] == "p1: all 30 names asked about, 5 not as ordered"
+
+
+def test_a_long_list_is_sampled_and_it_is_said_how_far_that_speaks_for_all(lists: Lists) -> None:
+    order = long_order(3000)
+    code, lines = lists.run(obedient(policy(order)), "--rate", "100000", orders=(order,))
+    assert code == 0
+    sampled = "p1: 776 of 3,000 names sampled, 0 not as ordered: with"
+    assert lines == [
+        "p1: 776 of 3,000 names asked, 776 as ordered",
+        f"{sampled} 95 % confidence at most 0.30 % of all are not",
+        f"{sampled} 99 % confidence at most 0.50 % of all are not",
+        "nothing to probe",
+    ]
+
+
+def test_short_lists_have_the_round_alone(lists: Lists) -> None:
+    order = long_order(20)
+    assert lists.run(real, orders=(order,)) == (0, ["nothing to probe"])
+
+
+def test_lists_that_are_not_in_force_are_not_sampled(lists: Lists) -> None:
+    order = long_order(30, start=time.time() + 500)
+    assert lists.run(real, orders=(order,)) == (0, ["nothing to probe"])
+
+
+def test_a_silent_point_is_not_fine(lists: Lists) -> None:
+    order = long_order(30)
+    code, lines = lists.run(lambda _: None, "--all", orders=(order,))
+    assert code == 1
+    assert lines[0] == "p1: 30 of 30 names asked, 0 as ordered, 30 while the controls failed"
+
+
+def test_ctrl_c_ends_it_at_once_with_what_was_seen(lists: Lists) -> None:
+    order = long_order(200)
+    obeys, seen = obedient(policy(order)), []
+
+    def script(query: Any) -> Any:
+        seen.append(query.id)
+        if len(seen) == 60:
+            os.kill(os.getpid(), signal.SIGINT)
+        return obeys(query) if len(seen) < 60 else None
+
+    before = signal.getsignal(signal.SIGINT)
+    code, lines = lists.run(script, "--all", "--rate", "100", orders=(order,))
+    assert code == 130
+    assert signal.getsignal(signal.SIGINT) is before
+    assert "still under way" in lines[0]
+    assert lines[1] == "p1: not all names were asked: stopped"
+
+
+def test_for_machines_the_lists_are_told_aside(lists: Lists, verb: Verb) -> None:
+    order = long_order(30)
+    code, out, aside = verb.run(leaking(order, "n3.shop.example"), "--all", "--json", orders=(order,))
+    assert code == 1
+    assert [one["kind"] for one in json.loads(out)] == ["underblock"]
+    assert "p1: 30 of 30 names asked, 29 as ordered, 1 otherwise" in aside
+
+
+def test_of_a_sealed_order_no_name_is_told(lists: Lists, verb: Verb) -> None:
+    order = long_order(30, publication=Publication.SEALED)
+    code, out, aside = verb.run(leaking(order, "n3.shop.example"), "--all", orders=(order,))
+    assert code == 1
+    assert "shop" not in out + aside
+
+
+def test_findings_that_are_fine_are_shown_if_asked_for(verb: Verb) -> None:
+    order = now_order()
+    _, out, _ = verb.run(obedient(policy(order)), "--findings", orders=(order,))
+    assert "blocked-with-attribution" in out
+
+
+def test_options_of_the_right_kind_are_asked_for(verb: Verb) -> None:
+    code, _, aside = verb.run(real, "--rate", "0")
+    assert code == 2
+    assert "0 is not in the range x>=1" in aside

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from blocker import mmsg
 from blocker.resolver import batches
 from blocker.resolver.batches import BATCH, MOST_QUERY, Batch, Many, Singles, batch_of
 from tests.resolver.live import has_ipv6
@@ -17,7 +18,7 @@ from tests.resolver.live import has_ipv6
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-WAYS = [Singles, *([Many] if batches._RECEIVE is not None else [])]
+WAYS = [Singles, *([Many] if mmsg.RECEIVE is not None else [])]
 HOSTS = ["127.0.0.1", *(["::1"] if has_ipv6() else [])]
 
 
@@ -180,11 +181,11 @@ def test_a_system_without_those_calls_has_a_batch_as_well(
     here: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert isinstance(batch_of(here), WAYS[-1])
-    monkeypatch.setattr(batches, "_RECEIVE", None)
+    monkeypatch.setattr(mmsg, "RECEIVE", None)
     assert isinstance(batch_of(here), Singles)
 
 
 def test_what_is_no_function_of_a_library_we_know_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert batches._found("no_such_function") is None
+    assert mmsg._found("no_such_function") is None
     monkeypatch.setattr("sys.platform", "other")
-    assert batches._found("recvmmsg") is None
+    assert mmsg._found("recvmmsg") is None

@@ -311,10 +311,12 @@ def _filter(point: Endpoint, *, is_loopback: bool) -> list[tuple[int, int, int, 
 
 
 def _forget(sock: socket.socket) -> None:
-    """Drop what came before there was a filter."""
+    """Drop what came before there was a filter, and what the kernel counted of it: reading resets the count."""
     with contextlib.suppress(BlockingIOError):
         while True:
             sock.recv(1)
+    with contextlib.suppress(OSError):
+        sock.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
 
 
 def _attach(sock: socket.socket, program: list[tuple[int, int, int, int]]) -> None:

@@ -311,7 +311,7 @@ def _filter(point: Endpoint, *, is_loopback: bool) -> list[tuple[int, int, int, 
 
 
 def _forget(sock: socket.socket) -> None:
-    """Drop what came before there was a filter, and what the kernel counted of it: reading resets the count."""
+    """Drop what came before there was a filter, and the count of what was lost of it."""
     with contextlib.suppress(BlockingIOError):
         while True:
             sock.recv(1)

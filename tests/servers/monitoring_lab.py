@@ -141,7 +141,7 @@ def finding(kind: Kind, point: str, order: str = "court/one") -> NotOk:
 
 
 def confirmed(now: float, *, lift: bool = True) -> Confirmed:
-    block = Confirmed(block=now - 600, started=int(now))
+    block = Confirmed(block=now, started=int(now))
     return replace(block, lift=now, ended=int(now)) if lift else block
 
 

@@ -87,6 +87,12 @@ class Scene:
             purged=purged,
         )
 
+    def close(self) -> None:
+        """Let go of the store."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
     def is_live(self) -> bool:
         """Whether the policy can be read and something was applied; else `trouble` says why not."""
         try:

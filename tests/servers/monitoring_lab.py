@@ -272,7 +272,7 @@ class World:
             round_at=now,
             points={"p9": PointView(sent=9, answered_at=now)},
             not_ok=(finding(Kind.UNDERBLOCK, "p9"),) if is_bad else (),
-            confirmed={order: {"p9": confirmed(now)} for order in ORDERS},
+            confirmed={order: {"p9": confirmed(now, lift=order == "court/ended")} for order in ORDERS},
         )
         b.write(report.FILE, report.to_json(late))
         pushed = (

@@ -21,14 +21,15 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from prometheus_client.core import Metric
 
     from blocker.fleet.report import Purged, Pushed
     from blocker.orders.timetable import Scheduled
-    from blocker.prober.report import EvidenceView, PointView
+    from blocker.prober.report import Confirmed, EvidenceView, PointView
     from blocker.resolver.counters import WorkerCounts
+    from blocker.site import Point
 
 MOST_SERIES = 5_000
 NO_ORDER = "none"
@@ -92,6 +93,8 @@ METRICS: dict[str, str] = {
     "blocker_findings_moot_by_point": "Expectations about names that don't exist at the reference, by point.",
     "blocker_block_confirmed_timestamp_seconds": "First probe that saw the order's latest start in effect.",
     "blocker_lift_confirmed_timestamp_seconds": "First probe that saw the order's latest end in effect.",
+    "blocker_points_unconfirmed": "Points of the order's regions that were not seen in its latest start.",
+    "blocker_points_lift_unconfirmed": "Points once seen to block the order and not seen to have ended.",
     "blocker_hidden_series": "Series left out because there would be more than 5,000, by metric.",
     "blocker_prober_up": "Whether the prober's report can be read.",
     "blocker_prober_report_timestamp_seconds": "When the prober last wrote its report.",
@@ -149,6 +152,17 @@ class OrderTimes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unseen:
+    """At how many points of an order's regions its latest start, or end, was not seen yet.
+
+    `starts` None: it is in force at none of them; `ends` None: it is, or never was, or it is long ago.
+    """
+
+    starts: int | None = None
+    ends: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProberView:
     """What the prober reported; orders are labels already. Times are epoch seconds, 0 never.
 
@@ -164,6 +178,8 @@ class ProberView:
     ok: Mapping[str, int] = field(default_factory=dict)
     block_confirmed: Mapping[str, float] = field(default_factory=dict)
     lift_confirmed: Mapping[str, float] = field(default_factory=dict)
+    unconfirmed: Mapping[str, int] = field(default_factory=dict)
+    lift_unconfirmed: Mapping[str, int] = field(default_factory=dict)
     instances: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     evidence: EvidenceView | None = None
 
@@ -275,6 +291,50 @@ def order_times(
     return dict(sorted(found.items(), key=lambda item: -(item[1].start or 0)))
 
 
+def unseen(
+    directives: Iterable[Scheduled],
+    points: Sequence[Point],
+    confirmed: Mapping[str, Mapping[str, Confirmed]],
+    *,
+    withheld: Collection[str],
+    t: float,
+) -> dict[str, Unseen]:
+    """What of each order no probe has seen at `t`, by its id; `confirmed` is by order and point.
+
+    An end counts at the points that were seen to block, and not where other orders still block the names.
+    """
+    by_order: dict[str, list[Scheduled]] = {}
+    for one in directives:
+        if one.windows and not one.is_cut and not is_withheld(one, withheld) and one.windows[0][0] <= t:
+            by_order.setdefault(one.order, []).append(one)
+    regions = {point.region for point in points}
+    found = {}
+    for order, every in by_order.items():
+        edges = {region: _latest([one for one in every if one.applies_to(region)], t) for region in regions}
+        seen = confirmed.get(order, {})
+        starts: list[bool] = []
+        ends: list[bool] = []
+        for point in points:
+            started, ended = edges[point.region]
+            here = seen.get(point.name)
+            if started is not None:
+                starts.append(here is None or (here.started or 0) < started)
+            elif ended is not None and ended >= t - KEPT and here is not None and here.block is not None:
+                ends.append(max(here.ended or 0, here.covered or 0) < ended)
+        found[order] = Unseen(
+            starts=sum(starts) if starts else None, ends=sum(ends) if ends and not starts else None
+        )
+    return found
+
+
+def _latest(every: Iterable[Scheduled], t: float) -> tuple[int | None, int | None]:
+    """The latest start of those in force; if there are none, the latest end."""
+    windows = [window for one in every for window in one.windows if window[0] <= t]
+    starts = [start for start, end in windows if end is None or t < end]
+    ends = [end for _, end in windows if end is not None and end <= t]
+    return (max(starts), None) if starts else (None, max(ends, default=None))
+
+
 def _shown(
     edges: Iterable[int | None], secret: Collection[int] | None, t: float
 ) -> tuple[list[int], list[int]]:
@@ -362,6 +422,8 @@ _WITH_ORDERS = frozenset(
         "blocker_findings_ok_by_order",
         "blocker_block_confirmed_timestamp_seconds",
         "blocker_lift_confirmed_timestamp_seconds",
+        "blocker_points_unconfirmed",
+        "blocker_points_lift_unconfirmed",
     }
 )
 
@@ -432,6 +494,8 @@ def _of_prober(view: View) -> Iterator[Metric]:
         "blocker_findings_ok_by_order": prober.ok,
         "blocker_block_confirmed_timestamp_seconds": prober.block_confirmed,
         "blocker_lift_confirmed_timestamp_seconds": prober.lift_confirmed,
+        "blocker_points_unconfirmed": prober.unconfirmed,
+        "blocker_points_lift_unconfirmed": prober.lift_unconfirmed,
     }
     for name, values in by_order.items():
         yield _by(name, ["order"], (([order], value) for order, value in values.items()))

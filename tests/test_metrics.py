@@ -18,9 +18,9 @@ from blocker.fleet.report import Purged, Pushed
 from blocker.metrics import KEPT, METRICS, FindingCount, OrderState, OrderTimes, ProberView, View
 from blocker.orders.model import Kind, Order, Publication
 from blocker.orders.schedule import schedule
-from blocker.prober.report import EvidenceView, PointView
+from blocker.prober.report import Confirmed, EvidenceView, PointView
 from blocker.resolver.counters import COUNTER_NAMES, WorkerCounts
-from tests.prober.world import T, act, block, when
+from tests.prober.world import POINT, T, act, block, when
 
 
 def worker(number: int) -> WorkerCounts:
@@ -57,6 +57,8 @@ FULL = View(
         ok={"court/o1": 5},
         block_confirmed={"court/o1": T - 9.0},
         lift_confirmed={"court/o2": T - 8.0},
+        unconfirmed={"court/o1": 2},
+        lift_unconfirmed={"court/o2": 0},
     ),
     pushed=(
         Pushed(target="dnsdist", generation=4, instant=T - 2.0, sent_at=T - 1.0, lateness=1.0, changes=1),
@@ -104,6 +106,8 @@ def test_every_metric_is_shown_in_a_full_view_and_no_other() -> None:
         ("blocker_findings_ok_by_point", (("point", "p1"),), 5),
         ("blocker_block_confirmed_timestamp_seconds", (("order", "court/o1"),), T - 9),
         ("blocker_lift_confirmed_timestamp_seconds", (("order", "court/o2"),), T - 8),
+        ("blocker_points_unconfirmed", (("order", "court/o1"),), 2),
+        ("blocker_points_lift_unconfirmed", (("order", "court/o2"),), 0),
         ("blocker_prober_round_timestamp_seconds", (), T - 3),
         ("blocker_probes_lost_total", (("point", "p1"),), 1),
         ("blocker_hidden_series", (("metric", "blocker_findings"),), 0),
@@ -387,3 +391,60 @@ def test_sealed_orders_count_among_the_states() -> None:
 def test_a_registry_of_ours_is_not_the_global_one() -> None:
     assert isinstance(metrics.registry(lambda: FULL), CollectorRegistry)
     assert b"python_gc" not in generate_latest(metrics.registry(lambda: FULL))
+
+
+def unseen(*orders: Order, withheld: tuple[str, ...] = (), **seen: Confirmed) -> dict[str, metrics.Unseen]:
+    """At p1 and p2 in ID, p3 in GB and p4 nowhere else; `seen` is of court/o1 by point."""
+    points = [
+        replace(POINT, name=name, region=region)
+        for name, region in (("p1", "ID"), ("p2", "ID-JK"), ("p3", "GB"), ("p4", "SG"))
+    ]
+    return metrics.unseen(schedule(orders), points, {"court/o1": seen}, withheld=withheld, t=T)
+
+
+def seen(started: int, ended: int | None = None, covered: int | None = None) -> Confirmed:
+    lift = None if ended is None else T - 0.5
+    return Confirmed(
+        block=T - 1.0, started=T + started, lift=lift, ended=ended and T + ended, covered=covered
+    )
+
+
+STARTED, ENDED = block("x.example", start=T - 5), block("x.example", start=T - 9, until=T - 5)
+
+
+@pytest.mark.parametrize(
+    ("found", "starts", "ends"),
+    [
+        (unseen(STARTED), 2, None),
+        (unseen(STARTED, p1=seen(-5)), 1, None),
+        (unseen(STARTED, p1=seen(-5), p2=seen(-6)), 1, None),
+        (unseen(STARTED, p1=seen(-5), p2=seen(-5)), 0, None),
+        (unseen(STARTED, p1=seen(-5), p2=Confirmed(covered=T - 5)), 1, None),
+        (unseen(block("x.example", start=T - 5, regions=("US",))), None, None),
+        (unseen(ENDED), None, None),
+        (unseen(ENDED, p1=Confirmed(lift=T - 1.0, ended=T - 5)), None, None),
+        (unseen(ENDED, p1=seen(-9), p3=seen(-9)), None, 1),
+        (unseen(ENDED, p1=seen(-9), p2=seen(-9, -6)), None, 2),
+        (unseen(ENDED, p1=seen(-9), p2=seen(-9, -5)), None, 1),
+        (unseen(ENDED, p1=seen(-9, None, T - 5), p2=seen(-9, -5)), None, 0),
+        (unseen(block("x.example", start=T - 2 * KEPT, until=T - KEPT - 1), p1=seen(-9)), None, None),
+        (unseen(ORDER, act(Kind.SUSPEND, "court/o1", "court/s", start=T - 5), p1=seen(-1000)), None, 1),
+    ],
+)
+def test_points_are_counted_where_the_latest_start_or_end_was_not_seen(
+    found: dict[str, metrics.Unseen], starts: int | None, ends: int | None
+) -> None:
+    assert found["court/o1"] == metrics.Unseen(starts=starts, ends=ends)
+
+
+def test_an_order_that_ended_in_one_region_and_not_in_another_has_not_ended() -> None:
+    (one,) = block("x.example", start=T - 9).directives
+    order = replace(
+        block("x.example"),
+        directives=(replace(one, until=when(T - 5)), replace(one, id="gb", regions=("GB",))),
+    )
+    assert unseen(order, p1=seen(-9))["court/o1"] == metrics.Unseen(starts=1)
+
+
+def test_what_is_to_come_or_withheld_is_not_missed() -> None:
+    assert unseen(NEXT, replace(ORDER, id="court/o2"), withheld=("court/o2",)) == {}

@@ -5,14 +5,20 @@ is pushed out while not ok is counted as hidden, never forgotten in silence. The
 
 - A finding holds until the same question is judged again, or until nobody looked for a while; one
   that is not ok holds until it is judged again or its expectation is gone.
-- The first confirmation of a block (lift) is the first ok of a subject after the latest start (end) of its
-  directive; a later start of another directive of the order begins anew.
+- The first confirmation of a block (lift) at a point is the first ok of a subject after the latest start
+  (end) of its directive; a later start of another directive of the order begins anew.
+- It stands for good once a whole round has gone by. If contradicting answers come sooner it is taken back: a
+  forger on the path is faster than the point, and nobody waits for a second answer at the instant. While
+  they are open nothing is confirmed.
+- What an earlier run found not ok is shown until a round has judged it again, or as many have gone by as
+  look at everything.
 """
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from typing import TYPE_CHECKING, TypeVar
 
 from blocker.prober import expect, profile, report
@@ -28,15 +34,20 @@ if TYPE_CHECKING:
     from blocker.names import Key
     from blocker.prober.observe import Observation, Reply
     from blocker.prober.profile import Learnt
+    from blocker.prober.report import Baseline
 
 FINE = frozenset({Kind.OK, Kind.MOOT})
+_CONTRADICTED = frozenset({Kind.INJECTED, Kind.CONFLICT})
 _ATTRIBUTED = frozenset({"blocked-with-attribution", "attributed-wrong-form"})
 _MOST_BASELINES = 20_000
-_MOST_ORDERS = 50_000
+_MOST_CONFIRMED = 100_000
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 _Key = tuple[Question, Variant]
+_Place = tuple[str, str]  # an order and a point
+_Way = tuple[str, str, str]  # and the variant
+_Group = tuple[str, str, str, str, str]  # kind, rule, point, order, variant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,26 +57,69 @@ class _Entry:
     since: float
 
 
+class _Proof(Enum):
+    """What of an order a subject's finding tells."""
+
+    BLOCK = auto()
+    LIFT = auto()
+    COVER = auto()
+
+
+_NOTHING: dict[_Proof, dict[str, None]] = {
+    _Proof.BLOCK: {"block": None, "started": None},
+    _Proof.LIFT: {"lift": None, "ended": None},
+    _Proof.COVER: {"covered": None},
+}
+
+
+def _proves(one: Expectation) -> _Proof | None:
+    if one.why is Why.SUBJECT:
+        return None if one.form is None else _Proof.BLOCK
+    if one.why is Why.ENDED:
+        return _Proof.LIFT if one.form is None else _Proof.COVER
+    return None
+
+
 class Book:
-    """Begins with what an earlier run's Snapshot has of confirmations, attributions and profiles.
+    """Begins with what an earlier run's Snapshot has, and with the `baselines` beside it.
 
     `instances` are the NSIDs that site.yaml names, by point: of others it is only counted that they answered.
     """
 
     def __init__(
-        self, before: Snapshot | None = None, *, instances: Mapping[str, Collection[str]] | None = None
+        self,
+        before: Snapshot | None = None,
+        *,
+        instances: Mapping[str, Collection[str]] | None = None,
+        baselines: Iterable[Baseline] = (),
     ) -> None:
+        old = before or Snapshot(at=0.0)
         self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
         self._hidden = 0
-        self._points: dict[str, PointView] = {}
+        self._points: dict[str, PointView] = dict(old.points)
         self._instances = dict(instances or {})
-        self._profiles: dict[str, Learnt] = dict(before.profiles) if before else {}
-        self._confirmed: dict[str, Confirmed] = dict(before.confirmed) if before else {}
-        self._attributed: OrderedDict[tuple[str, str], None] = OrderedDict()
-        self._resolved: OrderedDict[tuple[str, Key, int], None] = OrderedDict()
+        self._profiles: dict[str, Learnt] = dict(old.profiles)
+        self._confirmed: dict[_Place, Confirmed] = {
+            (order, point): one for order, points in old.confirmed.items() for point, one in points.items()
+        }
+        self._attributed: OrderedDict[tuple[str, str], None] = OrderedDict.fromkeys(old.attributed)
+        self._resolved: OrderedDict[Baseline, None] = OrderedDict.fromkeys(baselines)
         self._blocked: OrderedDict[tuple[str, str, Key], dict[tuple[int, Variant], float]] = OrderedDict()
-        for pair in before.attributed if before else ():
-            self._attributed[pair] = None
+        # The confirmations that can be taken back: since the latest round ended, and since the one before.
+        self._fresh = {
+            (place, proof)
+            for place, one in self._confirmed.items()
+            for proof, at in ((_Proof.BLOCK, one.block), (_Proof.LIFT, one.lift))
+            if at is not None and at > old.round_at
+        }
+        self._aging: set[tuple[_Place, _Proof]] = set()
+        self._doubts: Counter[tuple[_Place, _Proof | None]] = Counter()  # questions answered in two ways
+        self._freed: Counter[_Place] = Counter()  # questions about ended orders that must pass now
+        self._held: dict[_Group, NotOk] = {
+            (one.kind, one.rule, one.point, one.order, one.variant): one for one in old.not_ok
+        }
+        self._judged: set[_Way] = set()
+        self._rounds = 0
 
     def saw(self, observation: Observation) -> None:
         """Count one query and what came for it; a name that resolved is a baseline for later."""
@@ -106,12 +160,15 @@ class Book:
     def note(self, expectation: Expectation, finding: Finding) -> None:
         """Keep the judgement of one expectation in place of the last one."""
         key = (expect.question(expectation), finding.variant)
-        old = self._entries.pop(key, None)
+        old = self._drop(key)
         since = old.since if old is not None and old.finding.kind is finding.kind else finding.at
         self._entries[key] = _Entry(expectation=expectation, finding=finding, since=since)
+        self._count(expectation, finding, 1)
         if len(self._entries) > report.MOST_NOT_OK:
-            _, pushed = self._entries.popitem(last=False)
-            self._hidden += pushed.finding.kind not in FINE
+            pushed = self._drop(next(iter(self._entries)))
+            self._hidden += pushed is not None and pushed.finding.kind not in FINE
+        if self._held:
+            self._judged.add((finding.order, finding.point, str(finding.variant)))
         if finding.rule in _ATTRIBUTED and finding.why is Why.SUBJECT:
             _remember(self._attributed, (finding.point, finding.ref), None)
         if finding.rule == "passes":
@@ -120,6 +177,21 @@ class Book:
             self._keep_way(finding)
         if finding.kind is Kind.OK:
             self._confirm(expectation, finding)
+        elif finding.kind in _CONTRADICTED:
+            self._take_back(expectation, finding)
+
+    def _drop(self, key: _Key) -> _Entry | None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._count(entry.expectation, entry.finding, -1)
+        return entry
+
+    def _count(self, expectation: Expectation, finding: Finding, change: int) -> None:
+        place, proves = (finding.order, finding.point), _proves(expectation)
+        if finding.kind in _CONTRADICTED:
+            self._doubts[place, proves] += change
+        if proves is _Proof.LIFT:
+            self._freed[place] += change
 
     def _keep_way(self, finding: Finding) -> None:
         """Keep in which ways a name was last seen blocked."""
@@ -131,21 +203,28 @@ class Book:
         _remember(self._blocked, name, ways)
 
     def _confirm(self, expectation: Expectation, finding: Finding) -> None:
-        old = self._confirmed.get(finding.order, Confirmed())
-        new = old
+        place, proves = (finding.order, finding.point), _proves(expectation)
+        old = self._confirmed.get(place, Confirmed())
         started, ended = expectation.started, expectation.ended
-        if expectation.why is Why.SUBJECT and expectation.form is not None and started is not None:
-            if old.block is None or old.block < started:
-                new = replace(old, block=finding.at)
-        elif (
-            expectation.why is Why.ENDED
-            and expectation.form is None
-            and ended is not None
-            and (old.lift is None or old.lift < ended)
-        ):
-            new = replace(old, lift=finding.at)
-        if new is not old and (finding.order in self._confirmed or len(self._confirmed) < _MOST_ORDERS):
-            self._confirmed[finding.order] = new
+        new = old
+        if proves is _Proof.BLOCK and _is_later(started, old.started):
+            new = replace(old, block=finding.at, started=started)
+        elif proves is _Proof.LIFT and _is_later(ended, old.ended):
+            new = replace(old, lift=finding.at, ended=ended)
+        elif proves is _Proof.COVER and _is_later(ended, old.covered):
+            new = replace(old, covered=ended)
+        if proves is None or new is old or self._doubts[place, proves] > 0:
+            return
+        if place in self._confirmed or len(self._confirmed) < _MOST_CONFIRMED:
+            self._confirmed[place] = new
+            self._fresh.add((place, proves))
+
+    def _take_back(self, expectation: Expectation, finding: Finding) -> None:
+        """Withdraw what was confirmed a short while ago, and is contradicted now."""
+        place, proves = (finding.order, finding.point), _proves(expectation)
+        old = self._confirmed.get(place)
+        if old is not None and proves is not None and (place, proves) in self._fresh | self._aging:
+            self._confirmed[place] = replace(old, **_NOTHING[proves])
 
     def was_attributed(self, point: str, ref: str) -> bool:
         """Whether the point was seen to attribute its blocks of the directive."""
@@ -160,10 +239,14 @@ class Book:
         ways = self._blocked.get((one.point, one.ref, one.name), {})
         return any(way != (one.qtype, variant) and at >= one.since for way, at in ways.items())
 
-    def is_confirmed(self, order: str, transition: int) -> bool:
-        """Whether the order's start or end was seen to hold after the transition."""
-        one = self._confirmed.get(order, Confirmed())
-        return any(at is not None and at >= transition for at in (one.block, one.lift))
+    def baselines(self) -> tuple[Baseline, ...]:
+        """What is to be kept for the next run beside the snapshot; these are names."""
+        return tuple(self._resolved)
+
+    def is_confirmed(self, order: str, point: str, transition: int) -> bool:
+        """Whether the order's start or end at the transition, or a later one, was seen at the point."""
+        one = self._confirmed.get((order, point), Confirmed())
+        return any(edge is not None and edge >= transition for edge in (one.started, one.ended, one.covered))
 
     def not_ok(self) -> list[Probe]:
         """The probes whose latest finding isn't fine; they are made again each round."""
@@ -177,26 +260,41 @@ class Book:
         """Drop the findings of expectations that are no more."""
         questions = set(map(expect.question, gone))
         for key in [one for one in self._entries if one[0] in questions]:
-            del self._entries[key]
+            self._drop(key)
 
     def turn(self, refs: Collection[str], before: float) -> None:
         """Drop what was fine about these directives: a transition passed, it must be seen anew."""
         for key, entry in list(self._entries.items()):
             if entry.finding.ref in refs and entry.finding.kind in FINE and entry.finding.at < before:
-                del self._entries[key]
+                self._drop(key)
 
     def expire(self, before: float, points: Collection[str]) -> None:
         """Drop what was fine and not looked at since `before`, and points that are no more."""
         for key, entry in list(self._entries.items()):
             is_old = entry.finding.kind in FINE and entry.finding.at < before
             if is_old or entry.finding.point not in points:
-                del self._entries[key]
+                self._drop(key)
+        for known in [one for one in self._points if one not in points]:
+            del self._points[known]
+        for place in [one for one in self._confirmed if one[1] not in points]:
+            del self._confirmed[place]
+        self._held = {group: one for group, one in self._held.items() if one.point in points}
+
+    def settle(self, rotation: int) -> None:
+        """A whole round has ended, of which `rotation` look at everything: what it left as it was stands."""
+        self._fresh, self._aging = set(), self._fresh
+        self._rounds += 1
+        self._held = {
+            group: one
+            for group, one in self._held.items()
+            if self._rounds < rotation and (one.order, one.point, one.variant) not in self._judged
+        }
 
     def snapshot(self, at: float, *, generation: int, round_at: float, trouble: str) -> Snapshot:
         """All of it as one value."""
         by_point: Mapping[str, Counter[Kind]] = defaultdict(Counter)
         ok: Counter[str] = Counter()
-        grouped: dict[tuple[str, str, str, str, str], NotOk] = {}
+        grouped: dict[_Group, NotOk] = {}
         for entry in self._entries.values():
             finding = entry.finding
             by_point[finding.point][finding.kind] += 1
@@ -205,6 +303,8 @@ class Book:
             elif finding.kind is not Kind.MOOT:
                 group = (finding.kind, finding.rule, finding.point, finding.order, str(finding.variant))
                 grouped[group] = _joined(grouped.get(group), entry)
+        for known, held in self._held.items():
+            grouped[known] = _held(grouped.get(known), held)
         return Snapshot(
             at=at,
             generation=generation,
@@ -219,12 +319,32 @@ class Book:
             },
             not_ok=tuple(grouped.values()),
             ok=dict(sorted(ok.items())),
-            confirmed=dict(sorted(self._confirmed.items())),
+            confirmed=self._by_order(),
             attributed=tuple(self._attributed),
             hidden=self._hidden,
             trouble=trouble,
             profiles=dict(sorted(self._profiles.items())),
         )
+
+    def _by_order(self) -> dict[str, dict[str, Confirmed]]:
+        found: dict[str, dict[str, Confirmed]] = {}
+        for (order, point), one in sorted(self._confirmed.items()):
+            # One name that must pass by now is enough for the end to be seen by it.
+            shown = replace(one, covered=None) if self._freed[order, point] > 0 else one
+            if shown != Confirmed():
+                found.setdefault(order, {})[point] = shown
+        return found
+
+
+def _held(now: NotOk | None, held: NotOk) -> NotOk:
+    """As long as it isn't known which of them are the same: no fewer, and no younger, than they were."""
+    if now is None:
+        return held
+    return replace(now, count=max(now.count, held.count), since=min(now.since, held.since))
+
+
+def _is_later(edge: int | None, than: int | None) -> bool:
+    return edge is not None and (than is None or edge > than)
 
 
 def _joined(old: NotOk | None, entry: _Entry) -> NotOk:

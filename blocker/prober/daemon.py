@@ -15,6 +15,7 @@ import time
 import traceback
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from blocker.errors import StoreError
 from blocker.journal import say
@@ -31,9 +32,12 @@ from blocker.prober.rounds import Rounds
 from blocker.site import ProberConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from pathlib import Path
 
+    from blocker.orders.timetable import Scheduled
+    from blocker.policy.decide import Policy
+    from blocker.prober.expect import Expectation
     from blocker.prober.judge import Finding
     from blocker.site import Point, Site
 
@@ -137,9 +141,13 @@ def _look(
     )
 
 
-def book_of(site: Site) -> Book:
-    instances = {point.name: point.instances for point in site.points}
-    return Book(_read(site.state / report.FILE), instances=instances)
+def book_of(site: Site, before: report.Snapshot | None = None) -> Book:
+    """The book of the site's prober, as it goes on from what was written down last, or from `before`."""
+    return Book(
+        before or report.from_json(_octets(site.state / report.FILE)),
+        instances={point.name: point.instances for point in site.points},
+        baselines=report.baselines_from_json(_octets(site.state / report.BASELINES)),
+    )
 
 
 def _by_name(site: Site) -> dict[str, Point]:
@@ -162,12 +170,14 @@ class _Prober:
         self._site = site
         self._beat = beat
         self._path = site.state / report.FILE
-        self._book = book_of(site)
+        before = report.from_json(_octets(self._path))
+        self._book = book_of(site, before)
         self._reference = Reference(endpoints(site))
         self._reader: Reader | None = None
         self._rounds: Rounds | None = None
         config = site.prober or ProberConfig()
-        self._interval = config.interval
+        self._interval, self._rate = config.interval, float(config.rate)
+        self._shard = config.shard, config.shards
         self._keeper = Keeper(site.state, config.evidence, patience=max(600.0, 3.0 * config.interval))
         self._table = _Timetable()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -175,13 +185,14 @@ class _Prober:
         self._whole_due = 0.0
         self._number: int | None = None
         self._dense_after = time.time()
-        self._round_at = 0.0
+        self._round_at = before.round_at if before else 0.0
         self._trouble = "the policy was not read yet"
         self._reopen_at = 0.0
         self._written_at = 0.0
         self._writing = 0.0
         self._quiet = 0.0
-        self._unwritten = ""
+        self._unwritten: set[str] = set()
+        self._baselines: tuple[report.Baseline, ...] = ()
 
     def tick(self, now: float) -> float:
         """Start what is due at `now` (epoch seconds); the seconds until the next tick."""
@@ -261,32 +272,58 @@ class _Prober:
             return
         now = time.time()
         with self._reader.snapshot() as policy:
-            refs: set[str] = set()
+            changed: dict[str, int] = {}
             for one in schedule.same_instant(due, self._table.transitions):
-                changed = expect.changing(policy, one.transition)
-                refs |= changed
+                refs = expect.changing(policy, one.transition)
+                changed.update(dict.fromkeys(refs, one.transition))
                 if now >= one.transition:
-                    self._book.turn(changed, one.transition)
-            if len(refs) > _CROWD:
-                refs = {
-                    one.ref
-                    for one in policy.directives.values()
-                    if one.ref in refs and not self._book.is_confirmed(one.order, due.transition)
-                } or refs
-            look = _look(
-                self._site,
-                number=due.number,
-                only=frozenset(refs),
-                limit=2,
-                budget=_DENSE_BUDGET,
-                since=self._table.since,
-            )
-            asked = expect.expect(policy, self._site.points, now, look)
+                    self._book.turn(refs, one.transition)
+            is_crowd = len(changed) > _CROWD
+            asked: list[Expectation] = []
+            for only, points in self._shares(policy, changed, due.number).items():
+                look = _look(
+                    self._site,
+                    number=due.number,
+                    only=only,
+                    limit=2,
+                    budget=max(_CROWD, len(only)),
+                    since=self._table.since,
+                )
+                asked += expect.expect(policy, points, now, look)
             stamp = policy.stamp
-        await self._rounds.look([Probe(one, _PLAIN[one.outside]) for one in asked], stamp=stamp, urgent=True)
-        if due.number >= _TCP_FROM:
+        is_late = due.number >= _SETTLED_FROM and not is_crowd
+        probes = [Probe(one, _PLAIN[one.outside]) for one in asked]
+        await self._rounds.look(probes, stamp=stamp, urgent=True, linger=_LINGER if is_late else 0.0)
+        if is_late:
             over_tcp = [Probe(one, OVER_TCP) for one in asked if not one.outside]
             await self._rounds.look(over_tcp, stamp=stamp, urgent=True)
+
+    def _shares(
+        self, policy: Policy, changed: Mapping[str, int], number: int
+    ) -> dict[frozenset[str], list[Point]]:
+        """The points by the directives, of those that changed, to ask them about at the offset."""
+        if len(changed) <= _CROWD:
+            return {frozenset(changed): list(self._site.points)}
+        every = sorted(
+            (
+                one
+                for one in policy.directives.values()
+                if one.ref in changed and schedule.is_ours(one.ref, self._shard)
+            ),
+            key=lambda one: (crc32(one.ref.encode()), one.ref),
+        )
+        found: dict[frozenset[str], list[Point]] = {}
+        for point in self._site.points:
+
+            def is_seen(one: Scheduled, point: Point = point) -> bool:
+                """So are those that concern others: they come last."""
+                return not one.applies_to(point.region) or self._book.is_confirmed(
+                    one.order, point.name, changed[one.ref]
+                )
+
+            chosen = schedule.portion(every, number, self._rate, is_seen)
+            found.setdefault(frozenset(one.ref for one in chosen), []).append(point)
+        return found
 
     async def _everything(self, number: int) -> None:
         """Look at everything, and again at what wasn't fine."""
@@ -300,6 +337,7 @@ class _Prober:
             again, gone = expect.renew(policy, (probe.expectation for probe in doubted), now, since=since)
             look = _look(self._site, number=number, since=since)
             asked = expect.expect(policy, self._site.points, now, look)
+            directives = len(policy.directives)
         self._book.forget(gone)
         renewed = {expect.question(one): one for one in again}
         probes = [
@@ -318,6 +356,9 @@ class _Prober:
         self._book.expire(
             self._round_at - _KEEP_ROUNDS * self._interval, {one.name for one in self._site.points}
         )
+        ways = max((len(matrix.ways(point)) for point in self._site.points), default=1)
+        self._book.settle(ways * (1 + directives // _AT_ONCE))
+        self._keep_baselines()
 
     def write(self, *, force: bool = False) -> None:
         """Replace the report, a few times a second at most; a long one seldom, and never as a look is due."""
@@ -328,22 +369,33 @@ class _Prober:
         snapshot = self._book.snapshot(
             time.time(), generation=self._table.generation, round_at=self._round_at, trouble=self._trouble
         )
-        snapshot = replace(snapshot, evidence=self._keeper.view())
-        scratch = self._path.with_name(f"{report.FILE}.{os.getpid()}.new")
-        try:
-            handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
-            with open(handle, "w", encoding="utf-8") as file:  # noqa: PTH123  # an open descriptor has no path
-                file.write(report.to_json(snapshot))
-            scratch.replace(self._path)
-            self._unwritten = ""
-        except OSError as error:
-            if self._unwritten != (why := f"{self._path}: {error.strerror}"):
-                say("prober", f"the report can't be written: {why}")
-                self._unwritten = why
-            with contextlib.suppress(OSError):
-                scratch.unlink()
+        snapshot = replace(snapshot, evidence=self._keeper.view(), shard=self._shard)
+        self._replace(self._path, report.to_json(snapshot), 0o640)
         self._written_at = time.monotonic()
         self._writing = self._written_at - began
+
+    def _keep_baselines(self) -> None:
+        """They are names, maybe of sealed orders: for this process and the next one alone."""
+        baselines = self._book.baselines()
+        if baselines != self._baselines:
+            self._baselines = baselines
+            self._replace(self._path.with_name(report.BASELINES), report.baselines_to_json(baselines), 0o600)
+
+    def _replace(self, path: Path, text: str, mode: int) -> None:
+        """Whole or not at all; a trouble is said once."""
+        scratch = path.with_name(f"{path.name}.{os.getpid()}.new")
+        try:
+            handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+            with open(handle, "w", encoding="utf-8") as file:  # noqa: PTH123  # an open descriptor has no path
+                file.write(text)
+            scratch.replace(path)
+            self._unwritten.discard(path.name)
+        except OSError as error:
+            if path.name not in self._unwritten:
+                say("prober", f"the report can't be written: {path}: {error.strerror}")
+                self._unwritten.add(path.name)
+            with contextlib.suppress(OSError):
+                scratch.unlink()
 
     async def close(self) -> None:
         """Stop all rounds and write down what was seen."""
@@ -353,20 +405,26 @@ class _Prober:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._keeper.close()
         self.write(force=True)
+        self._keep_baselines()
         if self._reader is not None:
             self._reader.close()
 
 
-_CROWD = 16  # directives changing at once beyond which those not yet confirmed come first
-_DENSE_BUDGET = 12  # questions for one point at one offset
-_TCP_FROM = 5  # place in schedule.OFFSETS from which TCP is asked too
+# Directives changing at once beyond which each offset looks at a part of them, with one question about each.
+# For fewer, be it one, there are as many questions to a point.
+_CROWD = 12
+# The place in schedule.OFFSETS from which TCP is asked too, and a second answer waited for that contradicts:
+# before, the first confirmation can't wait, and is taken back then.
+_SETTLED_FROM = 5
+_AT_ONCE = 60  # directives that one round of everything asks each point about
 _AGAIN = 200
 _LINGER = 0.5  # seconds: a forger on the path is faster than the point, not by more than that
 _PLAIN = (PLAIN, matrix.OUTSIDE)  # by whether it is asked as a client of another region
 
 
-def _read(path: Path) -> report.Snapshot | None:
+def _octets(path: Path) -> bytes:
+    """What is in the file; nothing if it can't be read."""
     try:
-        return report.from_json(path.read_bytes())
+        return path.read_bytes()
     except OSError:
-        return None
+        return b""

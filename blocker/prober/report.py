@@ -1,7 +1,8 @@
 """What the prober has seen, as one value: the Snapshot that the metrics and people read.
 
 Pure. It holds counts, order ids and refs, never a domain name. It travels as JSON; a file that isn't one of
-ours reads as None, for a broken report must not stop its readers.
+ours reads as None, for a broken report must not stop its readers. Baselines, which are names, travel apart,
+in a file for the prober alone.
 """
 
 from __future__ import annotations
@@ -10,14 +11,19 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from blocker.names import Key
 from blocker.prober.profile import Learnt, Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-FORMAT = 2
+FORMAT = 3
 FILE = "prober.json"
+BASELINES = "baselines.json"
 MOST_NOT_OK = 20_000
+
+Baseline = tuple[str, Key, int]
+"""A point, a name and a type that were seen to resolve there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +43,7 @@ class NotOk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointView:
-    """One point: queries sent and lost, and what else arrived, since the prober started.
+    """One point: queries sent and lost, and what else arrived, since there is a report.
 
     `answered_at` is when it last answered (epoch seconds, 0 never); `ok` counts expectations now met.
     `controls_ok`: the latest controls passed. `instances` are those of its instances (NSID) that answered,
@@ -59,10 +65,17 @@ class PointView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmed:
-    """When an order's latest start and latest end were first seen to hold (epoch seconds)."""
+    """When an order's latest start and end were first seen to hold at a point: `block` and `lift`.
+
+    `started` and `ended` are the instants that they confirm. `covered` is the latest end after which all that
+    was looked at is blocked still, as other orders demand: nothing else can be seen of it. Epoch seconds.
+    """
 
     block: float | None = None
+    started: int | None = None
     lift: float | None = None
+    ended: int | None = None
+    covered: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +95,8 @@ class EvidenceView:
 class Snapshot:
     """The prober's state. `round_at` is when the last round of everything ended (epoch seconds, 0 never).
 
-    `ok` counts the met expectations by order. `attributed` holds (point, ref) pairs whose block was seen
+    `ok` counts the met expectations by order, `confirmed` is by order and point, `shard` the part of the
+    directives that is looked at, of so many. `attributed` holds (point, ref) pairs whose block was seen
     with attribution: without that, a name that exists nowhere can't be seen to be lifted. `profiles` are what
     the points' blocks look like. `hidden` counts
     findings beyond what is kept. `trouble` says why the policy can't be read, if so.
@@ -94,12 +108,24 @@ class Snapshot:
     points: Mapping[str, PointView] = field(default_factory=dict)
     not_ok: tuple[NotOk, ...] = ()
     ok: Mapping[str, int] = field(default_factory=dict)
-    confirmed: Mapping[str, Confirmed] = field(default_factory=dict)
+    confirmed: Mapping[str, Mapping[str, Confirmed]] = field(default_factory=dict)
     attributed: tuple[tuple[str, str], ...] = ()
     hidden: int = 0
     trouble: str = ""
     evidence: EvidenceView = field(default_factory=EvidenceView)
     profiles: Mapping[str, Learnt] = field(default_factory=dict)
+    shard: tuple[int, int] = (0, 1)
+
+    def first(self, order: str) -> Confirmed:
+        """When the order's latest start and end were first seen to hold at any point."""
+        every = self.confirmed.get(order, {}).values()
+        started = max((one.started for one in every if one.started is not None), default=None)
+        ended = max((one.ended for one in every if one.ended is not None), default=None)
+        blocks = [one.block for one in every if one.block is not None and one.started == started]
+        lifts = [one.lift for one in every if one.lift is not None and one.ended == ended]
+        return Confirmed(
+            block=min(blocks, default=None), started=started, lift=min(lifts, default=None), ended=ended
+        )
 
 
 def to_json(snapshot: Snapshot) -> str:
@@ -120,12 +146,36 @@ def from_json(text: str | bytes) -> Snapshot | None:
                 "profiles": {name: _learnt(one) for name, one in record["profiles"].items()},
                 "evidence": EvidenceView(**record["evidence"]),
                 "not_ok": tuple(NotOk(**one) for one in record["not_ok"]),
-                "confirmed": {order: Confirmed(**one) for order, one in record["confirmed"].items()},
+                "confirmed": {
+                    order: {point: Confirmed(**one) for point, one in points.items()}
+                    for order, points in record["confirmed"].items()
+                },
+                "shard": _pair(record["shard"]),
                 "attributed": tuple((point, ref) for point, ref in record["attributed"]),
             }
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+
+
+def baselines_to_json(baselines: Iterable[Baseline]) -> str:
+    """The baselines as JSON text; it holds names."""
+    return json.dumps([[point, name.hex(), qtype] for point, name, qtype in baselines])
+
+
+def baselines_from_json(text: str | bytes) -> tuple[Baseline, ...]:
+    """The baselines; none if the text isn't ours: they are seen again, sooner or later."""
+    try:
+        return tuple(
+            (str(point), Key(bytes.fromhex(name)), int(qtype)) for point, name, qtype in json.loads(text)
+        )
+    except (ValueError, TypeError, RecursionError):
+        return ()
+
+
+def _pair(values: list[int]) -> tuple[int, int]:
+    shard, shards = values
+    return shard, shards
 
 
 def _learnt(record: dict[str, Any]) -> Learnt:

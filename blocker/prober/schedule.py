@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from zlib import crc32
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+_T = TypeVar("_T")
 
 # Seconds around a transition. The one before shows that it isn't early; those within the first quarter
 # second give the first confirmation; the later ones see slow points settle.
@@ -73,6 +75,33 @@ def same_instant(due: Around, transitions: Sequence[int]) -> list[Around]:
             if transition + offset == due.at:
                 found.append(Around(at=due.at, number=number, transition=transition))
     return found
+
+
+def room(number: int, rate: float) -> int:
+    """How many questions can be asked of a point at the offset with this place, at `rate` queries a second.
+
+    Half of the rate is left for controls and second samples. At the transition there is a burst besides.
+    """
+    until = OFFSETS[number + 1] if number + 1 < len(OFFSETS) else OFFSETS[number] + 5.0
+    seconds = max(until - OFFSETS[number], 1.0 if OFFSETS[number] == 0.0 else 0.0)
+    return max(1, int(rate * seconds / 2))
+
+
+def portion(every: Sequence[_T], number: int, rate: float, is_seen: Callable[[_T], bool]) -> list[_T]:
+    """Those of all that change at a transition to look at at the offset: as many as there is room for.
+
+    Each offset goes on where the one before ended, so that all have their turn, those not seen yet first.
+    """
+    before = sum(room(one, rate) for one, offset in enumerate(OFFSETS[:number]) if offset >= 0.0)
+    at = before % len(every) if every else 0
+    ordered = [*every[at:], *every[:at]]
+    unseen = [one for one in ordered if not is_seen(one)]
+    return (unseen or ordered)[: room(number, rate)]
+
+
+def is_ours(ref: str, shard: tuple[int, int]) -> bool:
+    """Whether the directive is in the shard, of so many that share the work."""
+    return crc32(ref.encode()) % shard[1] == shard[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,8 +95,9 @@ def bind(endpoint: Endpoint, *, share: bool = True) -> socket.socket:
 
 async def serve(site: Site, listening: socket.socket, beat: Callable[[], None], stop: asyncio.Event) -> None:
     """As `run`, on a listening socket in a running event loop, until `stop` is set."""
+    scene = Scene(site.state, site.points)
     config = uvicorn.Config(
-        application(Scene(site.state, site.points)),
+        application(scene),
         http=_Connection,
         ws="none",
         lifespan="off",
@@ -123,6 +124,7 @@ async def serve(site: Site, listening: socket.socket, beat: Callable[[], None], 
         server.force_exit = stop.is_set()
         await serving
         listening.close()
+        scene.close()
 
 
 def application(scene: Scene) -> Starlette:

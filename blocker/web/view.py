@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import lmdb
 
@@ -22,18 +22,20 @@ from blocker.fleet import report as fleet
 from blocker.fleet.report import Purged, Pushed
 from blocker.orders.timetable import shown_boundaries
 from blocker.policy.reader import Reader
-from blocker.prober import report
+from blocker.prober import report, schedule
 from blocker.prober.judge import Kind
 from blocker.resolver import counters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from pathlib import Path
 
     from blocker.orders.timetable import Scheduled
     from blocker.policy.store import Snapshot
     from blocker.resolver.counters import WorkerCounts
     from blocker.site import Point
+
+_Number = TypeVar("_Number", int, float)
 
 SECRET = "secret"  # noqa: S105  # the name of the file, not what is in it
 STALE = 60.0
@@ -84,6 +86,12 @@ class Scene:
             pushed=pushed,
             purged=purged,
         )
+
+    def close(self) -> None:
+        """Let go of the store."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
     def is_live(self) -> bool:
         """Whether the policy can be read and something was applied; else `trouble` says why not."""
@@ -151,7 +159,9 @@ class Scene:
             quarantined=len(policy.generation.quarantined),
             workers=workers,
             is_probing=bool(self._points),
-            prober=None if snapshot is None else prober_view(snapshot, every, now, secret, self._points),
+            prober=None
+            if snapshot is None
+            else prober_view(snapshot, every, now, secret, self._points, withheld=withheld),
         )
 
     def _open(self) -> Reader:
@@ -212,15 +222,26 @@ def prober_view(
     now: float,
     secret: bytes,
     points: Sequence[Point] = (),
+    *,
+    withheld: Collection[str] = (),
 ) -> metrics.ProberView:
     """The report with order ids turned into labels. Instances are those of `points`: what else it names may
     have come from the wire.
     """
-    label = labels(directives, now, secret)
+    every = list(directives)
+    label = labels(every, now, secret)
 
-    def labelled(values: Mapping[str, float | None]) -> dict[str, float]:
-        return {label(order): value for order, value in values.items() if value is not None}
+    def labelled(values: Iterable[tuple[str, _Number | None]]) -> dict[str, _Number]:
+        return {label(order): value for order, value in values if value is not None}
 
+    first = {order: snapshot.first(order) for order in snapshot.confirmed}
+    unseen = metrics.unseen(
+        (one for one in every if schedule.is_ours(one.ref, snapshot.shard)),
+        points,
+        snapshot.confirmed,
+        withheld=withheld,
+        t=now,
+    )
     found: Counter[tuple[str, str, str]] = Counter()
     for finding in snapshot.not_ok:
         found[finding.kind, label(finding.order), finding.point] += finding.count
@@ -234,9 +255,11 @@ def prober_view(
             metrics.FindingCount(kind=kind, order=order, point=point, count=count)
             for (kind, order, point), count in sorted(found.items(), key=_worst_first)
         ),
-        ok={label(order): count for order, count in snapshot.ok.items()},
-        block_confirmed=labelled({order: one.block for order, one in snapshot.confirmed.items()}),
-        lift_confirmed=labelled({order: one.lift for order, one in snapshot.confirmed.items()}),
+        ok=labelled(snapshot.ok.items()),
+        block_confirmed=labelled((order, one.block) for order, one in first.items()),
+        lift_confirmed=labelled((order, one.lift) for order, one in first.items()),
+        unconfirmed=labelled((order, one.starts) for order, one in unseen.items()),
+        lift_unconfirmed=labelled((order, one.ends) for order, one in unseen.items()),
         instances={point.name: point.instances for point in points},
         evidence=snapshot.evidence,
     )

@@ -31,17 +31,18 @@ def pair(
     why: Why = Why.SUBJECT,
     name: Key = NAME,
     order: str = "court/o1",
+    point: str = "p1",
     **more: Any,
 ) -> tuple[Expectation, Finding]:
     ref = f"{order}/d"
     values: dict[str, Any] = {"form": Form.NXDOMAIN, "started": T - 10, "ended": None, **more}
     expectation = Expectation(
-        point="p1", region="ID", name=name, qtype=A, why=why, ref=ref, order=order, **values
+        point=point, region="ID", name=name, qtype=A, why=why, ref=ref, order=order, **values
     )
     finding = Finding(
         kind=kind,
         rule=rule,
-        point="p1",
+        point=point,
         order=order,
         ref=ref,
         why=why,
@@ -100,14 +101,14 @@ def test_the_first_ok_after_the_start_confirms_the_block_and_later_ones_do_not()
     book = Book()
     book.note(*pair(at=T + 1))
     book.note(*pair(at=T + 2))
-    assert shown(book).confirmed == {"court/o1": Confirmed(block=T + 1)}
+    assert shown(book).confirmed == {"court/o1": {"p1": Confirmed(block=T + 1, started=T - 10)}}
 
 
 def test_a_later_start_is_confirmed_anew() -> None:
     book = Book()
     book.note(*pair(at=T + 1))
     book.note(*pair(at=T + 60, started=T + 50))
-    assert shown(book).confirmed["court/o1"].block == T + 60
+    assert shown(book).first("court/o1").block == T + 60
 
 
 def test_the_first_ok_after_the_end_confirms_the_lift() -> None:
@@ -116,9 +117,11 @@ def test_the_first_ok_after_the_end_confirms_the_lift() -> None:
     ended: dict[str, Any] = {"why": Why.ENDED, "form": None, "ended": T + 50}
     book.note(*pair(rule="attribution-gone", at=T + 51, **ended))
     book.note(*pair(rule="passes", at=T + 52, **ended))
-    assert shown(book).confirmed["court/o1"] == Confirmed(block=T + 1, lift=T + 51)
-    assert book.is_confirmed("court/o1", T + 50)
-    assert not book.is_confirmed("court/o1", T + 60)
+    assert shown(book).confirmed["court/o1"]["p1"] == Confirmed(
+        block=T + 1, started=T - 10, lift=T + 51, ended=T + 50
+    )
+    assert book.is_confirmed("court/o1", "p1", T + 50)
+    assert not book.is_confirmed("court/o1", "p1", T + 60)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +132,6 @@ def test_the_first_ok_after_the_end_confirms_the_lift() -> None:
         (Kind.MOOT, Why.SUBJECT, Form.NXDOMAIN),
         (Kind.OK, Why.LOOKALIKE, Form.NXDOMAIN),
         (Kind.OK, Why.SUBJECT, None),
-        (Kind.OK, Why.ENDED, Form.NXDOMAIN),
     ],
 )
 def test_nothing_else_confirms_anything(kind: Kind, why: Why, form: Form | None) -> None:
@@ -143,7 +145,7 @@ def test_confirmations_and_attributions_outlive_the_process() -> None:
     book.note(*pair(at=T + 1))
     again = Book(from_json(to_json(shown(book))))
     again.note(*pair(at=T + 90))
-    assert shown(again).confirmed["court/o1"].block == T + 1
+    assert shown(again).first("court/o1").block == T + 1
     assert again.was_attributed("p1", "court/o1/d")
 
 
@@ -229,7 +231,12 @@ def test_the_report_holds_no_domain_names() -> None:
         generation=st.integers(0),
         points=st.dictionaries(st.text(max_size=5), st.builds(PointView)),
         ok=st.dictionaries(st.text(max_size=5), st.integers(0)),
-        confirmed=st.dictionaries(st.text(max_size=5), st.builds(Confirmed)),
+        confirmed=st.dictionaries(
+            st.text(max_size=5),
+            st.dictionaries(st.text(max_size=5), st.builds(Confirmed), max_size=3),
+            max_size=3,
+        ),
+        shard=st.tuples(st.integers(0, 9), st.integers(1, 9)),
         attributed=st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5))).map(tuple),
         not_ok=st.lists(st.builds(NotOk, since=st.floats(0, 2e9), last=st.floats(0, 2e9)), max_size=3).map(
             tuple
@@ -288,3 +295,152 @@ def test_a_profile_outlives_a_restart_and_tells_of_a_drift() -> None:
     learnt = again.learnt("p1")
     assert learnt is not None
     assert (learnt.profile.rcode, learnt.drift) == (3, "rcode")
+
+
+def lifted(**more: Any) -> dict[str, Any]:
+    return {"why": Why.ENDED, "form": None, "ended": T + 50, "rule": "passes", **more}
+
+
+def test_each_point_confirms_for_itself_and_the_order_at_the_first() -> None:
+    book = Book()
+    book.note(*pair(at=T + 3))
+    book.note(*pair(at=T + 2, point="p2"))
+    assert not book.is_confirmed("court/o1", "p3", T - 10)
+    snapshot = shown(book)
+    assert {point: one.block for point, one in snapshot.confirmed["court/o1"].items()} == {
+        "p1": T + 3,
+        "p2": T + 2,
+    }
+    assert snapshot.first("court/o1") == Confirmed(block=T + 2, started=T - 10)
+
+
+def test_a_later_start_at_one_point_is_first_seen_there() -> None:
+    book = Book()
+    book.note(*pair(at=T + 2))
+    book.note(*pair(at=T + 60, point="p2", started=T + 50))
+    assert shown(book).first("court/o1").block == T + 60
+
+
+@pytest.mark.parametrize("kind", [Kind.INJECTED, Kind.CONFLICT])
+@pytest.mark.parametrize("more", [{}, lifted()], ids=["block", "lift"])
+def test_a_confirmation_is_taken_back_when_a_second_answer_contradicts_it_and_made_anew_later(
+    kind: Kind, more: dict[str, Any]
+) -> None:
+    book = Book()
+    book.note(*pair(at=T + 60, **more))
+    book.note(*pair(at=T + 60, point="p2", **more))
+    book.note(*pair(kind, at=T + 61, **{**more, "rule": "second-origin"}))
+    book.note(*pair(at=T + 62, name=key("y.example"), **more))  # While the contradiction is open.
+    assert set(shown(book).confirmed["court/o1"]) == {"p2"}
+    book.note(*pair(at=T + 63, **more))
+    one = shown(book).confirmed["court/o1"]["p1"]
+    assert T + 63 in (one.block, one.lift)
+
+
+def test_a_contradiction_about_a_name_around_it_takes_nothing_back() -> None:
+    book = Book()
+    book.note(*pair(at=T + 1))
+    book.note(*pair(Kind.CONFLICT, at=T + 2, why=Why.PARENT, form=None))
+    assert shown(book).first("court/o1").block == T + 1
+
+
+def test_a_confirmation_stands_once_a_whole_round_has_gone_by() -> None:
+    book = Book()
+    book.note(*pair(at=T + 1))
+    book.settle(9)  # The round that ends now may have begun before.
+    again = Book(shown(book))
+    book.settle(9)
+    for one in (book, again):
+        one.note(*pair(Kind.INJECTED, at=T + 2))
+    assert shown(book).first("court/o1").block == T + 1
+    assert shown(again).confirmed == {}, "confirmed after the latest round of the run before"
+
+
+def test_the_end_of_an_order_whose_names_others_block_is_covered() -> None:
+    book = Book()
+    book.note(*pair(at=T + 60, **lifted(form=Form.NXDOMAIN)))
+    assert shown(book).confirmed["court/o1"]["p1"] == Confirmed(covered=T + 50)
+    assert book.is_confirmed("court/o1", "p1", T + 50)
+    assert shown(book).first("court/o1").lift is None
+
+
+def test_an_end_is_not_covered_while_one_of_its_names_must_pass() -> None:
+    book = Book()
+    book.note(*pair(at=T + 60, **lifted(form=Form.NXDOMAIN)))
+    free = pair(Kind.LINGERING, name=key("y.example"), at=T + 60, **lifted())
+    book.note(*free)
+    assert shown(book).confirmed == {}
+    book.forget([free[0]])
+    assert shown(book).confirmed["court/o1"]["p1"].covered == T + 50
+
+
+def test_confirmations_are_bounded_and_those_of_points_that_are_gone_are_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(book_module, "_MOST_CONFIRMED", 2)
+    book = Book()
+    for number in range(4):
+        book.note(*pair(order=f"court/o{number}"))
+    book.saw(seen())
+    assert set(shown(book).confirmed) == {"court/o0", "court/o1"}
+    book.expire(0.0, {"p2"})
+    assert (shown(book).confirmed, shown(book).points) == ({}, {})
+
+
+def restarted(book: Book) -> Book:
+    return Book(from_json(to_json(shown(book))), baselines=book.baselines())
+
+
+def test_what_an_earlier_run_found_is_shown_until_a_round_has_judged_it_again() -> None:
+    book = Book()
+    for number in range(3):
+        book.note(*pair(Kind.UNDERBLOCK, name=key(f"x{number}.example"), at=T))
+    again = restarted(book)
+    assert shown(again).not_ok == shown(book).not_ok
+    again.note(*pair(Kind.UNDERBLOCK, name=key("x0.example"), at=T + 9))
+    again.note(*pair(name=key("x1.example"), at=T + 9))
+    (one,) = shown(again).not_ok
+    assert (one.count, one.since, one.last) == (3, T, T + 9)
+    again.settle(rotation=9)
+    (one,) = shown(again).not_ok
+    assert (one.count, one.since) == (1, T + 9)
+
+
+def test_what_an_earlier_run_found_and_nobody_judges_any_more_goes_after_a_rotation() -> None:
+    book = Book()
+    book.note(*pair(Kind.UNDERBLOCK))
+    again = restarted(book)
+    again.note(*pair(order="court/o2"))
+    again.settle(rotation=2)
+    assert len(shown(again).not_ok) == 1
+    again.settle(rotation=2)
+    assert shown(again).not_ok == ()
+
+
+def test_what_an_earlier_run_found_at_a_point_that_is_gone_is_shown_no_more() -> None:
+    book = Book()
+    book.note(*pair(Kind.UNDERBLOCK))
+    again = restarted(book)
+    again.expire(0.0, {"p2"})
+    assert shown(again).not_ok == ()
+
+
+def test_what_points_answered_and_how_controls_fared_outlives_a_restart() -> None:
+    book = Book(instances={"p1": ("r1",)})
+    book.saw(seen(nsid=b"r1"))
+    book.controls("p1", are_fine=False)
+    assert shown(restarted(book)).points == shown(book).points
+
+
+def test_baselines_outlive_a_restart_apart_from_the_report() -> None:
+    book = Book()
+    book.note(*pair(rule="passes", why=Why.COMING, form=None))
+    text = report.baselines_to_json(book.baselines())
+    again = Book(shown(book), baselines=report.baselines_from_json(text))
+    assert again.was_resolved("p1", NAME, A)
+    assert not Book(from_json(to_json(shown(book)))).was_resolved("p1", NAME, A)
+
+
+@pytest.mark.parametrize("text", ["", "{", "3", "[3]", '[["p1", "zz", 1]]', "[" * 100_000, b"\xff"])
+def test_anything_else_is_no_baselines(text: str | bytes) -> None:
+    assert report.baselines_from_json(text) == ()

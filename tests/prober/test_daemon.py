@@ -33,6 +33,7 @@ from tests.prober.world import (
     apart,
     block,
     commit,
+    key,
     obedient,
     policy,
     real,
@@ -376,15 +377,21 @@ def test_verify_without_a_store_says_so(tmp_path: Path) -> None:
 
 @asynccontextmanager
 async def watching(
-    state: Path, script: Any, reference: Any = real, canaries: tuple[str, ...] = CANARY, rate: int = 50
+    state: Path,
+    script: Any,
+    reference: Any = real,
+    canaries: tuple[str, ...] = CANARY,
+    second: Any = None,
+    **config: Any,
 ) -> AsyncIterator[tuple[Server, Callable[[], int]]]:
+    """The daemon, a point p1 and maybe a `second` one."""
     stop = asyncio.Event()
     beats = Counter[str]()
-    async with serving(script) as point, serving(reference) as unfiltered:
-        here = site(state, point.point(), reference=(unfiltered.endpoint,), canaries=canaries)
+    async with serving(script) as point, serving(second) as other, serving(reference) as unfiltered:
+        points = [point.point(), *([other.point("p2")] if second else [])]
+        here = site(state, *points, reference=(unfiltered.endpoint,), canaries=canaries)
         assert here.prober is not None
-        config = replace(here.prober, rate=rate)
-        here = replace(here, prober=config)
+        here = replace(here, prober=replace(here.prober, **config))
         task = asyncio.create_task(daemon.watch(here, lambda: beats.update("b"), stop))
         try:
             yield point, lambda: beats["b"]
@@ -421,8 +428,8 @@ def test_the_start_and_the_end_of_an_order_are_confirmed_soon_after_they_come(
         async with watching(tmp_path, obedient(policy(order))) as (server, _):
             first = await until(tmp_path, lambda one: one.confirmed.get("court/o1"))
             assert first.not_ok == ()
-            last = await until(tmp_path, lambda one: one.confirmed["court/o1"].lift)
-            confirmed = last.confirmed["court/o1"]
+            last = await until(tmp_path, lambda one: one.first("court/o1").lift)
+            confirmed = last.confirmed["court/o1"]["p1"]
             assert confirmed.block is not None
             assert confirmed.lift is not None
             # The looks are 0, 0.1 and 0.25 s after: the first to be judged confirms.
@@ -624,3 +631,72 @@ def test_sealed_names_do_not_reach_the_report(tmp_path: Path) -> None:
 
     asyncio.run(main())
     assert b"hush" not in (tmp_path / report.FILE).read_bytes()
+
+
+def test_a_confirmation_by_a_forger_is_taken_back_when_the_point_answers_too(tmp_path: Path) -> None:
+    start = int(time.time()) + 2
+    commit(tmp_path, block("x.shop.example", start=start, until=start + 600))
+
+    def forged(query: Any) -> Any:
+        if not is_about_it(query) or time.time() < start:
+            return real(query)
+        return [answer(query, rcode=3).to_wire(), real(query).to_wire()]
+
+    async def main() -> None:
+        async with watching(tmp_path, forged):
+            early = await until(tmp_path, lambda one: one.confirmed)
+            assert start <= (early.first("court/o1").block or 0) < start + 1
+            await until(tmp_path, lambda one: {bad.kind for bad in one.not_ok} & {"conflict", "injected"})
+            round_at = (await until(tmp_path, lambda one: not one.confirmed)).round_at
+            later = await until(tmp_path, lambda one: one.round_at > round_at)
+            assert later.confirmed == {}
+
+    asyncio.run(main())
+
+
+def test_each_of_many_orders_that_start_at_once_is_seen_at_each_point_without_a_round(tmp_path: Path) -> None:
+    start = int(time.time()) + 2
+    orders = [
+        block(f"x{at}.shop.example", ident=f"court/o{at}", start=start, until=start + 600) for at in range(60)
+    ]
+    commit(tmp_path, *orders)
+    obeys = obedient(policy(*orders))
+
+    def slow(query: Any) -> Any:
+        return real(query) if time.time() < start + 0.7 else obeys(query)
+
+    async def main() -> None:
+        async with watching(tmp_path, obeys, second=slow, rate=100, interval=3600):
+            last = await until(
+                tmp_path,
+                lambda one: (
+                    len(one.confirmed) == 60 and all(len(points) == 2 for points in one.confirmed.values())
+                ),
+            )
+            assert all(points["p2"].block >= start + 0.7 for points in last.confirmed.values())  # type: ignore[operator]  # above
+
+    asyncio.run(main())
+
+
+def test_a_restart_forgets_neither_what_is_wrong_nor_what_resolved(tmp_path: Path) -> None:
+    commit(tmp_path, now_order())
+
+    async def main() -> tuple[Snapshot, Snapshot]:
+        async with watching(tmp_path, real):
+            await until(tmp_path, lambda one: one.round_at and one.not_ok)
+        before = seen(tmp_path)
+        restarted = time.time()
+        async with watching(tmp_path, lambda _: None, lambda _: None):
+            after = await until(tmp_path, lambda one: one.at > restarted)
+        assert before is not None
+        return before, after
+
+    before, after = asyncio.run(main())
+    assert {(one.kind, one.order, one.since) for one in after.not_ok} >= {
+        (one.kind, one.order, one.since) for one in before.not_ok
+    }
+    assert after.round_at == before.round_at
+    kept = tmp_path / report.BASELINES
+    assert kept.stat().st_mode & 0o777 == 0o600
+    resolved = report.baselines_from_json(kept.read_bytes())
+    assert ("p1", key("canary.example"), A) in resolved

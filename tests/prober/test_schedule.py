@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocker.prober.schedule import OFFSETS, Bucket, dense, same_instant, sparse
+from blocker.prober.schedule import OFFSETS, Bucket, dense, is_ours, portion, room, same_instant, sparse
 
 T = 1_800_000_000
 
@@ -87,3 +87,31 @@ def test_a_reserve_is_left_for_those_who_cannot_wait() -> None:
 def test_a_clock_that_runs_backwards_gives_no_tokens() -> None:
     bucket, _ = Bucket.full(1, 100.0).take(100.0)
     assert bucket.take(50.0)[1] > 0
+
+
+def test_there_is_room_for_what_the_rate_allows_until_the_next_look_and_a_burst_at_the_instant() -> None:
+    assert [room(number, 50) for number in range(len(OFFSETS))] == [25, 25, 3, 6, 12, 25, 75, 125, 125]
+    assert {room(number, 0.1) for number in range(len(OFFSETS) - 3)} == {1}
+
+
+@pytest.mark.parametrize("count", [1, 12, 200, 260])
+def test_each_of_many_has_its_turn_around_an_instant(count: int) -> None:
+    every = list(range(count))
+    looked: set[int] = set()
+    for number in range(1, len(OFFSETS)):
+        chosen = portion(every, number, 50, lambda _: False)
+        assert len(chosen) == len(set(chosen)) <= room(number, 50)
+        looked.update(chosen)
+    assert looked == set(every)
+
+
+def test_those_not_seen_yet_come_before_those_that_were() -> None:
+    seen = set(range(180))
+    assert portion(range(200), 5, 50, seen.__contains__) == list(range(180, 200))
+    assert len(portion(range(200), 5, 50, lambda _: True)) == 25
+    assert portion([], 5, 50, lambda _: True) == []
+
+
+def test_each_directive_is_of_one_shard() -> None:
+    for at in range(20):
+        assert sum(is_ours(f"court/o{at}/d", (shard, 3)) for shard in range(3)) == 1

@@ -48,6 +48,7 @@ REAL = "blocker-real"
 """The job of a site that is a real daemon, beside the nodes whose states are planted."""
 
 HUSHED = "hushed/case-1"
+ORDERS = (*(f"court/{slug}" for slug in ("one", "new", "ended", "near", "missed", "open")), HUSHED)
 SECRETS = ("hush", "case-1")
 """What of the sealed order may be seen nowhere."""
 
@@ -139,12 +140,18 @@ def finding(kind: Kind, point: str, order: str = "court/one") -> NotOk:
     )
 
 
+def confirmed(now: float, *, lift: bool = True) -> Confirmed:
+    block = Confirmed(block=now, started=int(now))
+    return replace(block, lift=now, ended=int(now)) if lift else block
+
+
 def seen(generation: int, step: int, *, is_bad: bool) -> Snapshot:
     """What the prober of `a` reports; counters grow by `step` while it is bad."""
     now = time.time()
     never = 0.0 if is_bad else now
     started = ("court/one", "court/ended", "court/open")
     unseen = ("court/new", "court/near", "court/missed", HUSHED)
+    seen_at = ("p1", "p2", "p3")
     return Snapshot(
         at=now,
         generation=generation,
@@ -170,8 +177,9 @@ def seen(generation: int, step: int, *, is_bad: bool) -> Snapshot:
         if is_bad
         else (),
         ok={"court/one": 9, HUSHED: 3},
-        confirmed={order: Confirmed(block=now - 600, lift=None if is_bad else now) for order in started}
-        | ({} if is_bad else {order: Confirmed(block=now) for order in unseen}),
+        confirmed={order: dict.fromkeys(seen_at, confirmed(now, lift=not is_bad)) for order in started}
+        # One point of three is enough for it to be said.
+        | {order: dict.fromkeys(seen_at[: 2 if is_bad else 3], confirmed(now)) for order in unseen},
         hidden=step,
         evidence=EvidenceView(records=10 + step, octets=999, written_at=now, failures=step),
     )
@@ -264,6 +272,7 @@ class World:
             round_at=now,
             points={"p9": PointView(sent=9, answered_at=now)},
             not_ok=(finding(Kind.UNDERBLOCK, "p9"),) if is_bad else (),
+            confirmed={order: {"p9": confirmed(now, lift=order == "court/ended")} for order in ORDERS},
         )
         b.write(report.FILE, report.to_json(late))
         pushed = (

@@ -81,7 +81,10 @@ def plant(state: Path, *, now: float | None = None) -> None:
         },
         not_ok=tuple(missed[:MOST_NOT_OK]),
         ok={order.id: 9 for order in orders},
-        confirmed={order.id: Confirmed(block=now, lift=now) for order in orders},
+        confirmed={
+            order.id: {point.name: Confirmed(block=now, started=1, lift=now, ended=1) for point in points()}
+            for order in orders
+        },
         evidence=EvidenceView(records=9, octets=9, written_at=now),
     )
     (state / report.FILE).write_text(report.to_json(snapshot))

@@ -83,6 +83,13 @@ def test_metrics_are_served_as_prometheus_text(live: int) -> None:
     assert "blocker_directives_in_force 1.0" in body
 
 
+def test_it_lets_go_of_the_store_when_it_ends(tmp_path: Path) -> None:
+    commit(tmp_path)
+    for _ in range(2):  # LMDB opens a file once in a process.
+        with serving(tmp_path) as port:
+            assert "blocker_policy_last_load_success 1.0" in get(port, "/metrics")[2]
+
+
 def test_a_live_policy_is_ready_and_a_running_process_is_up(live: int) -> None:
     assert get(live, "/healthz")[::2] == (200, "up\n")
     assert get(live, "/readyz")[::2] == (200, "ready\n")

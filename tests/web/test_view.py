@@ -47,7 +47,7 @@ def snapshot(order: str = "court/o1") -> Snapshot:
             ),
         ),
         ok={order: 1, "": 3},
-        confirmed={order: Confirmed(block=T - 5)},
+        confirmed={order: {"p1": Confirmed(block=T - 5, started=T - 10)}},
         attributed=(("p1", f"{order}/d"),),
     )
 
@@ -232,3 +232,16 @@ def test_the_store_may_come_later_and_be_replaced(tmp_path: Path, monkeypatch: p
     assert "blocker apply" in scene.trouble
     commit(tmp_path)
     assert scene.is_live()
+
+
+def test_points_where_a_start_was_not_seen_are_counted_for_the_directives_of_the_probers_shard() -> None:
+    orders = [block("x.example", ident=f"court/o{at}", start=T - 10) for at in range(9)]
+    every = list(policy(*orders).directives.values())
+    points = great.points()[:3]
+    shown = [prober_view(Snapshot(at=T, shard=(shard, 2)), every, T, b"s" * 32, points) for shard in range(2)]
+    assert {order: count for one in shown for order, count in one.unconfirmed.items()} == {
+        order.id: 3 for order in orders
+    }
+    assert all(0 < len(one.unconfirmed) < 9 for one in shown)
+    hushed = prober_view(snapshot(), every, T, b"s" * 32, points, withheld=["court/o1"])
+    assert "court/o1" not in hushed.unconfirmed

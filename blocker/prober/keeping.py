@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 HOUR, DAY = 3600.0, 86400.0
 REPEAT = 600.0  # seconds
 QUIET = 600.0  # seconds without being seen after which something is over
-TYPICAL = 1300  # octets of a record
+TYPICAL = 2500  # octets of a record
 NAMES = 20  # of one directive at one point that are each confirmed; a round asks about as many
 
 _MOST = 100_000

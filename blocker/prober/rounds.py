@@ -150,7 +150,7 @@ class Rounds:
                 sent=time.time(),
                 outcome=Outcome.SILENT,
             )
-            finding = await self._judge(unsent, [lost, lost], Controls.SILENT, how.stamp)
+            finding = await self._judge(unsent, [lost, lost], Controls.SILENT, how)
             if finding is not None:
                 self._book.note(one, finding)
                 found.append((unsent, finding))
@@ -172,6 +172,7 @@ class Rounds:
         samples: list[list[Observation]] = [[] for _ in chunk]
         waiting = list(range(len(chunk)))
         found: dict[int, Finding] = {}
+        around: list[Observation] = []
         has_answered = False
         for sample in range(1, _MOST_SAMPLES + 1):
             if sample > 1:
@@ -179,14 +180,16 @@ class Rounds:
             asked = [(_other(chunk[at].variant, samples[at]), chunk[at].expectation) for at in waiting]
             linger = how.linger if way in how.lingering else 0.0
             linger = max(linger, _LINGER if sample == 2 else 0.0)
-            seen, controls = await self._sample(point, asked, way, urgent=how.urgent, linger=linger)
+            seen, both = await self._sample(point, asked, way, urgent=how.urgent, linger=linger)
+            around += both
+            controls = controls_of(both)
             has_answered = has_answered or any(one.reply for one in seen)
             if controls is Controls.SILENT and has_answered:
                 controls = Controls.FAIL
             for at, one in zip(waiting, seen, strict=True):
                 samples[at].append(one)
             judged = await asyncio.gather(
-                *(self._judge(chunk[at], samples[at], controls, how.stamp) for at in waiting)
+                *(self._judge(chunk[at], samples[at], controls, how, around) for at in waiting)
             )
             again = []
             for at, finding in zip(waiting, judged, strict=True):
@@ -211,8 +214,8 @@ class Rounds:
         *,
         urgent: bool,
         linger: float,
-    ) -> tuple[list[Observation], Controls]:
-        """Ask all of these once, between two controls."""
+    ) -> tuple[list[Observation], list[Observation]]:
+        """Ask all of these once, between two controls: what came back, and what for these."""
         # The control before leaves first, but nobody waits for it: the instant matters more.
         first = asyncio.ensure_future(self._control(point, way, urgent=urgent))
         seen = await asyncio.gather(
@@ -222,26 +225,31 @@ class Rounds:
             )
         )
         before, after = await first, await self._control(point, way, urgent=urgent)
-        controls = controls_of([one for one in (before, after) if one is not None])
-        if controls is not Controls.NONE:
-            self._book.controls(point.name, are_fine=controls is Controls.PASS)
-        return seen, controls
+        both = [one for one in (before, after) if one is not None]
+        if both:
+            self._book.controls(point.name, are_fine=controls_of(both) is Controls.PASS)
+        return seen, both
 
     async def _judge(
-        self, probe: Probe, samples: list[Observation], controls: Controls, stamp: int
+        self,
+        probe: Probe,
+        samples: list[Observation],
+        controls: Controls,
+        how: _How,
+        around: Sequence[Observation] = (),
     ) -> Finding | None:
         expectation, reply = probe.expectation, samples[-1].reply
         reference = None
         if reply is not None and not reply.is_attributed:
             data = reply.data_of(expectation.qtype)
             if expectation.form is not None or not data or not data.isdisjoint(self._redirects[1]):
-                reference = await self._reference.ask(expectation.name, expectation.qtype)
+                reference = await self._reference.observe(expectation.name, expectation.qtype)
         try:
             with self._reader.snapshot() as policy:
-                if policy.stamp != stamp:
+                if policy.stamp != how.stamp:
                     return None
-                if self._redirects[0] != stamp:
-                    self._redirects = (stamp, _redirects(policy))
+                if self._redirects[0] != how.stamp:
+                    self._redirects = (how.stamp, _redirects(policy))
                     self._secrets = _secrets(policy)
                 verdicts = {
                     target: decide.decide(policy, target, expectation.region, samples[-1].sent)
@@ -252,7 +260,9 @@ class Rounds:
             return None
         evidence = Evidence(
             controls=controls,
-            reference=reference,
+            reference=None if reference is None else reference.reply,
+            control_samples=tuple(around),
+            reference_seen=reference,
             **self._form(probe, samples[-1]),
             was_attributed=self._book.was_attributed(expectation.point, expectation.ref),
             is_blocked_otherwise=self._book.is_blocked_otherwise(expectation, samples[-1].variant),

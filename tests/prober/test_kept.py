@@ -12,7 +12,7 @@ from blocker.orders.model import Publication
 from blocker.policy import ledger
 from blocker.prober import evidence, rounds
 from blocker.prober.expect import Why
-from blocker.prober.judge import BAD
+from blocker.prober.judge import BAD, controls_of
 from blocker.prober.shelf import Shelf
 from tests.prober.proof import blocked, expectation, judged, once, seen, twice
 from tests.prober.test_daemon import until, watching
@@ -75,6 +75,17 @@ def test_what_is_not_as_ordered_is_kept_with_both_samples(tmp_path: Path) -> Non
     assert all(len(one.samples) == 2 and all(sample.arrivals for sample in one.samples) for one in bad)
     opened = [one.facts["kind"] for one in ledger.entries(tmp_path, only=("finding-opened",))]
     assert opened == ["underblock"]
+
+
+def test_the_controls_around_each_probe_are_kept_with_it(tmp_path: Path) -> None:
+    applied = orders()
+    watched(tmp_path, obedient(policy(*applied)), *applied)
+    for one in (kept.record for kept in Shelf(tmp_path).records()):
+        before, after = one.evidence.control_samples
+        (probe,) = one.samples
+        assert before.query
+        assert before.sent <= probe.sent <= after.sent
+        assert controls_of([before, after]) is one.evidence.controls
 
 
 def test_whatever_a_sealed_order_has_a_part_in_lies_apart(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from blocker.errors import StoreError
@@ -56,12 +57,13 @@ _RESERVE = 0.5  # the share of a bucket that rounds of everything leave to trans
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _How:
-    """As the arguments of Rounds.look."""
+    """As the arguments of Rounds.look. `leaks` wait to be kept until all ways of their point were tried."""
 
     stamp: int
     urgent: bool
     linger: float
     lingering: Collection[Variant]
+    leaks: dict[Finding, tuple[Callable[..., None], Evidence]] = field(default_factory=dict)
 
 
 class Rounds:
@@ -110,13 +112,17 @@ class Rounds:
         by_point: dict[str, list[Probe]] = {}
         for one in probes:
             by_point.setdefault(one.expectation.point, []).append(one)
-        found = await asyncio.gather(
-            *(
-                self._point(self._points[name], asked, how)
-                for name, asked in by_point.items()
-                if name in self._points
+        try:
+            found = await asyncio.gather(
+                *(
+                    self._point(self._points[name], asked, how)
+                    for name, asked in by_point.items()
+                    if name in self._points
+                )
             )
-        )
+        finally:  # Of a round that was ended, what is left.
+            for finding, (keep, evidence) in how.leaks.items():
+                keep(evidence, finding)
         return [finding for findings in found for finding in findings]
 
     async def _point(self, point: Point, asked: list[Probe], how: _How) -> list[Finding]:
@@ -135,7 +141,7 @@ class Rounds:
                 is_silent = bool(judged) and all(one.rule == "point-silent" for _, one in judged)
                 silences = silences + 1 if is_silent else 0
                 found += judged
-        return [self._in_part(probe, finding) for probe, finding in found]
+        return [self._in_part(probe, finding, how) for probe, finding in found]
 
     async def _unasked(self, chunk: list[Probe], how: _How) -> list[tuple[Probe, Finding]]:
         """What holds for these at a point that says nothing."""
@@ -156,14 +162,17 @@ class Rounds:
                 found.append((unsent, finding))
         return found
 
-    def _in_part(self, probe: Probe, finding: Finding) -> Finding:
+    def _in_part(self, probe: Probe, finding: Finding, how: _How) -> Finding:
         """The finding once all ways were tried: a name that is blocked in some of them leaks in part."""
         if finding.kind is not Kind.UNDERBLOCK:
             return finding
-        if not self._book.is_blocked_otherwise(probe.expectation, finding.variant):
-            return finding
-        found = in_part(finding)
-        self._book.note(probe.expectation, found)
+        is_in_part = self._book.is_blocked_otherwise(probe.expectation, finding.variant)
+        found = in_part(finding) if is_in_part else finding
+        if is_in_part:
+            self._book.note(probe.expectation, found)
+        if finding in how.leaks:
+            keep, evidence = how.leaks.pop(finding)
+            keep(replace(evidence, is_blocked_otherwise=is_in_part), found)
         return found
 
     async def _chunk(
@@ -273,17 +282,20 @@ class Rounds:
         finding = judge(expectation, samples, evidence)
         if finding is not None and self._keep is not None and _is_last(finding, samples):
             refs = {expectation.ref, *expectation.because}.union(*(one.because for one in verdicts.values()))
-            self._keep(
+            keep = partial(
+                self._keep,
                 tuple(samples),
                 expectation,
-                evidence,
-                finding,
                 policy=digest,
                 generation=generation,
                 is_sealed=any(
                     ref in self._secrets and self._secrets[ref].is_sealed(finding.at) for ref in refs
                 ),
             )
+            if finding.kind is Kind.UNDERBLOCK:
+                how.leaks[finding] = keep, evidence
+            else:
+                keep(evidence, finding)
         return finding
 
     def _form(self, probe: Probe, sample: Observation) -> dict[str, Any]:

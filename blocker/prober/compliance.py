@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from blocker.orders.model import Publication, instant
 from blocker.prober.book import FINE
 from blocker.prober.evidence import instances_of
+from blocker.prober.expect import Why
 from blocker.prober.judge import BAD
 from blocker.prober.keeping import confirms
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from blocker.orders.model import Order
     from blocker.orders.timetable import Scheduled
     from blocker.policy.chain import Entry
-    from blocker.prober.judge import Kind
+    from blocker.prober.judge import Finding, Kind
     from blocker.prober.shelf import Kept, Segment
     from blocker.site import Point
 
@@ -79,7 +80,8 @@ class Confirmation:
     `since` is that instant in law, `counted` from when lateness counts: the latest of it, receipt and apply
     of the orders that set it. `due` is their deadline, None if there is none. `seen` is when it was first
     observed, None if it was not; `hash` that of the record which proves it, empty if only the ledger
-    remembers. Epoch seconds.
+    remembers. Epoch seconds. Of the directive's `names` so many were `names_seen` to be so, in these
+    `variants`, as far as there is evidence of it.
     """
 
     ref: str
@@ -91,6 +93,9 @@ class Confirmation:
     seen: float | None = None
     rule: str = ""
     hash: str = ""
+    names: int = 0
+    names_seen: int = 0
+    variants: tuple[str, ...] = ()
 
     @property
     def lateness(self) -> float | None:
@@ -116,6 +121,20 @@ class Trouble:
     questions: int
     records: int
     detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """Of how many `names` of a directive there is evidence at a point: of how many something, fine answers,
+    and answers that accuse.
+    """
+
+    ref: str
+    point: str
+    names: int
+    seen: int
+    fine: int
+    bad: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +198,7 @@ def due(order: Order) -> float | None:
 
 def confirmations(facts: Facts) -> list[Confirmation]:
     """Every start and end up to now at every point concerned, seen or not."""
-    seen, acts = _seen(facts), shown_acts(facts)
+    seen, acts, proofs = _seen(facts), shown_acts(facts), _proofs(facts)
     found = []
     for one in shown_directives(facts):
         for point in _points(facts, one):
@@ -187,6 +206,7 @@ def confirmations(facts: Facts) -> list[Confirmation]:
                 own = [facts.orders[one.order]] if number == 0 else []
                 setters = [*own, *(act for act in acts if since in _instants(act))]
                 proof = seen.get((change, one.ref, point, since))
+                several = proofs.get((change, one.ref, point, since), [])
                 found.append(
                     Confirmation(
                         ref=one.ref,
@@ -201,6 +221,10 @@ def confirmations(facts: Facts) -> list[Confirmation]:
                         seen=proof[0] if proof else None,
                         rule=proof[1] if proof else "",
                         hash=proof[2] if proof else "",
+                        names=facts.counts.get(one.ref, 0),
+                        # What the ledger remembers was seen of one name at least.
+                        names_seen=len({each.name for each in several}) or int(proof is not None),
+                        variants=tuple(sorted({str(each.variant) for each in several})),
                     )
                 )
     return found
@@ -231,13 +255,25 @@ def _instants(act: Order) -> set[int]:
 
 
 _Seen = tuple[float, str, str]
+_Start = tuple[str, str, str, int]
 
 
-def _seen(facts: Facts) -> dict[tuple[str, str, str, int], _Seen]:
+def _proofs(facts: Facts) -> dict[_Start, list[Finding]]:
+    """What is kept that confirms each (change, ref, point, transition)."""
+    found: dict[_Start, list[Finding]] = defaultdict(list)
+    for kept in facts.records:
+        finding = kept.record.finding
+        if (confirmed := confirms(kept.record.expectation, finding)) is not None:
+            change, since = confirmed
+            found[change, finding.ref, finding.point, since].append(finding)
+    return found
+
+
+def _seen(facts: Facts) -> dict[_Start, _Seen]:
     """The first confirmation of each (change, ref, point, transition), by the ledger and by what is kept."""
-    found: dict[tuple[str, str, str, int], _Seen] = {}
+    found: dict[_Start, _Seen] = {}
 
-    def take(place: tuple[str, str, str, int], seen: _Seen) -> None:
+    def take(place: _Start, seen: _Seen) -> None:
         if place not in found or seen[0] < found[place][0]:
             found[place] = seen
 
@@ -346,6 +382,27 @@ def coverage(facts: Facts) -> list[Cover]:
             instances=tuple(sorted({name for one in several for name in instances_of(one.record.samples)})),
         )
         for (point, variant), several in sorted(grouped.items())
+    ]
+
+
+def names_covered(facts: Facts) -> list[Named]:
+    """Of how many names of each directive there is evidence, by point."""
+    grouped: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    for kept in facts.records:
+        finding = kept.record.finding
+        if finding.why in (Why.SUBJECT, Why.ENDED):
+            grouped[finding.ref, finding.point].append(finding)
+    return [
+        Named(
+            ref=one.ref,
+            point=point,
+            names=facts.counts.get(one.ref, 0),
+            seen=len({each.name for each in grouped[one.ref, point]}),
+            fine=len({each.name for each in grouped[one.ref, point] if each.kind in FINE}),
+            bad=len({each.name for each in grouped[one.ref, point] if each.kind in BAD}),
+        )
+        for one in shown_directives(facts)
+        for point in _points(facts, one)
     ]
 
 

@@ -125,6 +125,8 @@ def summary(facts: Facts) -> list[str]:
         unseen = sorted({one.point for one in some if one.seen is None})
         late = [one.lateness for one in some if one.lateness is not None]
         sentence = f"The {what} was observed by probe at {len(points) - len(unseen)} of {_points(points)}"
+        if named := _named([one for one in some if one.point not in unseen]):
+            sentence += f", {named}"
         if late:
             sentence += f", at the latest {duration(max(late))} after it was to take effect"
         if unseen:
@@ -142,6 +144,24 @@ def summary(facts: Facts) -> list[str]:
             f"The evidence is not whole: {len(facts.flaws)} flaws were found; they are listed below."
         )
     return found
+
+
+def _named(confirmed: Iterable[Confirmation]) -> str:
+    """Of how many of the names ordered that is known, at the point where it is known of the fewest."""
+    fewest: dict[str, dict[str, Confirmation]] = {}
+    for one in confirmed:
+        of = fewest.setdefault(one.point, {})
+        if one.ref not in of or one.names_seen < of[one.ref].names_seen:
+            of[one.ref] = one
+    counts = [
+        (sum(one.names_seen for one in of.values()), sum(one.names for one in of.values()))
+        for of in fewest.values()
+    ]
+    if not counts:
+        return ""
+    seen, ordered = min(counts, key=lambda count: count[0] / max(1, count[1]))
+    names = "1 name" if ordered == 1 else f"{ordered:,} names"
+    return f"for {'' if seen >= ordered else 'at least '}{seen:,} of {names} at each"
 
 
 def duration(seconds: float) -> str:
@@ -214,6 +234,9 @@ def _confirmation(one: Confirmation, facts: Facts) -> dict[str, Any]:
         "before_deadline": in_time,
         "rule": one.rule,
         "evidence": one.hash,
+        "names": one.names,
+        "names_observed": one.names_seen,
+        "variants": list(one.variants),
     }
 
 
@@ -231,6 +254,17 @@ def _coverage(facts: Facts) -> dict[str, Any]:
                 "instances_missing": sorted(expected.get(point, set()) - seen.get(point, set())),
             }
             for point in compliance.points(facts)
+        ],
+        "names": [
+            {
+                "ref": one.ref,
+                "point": one.point,
+                "names": one.names,
+                "observed": one.seen,
+                "as_ordered": one.fine,
+                "not_as_ordered": one.bad,
+            }
+            for one in compliance.names_covered(facts)
         ],
         "variants": [
             {
@@ -334,6 +368,9 @@ SCHEMA: dict[str, Any] = {
             before_deadline={"type": ["boolean", "null"]},
             rule=_TEXT,
             evidence=_HASH,
+            names=_COUNT,
+            names_observed=_COUNT,
+            variants=_texts(),
         ),
         exceptions=_list(
             kind={"enum": sorted({str(kind) for kind in judge.Kind} - {"ok", "moot"})},
@@ -352,6 +389,14 @@ SCHEMA: dict[str, Any] = {
         ),
         coverage=_object(
             points=_list(point=_TEXT, instances=_texts(), instances_missing=_texts()),
+            names=_list(
+                ref=_TEXT,
+                point=_TEXT,
+                names=_COUNT,
+                observed=_COUNT,
+                as_ordered=_COUNT,
+                not_as_ordered=_COUNT,
+            ),
             variants=_list(
                 point=_TEXT,
                 variant=_TEXT,

@@ -94,22 +94,29 @@ def record(
     Of the redirect addresses of the whole policy those are kept that were answered, for the judge asks for no
     others; of a flood of answers, the first and those that contradict it.
     """
-    kept = tuple(replace(one, arrivals=_some(one)) for one in samples)
+    kept = tuple(map(_bounded, samples))
+    seen = evidence.reference_seen
     answered = {resource.data for one in kept for came in one.arrivals for resource in came.reply.answers}
     return Record(
         samples=kept,
         expectation=expectation,
-        evidence=replace(evidence, forged=evidence.forged & answered),
+        evidence=replace(
+            evidence,
+            forged=evidence.forged & answered,
+            control_samples=tuple(map(_bounded, evidence.control_samples)),
+            reference_seen=None if seen is None else _bounded(seen),
+        ),
         finding=finding,
         policy=policy,
         generation=generation,
     )
 
 
-def _some(one: Observation) -> tuple[Arrival, ...]:
+def _bounded(one: Observation) -> Observation:
     if len(one.arrivals) <= MOST_ARRIVALS:
-        return one.arrivals
-    return (one.arrivals[0], *(one.contradicting or one.arrivals[1:])[: MOST_ARRIVALS - 1])
+        return one
+    some = (one.arrivals[0], *(one.contradicting or one.arrivals[1:])[: MOST_ARRIVALS - 1])
+    return replace(one, arrivals=some)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,7 +304,8 @@ def _read_expectation(made: Mapping[str, Any]) -> Expectation:
 def _known(one: Evidence) -> dict[str, Any]:
     return {
         "controls": one.controls,
-        "reference": None if one.reference is None else _reply(one.reference),
+        # What it said is read anew from its octets, where they are.
+        "reference": None if one.reference is None or one.reference_seen else _reply(one.reference),
         "was_attributed": one.was_attributed,
         "was_resolved": one.was_resolved,
         "is_blocked_otherwise": one.is_blocked_otherwise,
@@ -305,13 +313,17 @@ def _known(one: Evidence) -> dict[str, Any]:
         "drift": one.drift,
         "forged": sorted(map(_octets, one.forged)),
         "blocked_aliases": sorted(map(_octets, one.blocked_aliases)),
+        "control_samples": [_aside(control) for control in one.control_samples],
+        "reference_seen": None if one.reference_seen is None else _aside(one.reference_seen),
     }
 
 
 def _read_known(made: Mapping[str, Any]) -> Evidence:
+    seen = None if made.get("reference_seen") is None else _read_aside(made["reference_seen"])
+    kept = None if made["reference"] is None else _read_reply(made["reference"])
     return Evidence(
         controls=Controls(made["controls"]),
-        reference=None if made["reference"] is None else _read_reply(made["reference"]),
+        reference=kept if seen is None else seen.reply,
         was_attributed=made["was_attributed"] is True,
         was_resolved=made["was_resolved"] is True,
         is_blocked_otherwise=made["is_blocked_otherwise"] is True,
@@ -319,7 +331,18 @@ def _read_known(made: Mapping[str, Any]) -> Evidence:
         drift=_text(made["drift"]),
         forged=frozenset(map(_read_octets, _several(made["forged"]))),
         blocked_aliases=frozenset(map(_key, _several(made["blocked_aliases"]))),
+        control_samples=tuple(map(_read_aside, _several(made.get("control_samples", [])))),
+        reference_seen=seen,
     )
+
+
+def _aside(one: Observation) -> dict[str, Any]:
+    """A sample of another question than the record's, or of another server."""
+    return {"server": one.point, "name": _octets(one.name), "type": one.qtype, **_sample(one)}
+
+
+def _read_aside(made: Mapping[str, Any]) -> Observation:
+    return _read_sample(made, _text(made["server"]), (_key(made["name"]), _whole(made["type"])))
 
 
 def _read_profile(made: Mapping[str, Any]) -> Profile:
@@ -335,7 +358,7 @@ def _read_profile(made: Mapping[str, Any]) -> Profile:
 
 
 def _reply(one: Reply) -> dict[str, Any]:
-    """The reference's reply, which is remembered without its octets."""
+    """A reply whose octets nobody has any more."""
     return {
         "rcode": one.rcode,
         "flags": one.flags,

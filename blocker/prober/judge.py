@@ -136,6 +136,8 @@ class Evidence:
     `profile` is what the point's blocks look like, and `drift` in what those of the canary order now differ
     from it, if this is a question about that order. `forged` holds the RDATA of every redirect address of
     the policy. `blocked_aliases` are names that some order in force blocks, for the targets of aliases.
+    `control_samples` and `reference_seen` are what `controls` and `reference` were made from, where that is
+    known: no rule of today asks for them.
     """
 
     controls: Controls = Controls.NONE
@@ -147,6 +149,8 @@ class Evidence:
     drift: str = ""
     forged: frozenset[bytes] = frozenset()
     blocked_aliases: frozenset[Key] = frozenset()
+    control_samples: tuple[Observation, ...] = ()
+    reference_seen: Observation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

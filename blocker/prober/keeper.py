@@ -3,7 +3,7 @@
 Shell. A thread of its own writes, so that a slow disk delays no probe: `Keeper.keep` chooses, queues and
 returns. When all segments together exceed their space the oldest are removed whole; heads of segments go to
 the ledger, so that what is missing is explained, and what was changed is found. What can't be written is
-counted, and why is said; nothing here raises into the prober.
+counted, why is said, and it is forgotten that it was to be kept; nothing here raises into the prober.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import deque
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -20,9 +21,9 @@ from blocker.errors import StoreError
 from blocker.policy import ledger, store
 from blocker.policy.chain import Event
 from blocker.prober import evidence
-from blocker.prober.keeping import Choice, Diary
+from blocker.prober.keeping import FIRST, Choice, Diary
 from blocker.prober.report import EvidenceView
-from blocker.prober.segments import FOLDER, STREAMS, End, Stream, anchor_of, segments
+from blocker.prober.segments import FOLDER, STREAMS, End, Stream, anchor_of, proof_of, segments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +54,7 @@ class Keeper:
         self._quiet_at = 0.0
         self._queue: queue.Queue[_Item | None] = queue.Queue(_QUEUED)
         self._lost = 0
+        self._unwritten: deque[_Item] = deque()
         self._writer = _Writer(state, space)
         self._thread = threading.Thread(target=self._write, name="evidence", daemon=True)
         self._thread.start()
@@ -73,8 +75,10 @@ class Keeper:
         `policy` is the digest of the generation it was judged under; `is_sealed`: an order that nobody
         outside may learn of has a part in it.
         """
+        now = time.monotonic()
         try:
-            events = tuple(self._diary.note(expectation, finding))
+            self._forget()
+            events = tuple(self._diary.note(expectation, finding, now))
             if self._choice.wants(expectation, finding, evidence.instances_of(samples)) or events:
                 made = evidence.record(
                     samples, expectation, known, finding, policy=policy, generation=generation
@@ -82,10 +86,9 @@ class Keeper:
                 self._put(_Item(record=made, is_sealed=is_sealed, events=events))
         except Exception:  # noqa: BLE001  # whatever it is, the round must go on
             self._lost += 1
-        now = time.monotonic()
         if now - self._quiet_at >= _QUIET_EVERY:
             self._quiet_at = now
-            closed = self._diary.quiet(finding.at, self._patience)
+            closed = self._diary.quiet(finding.at, now, self._patience)
             if closed:
                 self._put(_Item(record=None, is_sealed=False, events=tuple(closed)))
 
@@ -104,6 +107,15 @@ class Keeper:
             self._queue.put_nowait(item)
         except queue.Full:
             self._lost += 1
+            self._unwritten.append(item)
+
+    def _forget(self) -> None:
+        """Have what could not be written wanted again."""
+        while self._unwritten:
+            item = self._unwritten.popleft()
+            self._diary.lost(item.events)
+            if item.record is not None:
+                self._choice.lost(item.record.expectation, item.record.finding)
 
     def _write(self) -> None:
         is_over = False
@@ -118,9 +130,10 @@ class Keeper:
                     batch.append(item)
                     item = self._queue.get_nowait()
             try:
-                self._writer.write(batch, is_last=is_over)
+                self._unwritten += self._writer.write(batch, is_last=is_over)
             except Exception as error:  # noqa: BLE001  # whatever it is, the next batch must be written
                 self._writer.fail(len(batch), f"evidence was lost: {error!r}")
+                self._unwritten += batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,17 +159,22 @@ class _Writer:
         self._closed = 0  # octets of the segments that are closed
         self.view = EvidenceView()
 
-    def write(self, batch: Sequence[_Item], *, is_last: bool = False) -> None:
-        """Write and sync the records, then tell the ledger; whatever fails is counted."""
+    def write(self, batch: Sequence[_Item], *, is_last: bool = False) -> list[_Item]:
+        """Write and sync the records, then tell the ledger; whatever fails is counted.
+
+        The answer is what has a record that was not written.
+        """
+        unwritten: list[_Item] = []
         if batch and self._streams:
             self.view = replace(self.view, trouble="")
         if self._open():
-            for item in batch:
-                self._one(item)
+            unwritten = [item for item in batch if not self._one(item)]
             self._sync(is_last=is_last)
         else:
-            self.fail(sum(item.record is not None for item in batch), self.view.trouble)
-            self._pending += [event for item in batch for event in item.events]
+            unwritten = [item for item in batch if item.record is not None]
+            self.fail(len(unwritten), self.view.trouble)
+            for item in batch:
+                self._tell(item, {})
         if self._pending and (trouble := ledger.note(self._state, *self._pending)):
             self.fail(max(0, len(self._pending) - _PENDING), trouble)
             del self._pending[:-_PENDING]
@@ -171,6 +189,7 @@ class _Writer:
             for stream in self._streams.values():
                 stream.close()
             self._held.close()
+        return unwritten
 
     def fail(self, count: int, trouble: str) -> None:
         """So many records were lost, and why."""
@@ -205,25 +224,36 @@ class _Writer:
         self._trim()
         return True
 
-    def _one(self, item: _Item) -> None:
-        head = ""
-        if item.record is not None:
-            stream = self._streams["sealed" if item.is_sealed else "open"]
-            try:
+    def _one(self, item: _Item) -> bool:
+        """Write one record, and have the ledger told; whether it was written, or there is none."""
+        if item.record is None:
+            self._tell(item, {})
+            return True
+        stream = self._streams["sealed" if item.is_sealed else "open"]
+        try:
+            line = evidence.pack(item.record, stream.head)
+            if stream.size + len(line) >= stream.limit and stream.is_begun:
+                final = stream.anchor(is_final=True)
+                stream.rotate()
+                self._pending.append(final)
+                self._trim()
                 line = evidence.pack(item.record, stream.head)
-                if stream.size + len(line) >= stream.limit and stream.is_begun:
-                    final = stream.anchor(is_final=True)
-                    stream.rotate()
-                    self._pending.append(final)
-                    self._trim()
-                    line = evidence.pack(item.record, stream.head)
-                head = stream.append(line)
-            except (OSError, ValueError) as error:
-                self.fail(1, _reason(error, stream.path))
-            else:
-                self.view = replace(self.view, written_at=item.record.finding.at)
-        about = {"evidence": head} if head else {}
-        self._pending += [replace(event, detail={**event.detail, **about}) for event in item.events]
+            head = stream.append(line)
+        except (OSError, ValueError) as error:
+            self.fail(1, _reason(error, stream.path))
+            self._tell(item, {})
+            return False
+        self.view = replace(self.view, written_at=item.record.finding.at)
+        self._tell(item, proof_of(stream, head))
+        return True
+
+    def _tell(self, item: _Item, proof: dict[str, object]) -> None:
+        """Have the ledger told; what it knows already is told again with its proof alone."""
+        self._pending += [
+            replace(event, detail={**event.detail, **proof})
+            for event in item.events
+            if proof or FIRST not in event.detail
+        ]
 
     def _sync(self, *, is_last: bool) -> None:
         is_time = time.monotonic() - self._anchored_at >= _ANCHOR_EVERY
@@ -264,15 +294,19 @@ def _reason(error: Exception, path: Path) -> str:
     return f"{path}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
 
 
-def _told(state: Path) -> list[tuple[str, str, str, int]]:
-    """The confirmations that the ledger has; none if it can't be read: it can't be written either then."""
+def _told(state: Path) -> list[tuple[str, str, str, int, float | None]]:
+    """The confirmations that the ledger has, with their time if it names no record of them.
+
+    None if it can't be read: it can't be written either then.
+    """
     found = []
     with suppress(StoreError):
         for one in ledger.entries(state, only=("in-force", "lifted")):
             facts = one.facts
             since = facts.get("since")
             if isinstance(since, int):
-                found.append((one.event, str(facts.get("point")), one.subject, since))
+                unproven = None if facts.get("evidence") else one.at
+                found.append((one.event, str(facts.get("point")), one.subject, since, unproven))
     return found
 
 

@@ -1,14 +1,17 @@
 """What is worth writing down: of many judged probes those that prove something, and what the ledger is told.
 
-Pure: mutable, but times come with the findings. Evidence is bounded, so it must not drown in repetition:
+Pure: mutable, but times come with the findings, and those that measure silence from the caller. Evidence is
+bounded, so it must not drown in repetition:
 
 - What is not fine is kept when a question is first judged so, when kind or rule change, while it lasts after
   ten minutes, then after twice that and so on, daily at the last; and the first fine finding that ends it.
-- The first finding at a point, in each variant, that confirms a directive's start or end is kept.
+- The first finding at a point, in each variant, that confirms a directive's start or end is kept, and the
+  first of each of its names, of long lists of as many as a round asks about.
 - Of the rest, one an hour for each point, order, variant and reason to ask, and one for each instance of a
   point. If that is more than fills half of the space in a month, it is that much more seldom.
 
-Nothing here grows without bound; what is forgotten is at worst kept once more.
+What was wanted and could not be written is owed: the next like it is wanted again. Nothing here grows without
+bound; what is forgotten is at worst kept once more.
 """
 
 from __future__ import annotations
@@ -31,10 +34,18 @@ if TYPE_CHECKING:
 HOUR, DAY = 3600.0, 86400.0
 REPEAT = 600.0  # seconds
 QUIET = 600.0  # seconds without being seen after which something is over
-TYPICAL = 1300  # octets of a record
+TYPICAL = 2500  # octets of a record
+NAMES = 20  # of one directive at one point that are each confirmed; a round asks about as many
 
 _MOST = 100_000
 _MOST_INSTANCES = 64  # of one point; an NSID is whatever a server says
+
+_Question = tuple[str, str, "Key", int, str]
+_Place = tuple[str, str, str]
+_OWED = (None, "", 0.0, 0.0)
+
+FIRST = "first"
+"""The detail of an event that is told again, with the record that was missing: when it was first observed."""
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -59,9 +70,10 @@ class Choice:
 
     def __init__(self, space: int) -> None:
         self._space = space
-        self._troubles: OrderedDict[tuple[str, str, Key, int, str], tuple[Kind, str, float, float]]
-        self._troubles = OrderedDict()
+        self._troubles: OrderedDict[_Question, tuple[Kind | None, str, float, float]] = OrderedDict()
+        self._ends: OrderedDict[_Question, float] = OrderedDict()
         self._confirmed: OrderedDict[tuple[str, str, str, str], int] = OrderedDict()
+        self._names: OrderedDict[tuple[str, str, str], tuple[int, set[Key]]] = OrderedDict()
         self._samples: OrderedDict[tuple[str, str, str, Why], float] = OrderedDict()
         self._instances: OrderedDict[str, dict[str, float]] = OrderedDict()
 
@@ -76,22 +88,36 @@ class Choice:
             return True
         if finding.kind not in FINE:
             return False
-        confirmed = confirms(expectation, finding)
-        if confirmed is not None:
+        # All are asked, for the record serves all.
+        return any(
+            [
+                self._is_confirmation(expectation, finding),
+                self._is_due(finding),
+                self._is_new_instance(finding, instances),
+            ]
+        )
+
+    def lost(self, expectation: Expectation, finding: Finding) -> None:
+        """What was wanted could not be written."""
+        question = _question(finding)
+        if finding.kind not in FINE or self._ends.pop(question, None) == finding.at:
+            _remember(self._troubles, question, _OWED)
+        self._samples.pop(_sort(finding), None)
+        self._instances.pop(finding.point, None)
+        if (confirmed := confirms(expectation, finding)) is not None:
             change, transition = confirmed
-            place = (finding.point, finding.ref, str(finding.variant), change)
-            if self._confirmed.get(place) != transition:
-                _remember(self._confirmed, place, transition)
-                self._is_due(finding)
-                return True
-        # Both are asked, for the record serves both.
-        return any([self._is_due(finding), self._is_new_instance(finding, instances)])
+            self._confirmed.pop((finding.point, finding.ref, str(finding.variant), change), None)
+            since, names = self._names.get((finding.point, finding.ref, change), (0, set()))
+            if since == transition:
+                names.discard(finding.name)
 
     def _is_news(self, finding: Finding) -> bool:
         """Whether trouble began, changed, lasts or ended."""
-        question = (finding.point, finding.ref, finding.name, finding.qtype, str(finding.variant))
+        question = _question(finding)
         old = self._troubles.pop(question, None)
         if finding.kind in FINE:
+            if old is not None:
+                _remember(self._ends, question, finding.at)
             return old is not None
         wait = REPEAT
         if old is not None and old[:2] == (finding.kind, finding.rule):
@@ -103,8 +129,26 @@ class Choice:
         _remember(self._troubles, question, (finding.kind, finding.rule, finding.at, wait))
         return True
 
+    def _is_confirmation(self, expectation: Expectation, finding: Finding) -> bool:
+        """Whether a start or end is seen for the first time in this variant, or of this name."""
+        confirmed = confirms(expectation, finding)
+        if confirmed is None:
+            return False
+        change, transition = confirmed
+        place = (finding.point, finding.ref, str(finding.variant), change)
+        is_first = self._confirmed.get(place) != transition
+        _remember(self._confirmed, place, transition)
+        since, names = self._names.get((finding.point, finding.ref, change), (transition, set()))
+        if since != transition:
+            names = set()
+        if finding.name not in names and len(names) < NAMES:
+            names.add(finding.name)
+            is_first = True
+        _remember(self._names, (finding.point, finding.ref, change), (transition, names))
+        return is_first
+
     def _is_due(self, finding: Finding) -> bool:
-        sort = (finding.point, finding.order, str(finding.variant), finding.why)
+        sort = _sort(finding)
         last = self._samples.get(sort)
         if last is not None and abs(finding.at - last) < self.period:
             return False
@@ -125,47 +169,94 @@ class Choice:
         return is_new
 
 
+def _question(finding: Finding) -> _Question:
+    return finding.point, finding.ref, finding.name, finding.qtype, str(finding.variant)
+
+
+def _sort(finding: Finding) -> tuple[str, str, str, Why]:
+    return finding.point, finding.order, str(finding.variant), finding.why
+
+
 class Diary:
     """What the ledger is told: first confirmations, and what is not as ordered, from when to when.
 
-    `known` are the confirmations it has already: (event, point, ref, transition).
+    An event whose record could not be written is told again with the next record that shows it; its `first`
+    says when that was first observed. `known` are the confirmations that the ledger has already: (event,
+    point, ref, transition), and when it was if no record of it was written, else None.
     """
 
-    def __init__(self, known: Iterable[tuple[str, str, str, int]] = ()) -> None:
-        self._told: OrderedDict[tuple[str, str, str], int] = OrderedDict()
-        self._open: OrderedDict[tuple[str, str, str], float] = OrderedDict()
-        for event, point, ref, transition in known:
-            _remember(self._told, (event, point, ref), transition)
+    def __init__(self, known: Iterable[tuple[str, str, str, int, float | None]] = ()) -> None:
+        self._told: OrderedDict[_Place, int] = OrderedDict()
+        self._open: OrderedDict[_Place, tuple[float, float]] = OrderedDict()
+        self._unproven: OrderedDict[_Place, float] = OrderedDict()
+        for event, point, ref, transition, unproven in known:
+            place = (event, point, ref)
+            _remember(self._told, place, transition)
+            if unproven is None:
+                self._unproven.pop(place, None)
+            else:
+                _remember(self._unproven, place, unproven)
 
-    def note(self, expectation: Expectation, finding: Finding) -> list[Event]:
-        """What is new with this finding."""
+    def note(self, expectation: Expectation, finding: Finding, now: float) -> list[Event]:
+        """What is new with this finding; `now` is in monotonic seconds."""
         found = []
         confirmed = confirms(expectation, finding)
         if confirmed is not None:
             event, transition = confirmed
             place = (event, finding.point, finding.ref)
-            if self._told.get(place) != transition:
-                _remember(self._told, place, transition)
+            is_new = self._told.get(place) != transition
+            _remember(self._told, place, transition)
+            if is_new or place in self._unproven:
                 detail = {"point": finding.point, "since": transition, "rule": finding.rule}
-                found.append(Event(at=finding.at, event=event, subject=finding.ref, detail=detail))
+                found.append(self._event(place, event, finding.ref, finding, detail, is_new=is_new))
         if finding.kind in BAD:
-            sort = (finding.point, finding.order, finding.kind)
-            if sort not in self._open:
+            place = (finding.kind, finding.point, finding.order)
+            is_new = place not in self._open
+            _remember(self._open, place, (finding.at, now))
+            if is_new or place in self._unproven:
                 detail = {"point": finding.point, "kind": finding.kind, "rule": finding.rule}
                 found.append(
-                    Event(at=finding.at, event="finding-opened", subject=finding.order, detail=detail)
+                    self._event(place, "finding-opened", finding.order, finding, detail, is_new=is_new)
                 )
-            _remember(self._open, sort, finding.at)
         return found
 
-    def quiet(self, now: float, patience: float = QUIET) -> list[Event]:
-        """What was not seen any more for `patience` seconds; it ended when it was last seen."""
+    def _event(
+        self,
+        place: _Place,
+        event: str,
+        subject: str,
+        finding: Finding,
+        detail: dict[str, object],
+        *,
+        is_new: bool,
+    ) -> Event:
+        first = self._unproven.pop(place, None)
+        again = {} if is_new else {FIRST: first}
+        return Event(at=finding.at, event=event, subject=subject, detail={**detail, **again})
+
+    def lost(self, events: Iterable[Event]) -> None:
+        """The record that shows these could not be written; what ended is told again as ended."""
+        for event in events:
+            detail = event.detail
+            place = (detail.get("kind", event.event), detail["point"], event.subject)
+            if event.event == "finding-closed":
+                self._open.setdefault(place, (detail["last"], float("-inf")))
+            else:
+                _remember(self._unproven, place, detail.get(FIRST, event.at))
+
+    def quiet(self, at: float, now: float, patience: float = QUIET) -> list[Event]:
+        """What was not seen any more for `patience` seconds; it ended when it was last seen.
+
+        `at` is the time of day, `now` the monotonic one: a clock that is stepped ends nothing.
+        """
         found = []
-        for (point, order, kind), last in list(self._open.items()):
-            if abs(now - last) >= patience:
-                del self._open[point, order, kind]
+        for place, (last, seen) in list(self._open.items()):
+            if now - seen >= patience:
+                del self._open[place]
+                self._unproven.pop(place, None)
+                kind, point, order = place
                 detail = {"point": point, "kind": kind, "last": last}
-                found.append(Event(at=now, event="finding-closed", subject=order, detail=detail))
+                found.append(Event(at=at, event="finding-closed", subject=order, detail=detail))
         return found
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blocker.errors import PointError
-from blocker.prober.observe import NOERROR, NXDOMAIN, OVER_TCP, PLAIN, Reply
+from blocker.prober.observe import NOERROR, NXDOMAIN, OVER_TCP, PLAIN
 from blocker.prober.transports import probe
 from blocker.resolver import upstream
 from blocker.site import Point
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from blocker.names import Key
+    from blocker.prober.observe import Observation, Reply
     from blocker.site import Endpoint, Site
 
 _KEPT = 4096
@@ -37,33 +38,38 @@ class Reference:
     def __init__(self, endpoints: Sequence[Endpoint], *, timeout: float = 1.5) -> None:
         self._endpoints = tuple(endpoints)
         self._timeout = timeout
-        self._memory: OrderedDict[tuple[Key, int], tuple[float, Reply | None]] = OrderedDict()
+        self._memory: OrderedDict[tuple[Key, int], tuple[float, Observation | None]] = OrderedDict()
         self._resting_until = 0.0
         self._failures = 0
 
     async def ask(self, name: Key, qtype: int) -> Reply | None:
         """The reply of the first reference that knows; None if none does."""
+        seen = await self.observe(name, qtype)
+        return None if seen is None else seen.reply
+
+    async def observe(self, name: Key, qtype: int) -> Observation | None:
+        """As `ask`, with its octets and when they came, up to a minute ago; its `point` is the address."""
         now = time.monotonic()
         kept = self._memory.get((name, qtype))
         if kept is not None and now < kept[0]:
             return kept[1]
         if now < self._resting_until:
             return None
-        reply = await self._fresh(name, qtype)
-        self._failures = 0 if reply is not None else self._failures + 1
+        seen = await self._fresh(name, qtype)
+        self._failures = 0 if seen is not None else self._failures + 1
         if self._failures >= _FAILURES:
             self._resting_until = time.monotonic() + _REST
-        keep = _KEEP if reply is not None else _KEEP_FAILURE
-        self._memory[name, qtype] = (now + keep, reply)
+        keep = _KEEP if seen is not None else _KEEP_FAILURE
+        self._memory[name, qtype] = (now + keep, seen)
         self._memory.move_to_end((name, qtype))
         if len(self._memory) > _KEPT:
             self._memory.popitem(last=False)
-        return reply
+        return seen
 
-    async def _fresh(self, name: Key, qtype: int) -> Reply | None:
-        unsure: Reply | None = None
+    async def _fresh(self, name: Key, qtype: int) -> Observation | None:
+        unsure: Observation | None = None
         for endpoint in self._endpoints:
-            point = Point(name="reference", kind="reference", address=endpoint, region="")
+            point = Point(name=str(endpoint), kind="reference", address=endpoint, region="")
             for variant in (PLAIN, OVER_TCP):
                 seen = await probe(point, (name, qtype), variant, timeout=self._timeout)
                 if seen.reply is None or not seen.reply.is_truncated:
@@ -71,8 +77,8 @@ class Reference:
             if seen.reply is None:
                 continue
             if seen.reply.rcode in (NOERROR, NXDOMAIN) and not seen.reply.is_attributed:
-                return seen.reply
-            unsure = seen.reply
+                return seen
+            unsure = seen
         return unsure
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from blocker.errors import StoreError
@@ -58,12 +59,13 @@ _RESERVE = 0.5  # the share of a bucket that rounds of everything leave to trans
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _How:
-    """As the arguments of Rounds.look."""
+    """As the arguments of Rounds.look. `leaks` wait to be kept until all ways of their point were tried."""
 
     stamp: int
     urgent: bool
     linger: float
     lingering: Collection[Variant]
+    leaks: dict[Finding, tuple[Callable[..., None], Evidence]] = field(default_factory=dict)
 
 
 class Rounds:
@@ -112,13 +114,17 @@ class Rounds:
         by_point: dict[str, list[Probe]] = {}
         for one in probes:
             by_point.setdefault(one.expectation.point, []).append(one)
-        found = await asyncio.gather(
-            *(
-                self._point(self._points[name], asked, how)
-                for name, asked in by_point.items()
-                if name in self._points
+        try:
+            found = await asyncio.gather(
+                *(
+                    self._point(self._points[name], asked, how)
+                    for name, asked in by_point.items()
+                    if name in self._points
+                )
             )
-        )
+        finally:  # Of a round that was ended, what is left.
+            for finding, (keep, evidence) in how.leaks.items():
+                keep(evidence, finding)
         return [finding for findings in found for finding in findings]
 
     async def _point(self, point: Point, asked: list[Probe], how: _How) -> list[Finding]:
@@ -140,7 +146,7 @@ class Rounds:
                 found += judged
             if silences and way == PLAIN:
                 patience = 1
-        return [self._in_part(probe, finding) for probe, finding in found]
+        return [self._in_part(probe, finding, how) for probe, finding in found]
 
     async def _unasked(self, chunk: list[Probe], how: _How) -> list[tuple[Probe, Finding]]:
         """What holds for these at a point that says nothing."""
@@ -155,20 +161,23 @@ class Rounds:
                 sent=time.time(),
                 outcome=Outcome.SILENT,
             )
-            finding = await self._judge(unsent, [lost, lost], Controls.SILENT, how.stamp)
+            finding = await self._judge(unsent, [lost, lost], Controls.SILENT, how)
             if finding is not None:
                 self._book.note(one, finding)
                 found.append((unsent, finding))
         return found
 
-    def _in_part(self, probe: Probe, finding: Finding) -> Finding:
+    def _in_part(self, probe: Probe, finding: Finding, how: _How) -> Finding:
         """The finding once all ways were tried: a name that is blocked in some of them leaks in part."""
         if finding.kind is not Kind.UNDERBLOCK:
             return finding
-        if not self._book.is_blocked_otherwise(probe.expectation, finding.variant):
-            return finding
-        found = in_part(finding)
-        self._book.note(probe.expectation, found)
+        is_in_part = self._book.is_blocked_otherwise(probe.expectation, finding.variant)
+        found = in_part(finding) if is_in_part else finding
+        if is_in_part:
+            self._book.note(probe.expectation, found)
+        if finding in how.leaks:
+            keep, evidence = how.leaks.pop(finding)
+            keep(replace(evidence, is_blocked_otherwise=is_in_part), found)
         return found
 
     async def _chunk(
@@ -177,6 +186,7 @@ class Rounds:
         samples: list[list[Observation]] = [[] for _ in chunk]
         waiting = list(range(len(chunk)))
         found: dict[int, Finding] = {}
+        around: list[Observation] = []
         has_answered = False
         for sample in range(1, _MOST_SAMPLES + 1):
             if sample > 1:
@@ -184,14 +194,16 @@ class Rounds:
             asked = [(_other(chunk[at].variant, samples[at]), chunk[at].expectation) for at in waiting]
             linger = how.linger if way in how.lingering else 0.0
             linger = max(linger, _LINGER if sample == 2 else 0.0)
-            seen, controls = await self._sample(point, asked, way, urgent=how.urgent, linger=linger)
+            seen, both = await self._sample(point, asked, way, urgent=how.urgent, linger=linger)
+            around += both
+            controls = controls_of(both)
             has_answered = has_answered or any(one.reply for one in seen)
             if controls is Controls.SILENT and has_answered:
                 controls = Controls.FAIL
             for at, one in zip(waiting, seen, strict=True):
                 samples[at].append(one)
             judged = await asyncio.gather(
-                *(self._judge(chunk[at], samples[at], controls, how.stamp) for at in waiting)
+                *(self._judge(chunk[at], samples[at], controls, how, around) for at in waiting)
             )
             again = []
             for at, finding in zip(waiting, judged, strict=True):
@@ -216,8 +228,8 @@ class Rounds:
         *,
         urgent: bool,
         linger: float,
-    ) -> tuple[list[Observation], Controls]:
-        """Ask all of these once, between two controls."""
+    ) -> tuple[list[Observation], list[Observation]]:
+        """Ask all of these once, between two controls: what came back, and what for these."""
         # The control before leaves first, but nobody waits for it: the instant matters more.
         first = asyncio.ensure_future(self._control(point, way, urgent=urgent))
         seen = await asyncio.gather(
@@ -227,34 +239,35 @@ class Rounds:
             )
         )
         before, after = await first, await self._control(point, way, urgent=urgent)
-        controls = controls_of([one for one in (before, after) if one is not None])
-        if controls is not Controls.NONE:
-            self._book.controls(point.name, are_fine=controls is Controls.PASS)
-        return seen, controls
+        both = [one for one in (before, after) if one is not None]
+        if both:
+            self._book.controls(point.name, are_fine=controls_of(both) is Controls.PASS)
+        return seen, both
 
     async def _judge(
-        self, probe: Probe, samples: list[Observation], controls: Controls, stamp: int
+        self,
+        probe: Probe,
+        samples: list[Observation],
+        controls: Controls,
+        how: _How,
+        around: Sequence[Observation] = (),
     ) -> Finding | None:
         expectation, reply = probe.expectation, samples[-1].reply
         reference = None
-        if (
-            reply is not None
-            and not expectation.is_sealed
-            and not self._speaks_for_itself(expectation, reply)
-        ):
-            reference = await self._reference.ask(expectation.name, expectation.qtype)
+        if reply is not None and not self._speaks_for_itself(expectation, reply):
+            reference = await self._reference.observe(expectation.name, expectation.qtype)
         try:
             with self._reader.snapshot() as policy:
-                if policy.stamp != stamp:
+                if policy.stamp != how.stamp:
                     return None
-                if self._redirects[0] != stamp:
-                    self._redirects = (stamp, forged(policy))
+                if self._redirects[0] != how.stamp:
+                    self._redirects = (how.stamp, forged(policy))
                     self._secrets = _secrets(policy)
                 sent, region = samples[-1].sent, expectation.region
                 exempt = decide.decide(policy, expectation.name, region, sent).exempt
                 verdicts = {
                     target: decide.decide(policy, target, region, sent, exempt=exempt)
-                    for one in (reply, reference)
+                    for one in (reply, reference.reply if reference else None)
                     for target in (one.targets if one else ())
                 }
                 digest, generation = policy.generation.digest, policy.generation.number
@@ -262,7 +275,9 @@ class Rounds:
             return None
         evidence = Evidence(
             controls=controls,
-            reference=reference,
+            reference=None if reference is None else reference.reply,
+            control_samples=tuple(around),
+            reference_seen=reference,
             **self._form(probe, samples[-1]),
             was_attributed=self._book.was_attributed(expectation.point, expectation.ref),
             is_blocked_otherwise=self._book.is_blocked_otherwise(expectation, samples[-1].variant),
@@ -273,17 +288,20 @@ class Rounds:
         finding = judge(expectation, samples, evidence)
         if finding is not None and self._keep is not None and _is_last(finding, samples):
             refs = {expectation.ref, *expectation.because}.union(*(one.because for one in verdicts.values()))
-            self._keep(
+            keep = partial(
+                self._keep,
                 tuple(samples),
                 expectation,
-                evidence,
-                finding,
                 policy=digest,
                 generation=generation,
                 is_sealed=any(
                     ref in self._secrets and self._secrets[ref].is_sealed(finding.at) for ref in refs
                 ),
             )
+            if finding.kind is Kind.UNDERBLOCK:
+                how.leaks[finding] = keep, evidence
+            else:
+                keep(evidence, finding)
         return finding
 
     def _speaks_for_itself(self, one: Expectation, reply: Reply) -> bool:

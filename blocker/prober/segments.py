@@ -43,6 +43,21 @@ def anchor_of(facts: dict[str, object]) -> tuple[str, End] | None:
     return None
 
 
+def named_of(facts: dict[str, object]) -> tuple[str, int, str] | None:
+    """The record that an event of the ledger names: its stream, segment and hash."""
+    stream, segment, record = (facts.get(name) for name in ("stream", "segment", "evidence"))
+    return (
+        (stream, segment, record)
+        if isinstance(stream, str) and isinstance(segment, int) and isinstance(record, str)
+        else None
+    )
+
+
+def proof_of(stream: Stream, record: str) -> dict[str, object]:
+    """How an event of the ledger names the record, by its hash, that was just written."""
+    return {"evidence": record, "stream": stream.name, "segment": stream.segment}
+
+
 class Stream:
     """The segment of one stream that is written. Opening it mends what a crash left; raises OSError and
     StoreError.

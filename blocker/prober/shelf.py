@@ -1,7 +1,8 @@
 """The shelf: all evidence there is, read from its beginning and held against its chain and the ledger.
 
 Shell. A segment that was dropped for want of space is explained by the ledger, which has its head; whatever
-else is missing or changed is a flaw, told as a sentence.
+else is missing or changed, as far as the ledger knows, is a flaw, told as a sentence. It knows the heads of
+segments, and the records that show what it tells.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ from blocker.errors import StoreError
 from blocker.policy import ledger
 from blocker.policy.chain import Head, link
 from blocker.prober import evidence
-from blocker.prober.segments import FOLDER, STREAMS, End, anchor_of, segments
+from blocker.prober.segments import FOLDER, STREAMS, End, anchor_of, named_of, segments
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
+    from blocker.policy.chain import Entry
     from blocker.prober.evidence import Record
+
+_NAMING = ("in-force", "lifted", "finding-opened")
+"""The events that name the record which shows them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +57,15 @@ class Shelf:
     def __init__(self, state: Path) -> None:
         self._folder = state / FOLDER
         self._anchors: dict[tuple[str, int], dict[int, str]] = {}
+        self._named: dict[tuple[str, int], dict[str, Entry]] = {}
         self._dropped: set[tuple[object, object]] = set()
-        for one in ledger.entries(state, only=("evidence", "evidence-dropped")):
+        for one in ledger.entries(state, only=("evidence", "evidence-dropped", *_NAMING)):
             if one.event == "evidence-dropped":
                 self._dropped.add((one.facts.get("stream"), one.facts.get("segment")))
+            elif one.event in _NAMING:
+                if (named := named_of(one.facts)) is not None:
+                    name, segment, record = named
+                    self._named.setdefault((name, segment), {})[record] = one
             elif (anchor := anchor_of(one.facts)) is not None:
                 stream, end = anchor
                 self._anchors.setdefault((stream, end.segment), {})[end.head.count] = end.head.hash
@@ -74,7 +84,8 @@ class Shelf:
                 except OSError as error:
                     why = f"evidence can't be read: {error.strerror}; run this as the user of the prober"
                     raise StoreError(f"{path}: {why}") from error
-            last = max((number for name, number in self._anchors if name == stream), default=0)
+            known = self._anchors.keys() | self._named.keys()
+            last = max((number for name, number in known if name == stream), default=0)
             self._missing(stream, last + 1)
 
     def _paths(self, stream: str) -> list[Path]:
@@ -97,6 +108,7 @@ class Shelf:
             return
         self._missing(stream, opening.segment)
         anchors = dict(self._anchors.get((stream, opening.segment), {}))
+        named = dict(self._named.get((stream, opening.segment), {}))
         if opening.prev != self._head_before(stream, opening):
             self.flaws.append(f"{place}: what came before it is missing, or another")
         head, count, octets = link(opening.prev, first), opening.before, len(first) + 1
@@ -105,6 +117,7 @@ class Shelf:
             if evidence.prev_of(line) != head:
                 self.flaws.append(f"{place}: line {number} does not follow the one before it")
             head, count = link(head, line), count + 1
+            named.pop(head, None)
             if anchors.pop(count, head) != head:
                 self.flaws.append(f"{place}: up to line {number} it is not what the ledger answers for")
             if orders is None or evidence.is_about(line, orders):
@@ -114,6 +127,9 @@ class Shelf:
                     self.flaws.append(f"{place}: line {number}: {error}")
         if any(late > count for late in anchors):
             self.flaws.append(f"{place}: it was cut off")
+        for one in named.values():
+            # Of which order is nobody's business who asks about another one.
+            self.flaws.append(f"{place}: the record that entry {one.seq} of the ledger names is gone")
         self._before = End(segment=opening.segment, head=Head(count=count, hash=head))
         self.segments.append(
             Segment(

@@ -170,6 +170,50 @@ def test_coverage_counts_what_was_kept_by_point_and_variant_and_names_the_instan
     assert (jakarta["instances"], jakarta["instances_missing"]) == (["jkt-1"], ["jkt-2"])
 
 
+def both(point: str, at: float, **more: Any) -> list[Any]:
+    other = lives.subject(point, T, name=key("www.mirror.example"))
+    return [once(lives.subject(point, T), blocked, at=at, **more), once(other, blocked, at=at + 1, **more)]
+
+
+def test_names_observed_are_told_of_the_names_ordered_by_directive_and_point() -> None:
+    several = [*both("surabaya", T + 1.0), *both("surabaya", T + 3.0, variant=lives.DO)]
+    several.append(once(lives.subject("jakarta-anycast", T), blocked, at=T + 2.0))
+    several += [twice(lives.subject("surabaya", T), real, at=T + 9.0)]
+    facts = whole(records=kept(several), points=(lives.POINTS[0], lives.POINTS[2]), events=())
+    found = {one.point: one for one in compliance.confirmations(facts)}
+    assert (found["surabaya"].names_seen, found["surabaya"].names) == (2, 2)
+    assert found["surabaya"].variants == ("udp", "udp+do")
+    assert (found["jakarta-anycast"].names_seen, found["jakarta-anycast"].names) == (1, 2)
+    made = document(facts)
+    assert made["coverage"]["names"] == [
+        {
+            "ref": REF,
+            "point": point,
+            "names": 2,
+            "observed": seen,
+            "as_ordered": seen,
+            "not_as_ordered": bad,
+        }
+        for point, seen, bad in [("jakarta-anycast", 1, 0), ("surabaya", 2, 1)]
+    ]
+    assert "at 2 of 2 points, for at least 1 of 2 names at each, at the latest" in made["summary"][0]
+
+
+def test_a_summary_says_of_all_names_that_they_were_observed_where_they_were() -> None:
+    points = lives.POINTS[2:3]
+    facts = whole(records=kept(both("surabaya", T + 1.0)), points=points, events=())
+    assert "at 1 of 1 point, for 2 of 2 names at each, at the latest" in summary(facts)[0]
+    alone = whole(records=facts.records[:1], points=points, events=(), counts={REF: 1})
+    assert "for 1 of 1 name at each" in summary(alone)[0]
+
+
+def test_what_only_the_ledger_remembers_was_seen_of_one_name() -> None:
+    told = Event(at=T + 3.0, event="in-force", subject=REF, detail={"point": "surabaya", "since": T})
+    facts = whole(records=(), points=lives.POINTS[2:3], events=ledger(told))
+    assert "for at least 1 of 2 names at each" in summary(facts)[0]
+    assert document(facts)["confirmations"][0]["variants"] == []
+
+
 def test_the_report_is_of_the_last_thing_that_is_known_and_of_no_clock() -> None:
     assert WHOLE.as_of == T + 50 * DAY + 9 * 3600
     assert whole(records=(), events=ledger(lives.applied(T - 9, ORDER))).as_of == T - 9
@@ -224,10 +268,13 @@ def test_a_deadline_is_kept_missed_or_not_to_be_told() -> None:
 
 def test_the_summary_never_says_complied() -> None:
     assert summary(WHOLE) == [
-        "The block was observed by probe at 3 of 3 points, at the latest 1.5 h after it was to take effect.",
         (
-            "The lift was observed by probe at 2 of 3 points, at the latest 9.0 min after it was to take "
-            "effect; it was not observed, or not each time, at surabaya."
+            "The block was observed by probe at 3 of 3 points, for at least 1 of 2 names at each, at the "
+            "latest 1.5 h after it was to take effect."
+        ),
+        (
+            "The lift was observed by probe at 2 of 3 points, for at least 1 of 2 names at each, at the "
+            "latest 9.0 min after it was to take effect; it was not observed, or not each time, at surabaya."
         ),
         "Exceptions: 2 not as ordered, 1 in which nothing could be told.",
     ]

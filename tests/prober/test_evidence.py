@@ -18,7 +18,7 @@ from blocker.policy.chain import START
 from blocker.prober import evidence
 from blocker.prober.evidence import Opening, Record, Unreadable
 from blocker.prober.expect import Expectation, Why
-from blocker.prober.judge import Controls, Evidence, Kind
+from blocker.prober.judge import Controls, Evidence, Kind, controls_of
 from blocker.prober.observe import (
     Arrival,
     Extended,
@@ -163,7 +163,7 @@ def test_names_may_hold_any_octets(one: Expectation) -> None:
         (Arrival, 4),
         (Variant, 7),
         (Expectation, 18),
-        (Evidence, 9),
+        (Evidence, 11),
         (Reply, 8),
         (Resource, 4),
         (Extended, 2),
@@ -316,6 +316,43 @@ def test_the_reference_is_kept_as_far_as_the_judge_needs_it() -> None:
     again = evidence.unpack(evidence.pack(record, START))
     assert again.evidence.reference == reference(one)
     assert list(evidence.rejudge([again])) == []
+
+
+def test_controls_and_reference_are_kept_with_their_octets_and_times_and_read_anew() -> None:
+    one, canary = expectation(), expectation(point="p1", name=key("example.com"))
+    before, after = seen(canary, real, at=T - 0.01, nsid=b"r1"), seen(canary, real, at=T + 0.01)
+    theirs = seen(expectation(point="192.0.2.53:53"), real, at=T - 9.0)
+    known = Evidence(
+        controls=Controls.PASS,
+        reference=theirs.reply,
+        control_samples=(before, after),
+        reference_seen=theirs,
+    )
+    record = judged(one, [seen(one, lambda asked: answer(asked, rcode=3))], known)
+    line = evidence.pack(record, START)
+    again = evidence.unpack(line)
+    assert again == record
+    assert [one.received for one in again.evidence.control_samples] == [T - 0.01, T + 0.01]
+    assert controls_of(again.evidence.control_samples) is Controls.PASS
+    assert again.evidence.reference == theirs.reply
+    assert json.loads(line)["known"]["reference"] is None, "it is there but once"
+    assert list(evidence.rejudge([again])) == []
+
+
+def test_a_record_from_before_controls_were_kept_is_read_without_them() -> None:
+    made = json.loads(evidence.pack(OK, START))
+    del made["known"]["control_samples"], made["known"]["reference_seen"]
+    assert evidence.unpack(json.dumps(made).encode()) == OK
+
+
+def test_of_a_flood_of_answers_to_a_control_some_are_kept() -> None:
+    one = expectation()
+    flood = seen(one, *[real] * 30)
+    known = Evidence(control_samples=(flood,), reference_seen=flood, reference=flood.reply)
+    kept = judged(one, [seen(one, blocked)], known).evidence
+    assert kept.reference_seen is not None
+    sizes = {len(each.arrivals) for each in (*kept.control_samples, kept.reference_seen)}
+    assert sizes == {evidence.MOST_ARRIVALS}
 
 
 def test_silence_is_evidence_too() -> None:

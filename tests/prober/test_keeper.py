@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from blocker.errors import StoreError
 from blocker.policy import ledger
 from blocker.prober import evidence, keeper
 from blocker.prober.keeper import Keeper
+from blocker.prober.keeping import Diary
 from blocker.prober.shelf import Shelf
 from tests.prober.proof import blocked, expectation, once, twice
 from tests.prober.world import T, key, real
@@ -97,14 +99,30 @@ def test_the_ledger_has_confirmations_and_findings_with_the_hash_of_their_record
     (confirmed,) = events(tmp_path, "in-force")
     (opened,) = events(tmp_path, "finding-opened")
     assert (confirmed["evidence"], opened["evidence"]) == (hashes[0], hashes[1])
+    assert (opened["stream"], opened["segment"]) == ("open", 1)
     kept(tmp_path, replace(OK, finding=replace(OK.finding, at=T + 50.0)))
     assert len(events(tmp_path, "in-force")) == 1, "a prober started again confirms nothing twice"
 
 
 def test_what_is_over_is_told_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeper, "_QUIET_EVERY", 0.0)
-    kept(tmp_path, *leaks(1), replace(OK, finding=replace(OK.finding, at=T + 601.0)))
+    one = Keeper(tmp_path, SPACE, patience=0.0)
+    for record in (*leaks(1), replace(OK, finding=replace(OK.finding, at=T + 601.0))):
+        keep(one, record)
+    one.close()
     assert events(tmp_path, "finding-closed") == [{"point": "p1", "kind": "underblock", "last": float(T)}]
+
+
+@pytest.mark.parametrize("step", [-3600.0, 3600.0])
+def test_a_stepped_clock_is_not_the_end_of_a_leak(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    monkeypatch.setattr(keeper, "_QUIET_EVERY", 0.0)
+    (leak,) = leaks(1)
+    stepped = replace(leak, finding=replace(leak.finding, at=T + step))
+    kept(tmp_path, leak, replace(OK, finding=replace(OK.finding, at=T + step)), stepped)
+    assert events(tmp_path, "finding-closed") == []
+    assert len(events(tmp_path, "finding-opened")) == 1
 
 
 def test_the_next_run_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
@@ -254,6 +272,35 @@ def test_whatever_was_changed_is_found(
     assert any(words in flaw for flaw in shelf(tmp_path)[1])
 
 
+def unanchored(state: Path, *records: Record) -> None:
+    """Kept, and told the ledger, by a process that was killed before the next head."""
+    writer = keeper._Writer(state, SPACE)
+    diary = Diary()
+    for record in records:
+        told = tuple(diary.note(record.expectation, record.finding, 0.0))
+        writer.write([keeper._Item(record=record, is_sealed=False, events=told)])
+    writer._held.close()
+
+
+def test_a_record_that_the_ledger_names_is_missed_though_no_head_was_told_since(tmp_path: Path) -> None:
+    unanchored(tmp_path, OK, *leaks(2))
+    path = tmp_path / "evidence" / "open" / "00000001.jsonl"
+    assert shelf(tmp_path)[1] == []
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:2]))
+    (opened,) = ledger.entries(tmp_path, only=("finding-opened",))
+    gone = f"open/00000001: the record that entry {opened.seq} of the ledger names is gone"
+    assert shelf(tmp_path) == ([OK], [gone])
+    kept(tmp_path, *leaks(3)[2:])
+    assert shelf(tmp_path)[1] == [gone], "what is written in its place heals nothing"
+
+
+def test_a_whole_segment_that_no_head_speaks_of_is_missed(tmp_path: Path) -> None:
+    unanchored(tmp_path, OK)
+    (tmp_path / "evidence" / "open" / "00000001.jsonl").unlink()
+    assert [flaw.partition(":")[0] for flaw in shelf(tmp_path)[1]] == ["open/00000001"]
+
+
 def test_a_segment_taken_away_from_the_middle_is_found(tmp_path: Path) -> None:
     kept(tmp_path, *leaks(200))
     folder = tmp_path / "evidence" / "open"
@@ -305,6 +352,37 @@ def test_on_a_full_disk_losses_are_counted_and_told_and_when_there_is_room_it_go
     assert shelf(tmp_path) == ([OK, *leaks(2)], [])
 
 
+def test_what_a_full_disk_did_not_take_is_kept_when_it_is_seen_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept(tmp_path)
+    disk = FullDisk(monkeypatch)
+    records = [OK, *leaks(2)]
+    with keeping(tmp_path) as one:
+        for failures in (3, 6):
+            for record in records:
+                keep(one, record)
+            until(lambda failures=failures: len(one._unwritten) == 3 and one.view().failures == failures)
+        disk.is_full = False
+        for record in records:
+            keep(one, record)
+    assert shelf(tmp_path) == (records, [])
+    first, again = events(tmp_path, "in-force")
+    assert ("evidence" in first, again["first"]) == (False, T)
+    assert again["evidence"] == next(Shelf(tmp_path).records()).hash
+    assert [("evidence" in one) for one in events(tmp_path, "finding-opened")] == [False, True]
+    kept(tmp_path, OK)
+    assert len(events(tmp_path, "in-force")) == 2, "it is proven now"
+
+
+def until(is_so: Any) -> None:
+    """Wait for the writer's thread, ten seconds at most."""
+    end = time.monotonic() + 10.0
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
 def test_a_state_that_can_not_be_written_at_all_is_told_and_nothing_raises(tmp_path: Path) -> None:
     (tmp_path / "evidence").write_text("a file where the folder belongs")
     view = kept(tmp_path, *leaks(2))
@@ -351,6 +429,12 @@ def test_more_than_the_disk_can_take_is_counted_as_lost(
     for record in leaks(3):
         keep(one, record)
     assert one.view().failures == 2
+    one._queue.get_nowait()
+    for record in leaks(2):
+        keep(one, record)
+    queued = one._queue.get_nowait()
+    assert queued is not None
+    assert queued.record == leaks(2)[1], "what there was no room for is wanted again"
 
 
 def test_a_bug_in_the_writer_is_counted_and_does_not_end_it(

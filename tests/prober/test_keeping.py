@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from blocker.prober import keeping
 from blocker.prober.expect import Why
 from blocker.prober.judge import Kind
-from blocker.prober.keeping import DAY, HOUR, REPEAT, Choice, Diary, confirms
+from blocker.prober.keeping import DAY, HOUR, NAMES, REPEAT, Choice, Diary, confirms
 from blocker.prober.observe import OVER_TCP
 from tests.prober.proof import blocked, expectation, once, twice
 from tests.prober.world import T, key, real
+
+if TYPE_CHECKING:
+    from blocker.policy.chain import Event
 
 SPACE = 1 << 30
 OK = once(expectation(), blocked)
@@ -30,6 +33,10 @@ def wants(choice: Choice, record: Any, at: float, **more: Any) -> bool:
 
 def kept(choice: Choice, record: Any, moments: list[float], **more: Any) -> list[float]:
     return [at for at in moments if wants(choice, record, T + at, **more)]
+
+
+def note(diary: Diary, record: Any, at: float = T, now: float = 0.0) -> list[Event]:
+    return diary.note(record.expectation, replace(record.finding, at=at), now)
 
 
 def test_lasting_trouble_is_kept_more_and_more_seldom_and_its_end_once() -> None:
@@ -90,6 +97,55 @@ def test_the_first_confirmation_of_each_start_at_each_point_is_kept() -> None:
     assert not wants(choice, later, T + 5)
 
 
+def confirming(number: int, **more: Any) -> Any:
+    return once(expectation(name=key(f"n{number}.example"), **more), blocked)
+
+
+def test_of_each_start_at_a_point_every_name_is_kept_once_and_of_a_long_list_as_many_as_a_round_asks() -> (
+    None
+):
+    choice = Choice(SPACE)
+    found = [wants(choice, confirming(number), T + number) for number in range(NAMES + 5)]
+    assert found == [True] * NAMES + [False] * 5
+    assert not wants(choice, confirming(3), T + 100)
+    assert wants(choice, confirming(3, started=T + 50), T + 100), "another start"
+
+
+def lost(choice: Choice, record: Any, at: float) -> None:
+    choice.lost(record.expectation, replace(record.finding, at=at))
+
+
+@pytest.mark.parametrize("record", [OK, LEAK, FREE, LIFTED], ids=["start", "trouble", "free", "end"])
+def test_what_could_not_be_written_is_wanted_again(record: Any) -> None:
+    choice = Choice(SPACE)
+    for at in (T, T + 1, T + 2):
+        assert wants(choice, record, at, instances=("r1",))
+        lost(choice, record, at)
+    assert wants(choice, record, T + 3, instances=("r1",))
+    assert not wants(choice, record, T + 4, instances=("r1",))
+
+
+def test_an_end_of_trouble_that_could_not_be_written_is_wanted_again() -> None:
+    choice = Choice(SPACE)
+    wants(choice, OK, T)
+    wants(choice, LEAK, T + 1)
+    for at in (T + 2, T + 3):
+        assert wants(choice, OK, at)
+        lost(choice, OK, at)
+    assert wants(choice, OK, T + 4)
+    wants(choice, LEAK, T + 5)
+    lost(choice, LEAK, T + 5)
+    assert wants(choice, OK, T + 6), "the trouble is written, but not its end"
+
+
+def test_a_lost_record_of_an_earlier_start_takes_nothing_from_the_present_one() -> None:
+    choice = Choice(SPACE)
+    wants(choice, confirming(1, started=T + 50), T + 60)
+    lost(choice, confirming(1), T)
+    choice.lost(LIFTED.expectation, LIFTED.finding)
+    assert [wants(choice, confirming(1, started=T + 50), T + at) for at in (61, 62)] == [True, False]
+
+
 def test_what_is_fine_is_sampled_once_an_hour_for_each_point_order_variant_and_reason() -> None:
     choice = Choice(SPACE)
     assert kept(choice, FREE, [0.0, 30.0, HOUR - 1, HOUR, HOUR + 30]) == [0.0, HOUR]
@@ -131,33 +187,71 @@ def test_memory_is_bounded_and_what_is_forgotten_is_kept_once_more(monkeypatch: 
 
 def test_the_ledger_is_told_of_first_confirmations_once() -> None:
     diary = Diary()
-    (told,) = diary.note(OK.expectation, OK.finding)
+    (told,) = note(diary, OK)
     assert (told.event, told.subject, told.at) == ("in-force", "court/o1/d", T)
     assert told.detail == {"point": "p1", "since": T - 1000, "rule": "blocked-with-attribution"}
-    assert diary.note(OK.expectation, OK.finding) == []
-    (lifted,) = diary.note(LIFTED.expectation, LIFTED.finding)
+    assert note(diary, OK) == []
+    (lifted,) = note(diary, LIFTED)
     assert (lifted.event, lifted.detail["since"]) == ("lifted", T - 10)
 
 
 def test_what_the_ledger_has_from_an_earlier_run_is_not_told_again() -> None:
-    diary = Diary([("in-force", "p1", "court/o1/d", T - 1000)])
-    assert diary.note(OK.expectation, OK.finding) == []
+    diary = Diary([("in-force", "p1", "court/o1/d", T - 1000, None)])
+    assert note(diary, OK) == []
+
+
+def test_what_the_ledger_has_without_a_record_is_told_again_with_one_and_says_since_when() -> None:
+    known = ("in-force", "p1", "court/o1/d", T - 1000)
+    (again,) = note(Diary([(*known, T - 7.0)]), OK)
+    assert (again.event, again.at, again.detail["first"]) == ("in-force", T, T - 7.0)
+    assert note(Diary([(*known, T - 7.0), (*known, None)]), OK) == []
+
+
+@pytest.mark.parametrize("record", [OK, LIFTED, LEAK], ids=["start", "end", "trouble"])
+def test_what_is_told_is_told_again_until_its_record_is_written(record: Any) -> None:
+    diary = Diary()
+    told = note(diary, record)
+    for later in (5.0, 9.0):
+        diary.lost(told)
+        (again,) = told = note(diary, record, at=T + later)
+        assert (again.at, again.detail["first"]) == (T + later, T)
+    assert note(diary, record, at=T + 30) == []
+
+
+def test_an_end_that_the_ledger_was_not_told_is_told_again() -> None:
+    diary = Diary()
+    note(diary, LEAK)
+    closed = diary.quiet(T + 700, 700)
+    diary.lost(closed)
+    assert [replace(one, at=T + 700) for one in diary.quiet(T + 710, 710)] == closed
+    note(diary, LEAK)
+    diary.lost(closed)
+    assert diary.quiet(T + 720, 20) == [], "it has begun anew since"
 
 
 def test_the_ledger_is_told_when_trouble_begins_and_when_it_was_last_seen() -> None:
     diary = Diary()
-    (opened,) = diary.note(LEAK.expectation, LEAK.finding)
+    (opened,) = note(diary, LEAK)
     assert (opened.event, opened.subject) == ("finding-opened", "court/o1")
     assert opened.detail == {"point": "p1", "kind": "underblock", "rule": "resolves-though-blocked"}
-    assert diary.note(LEAK.expectation, replace(LEAK.finding, at=T + 30)) == []
-    assert diary.quiet(T + 60) == []
-    (closed,) = diary.quiet(T + 30 + keeping.QUIET)
+    assert note(diary, LEAK, at=T + 30, now=30) == []
+    assert diary.quiet(T + 60, 60) == []
+    (closed,) = diary.quiet(T + 30 + keeping.QUIET, 30 + keeping.QUIET)
     assert (closed.event, closed.subject) == ("finding-closed", "court/o1")
     assert closed.detail == {"point": "p1", "kind": "underblock", "last": T + 30}
-    assert diary.quiet(T + 9999) == []
+    assert diary.quiet(T + 9999, 9999) == []
+
+
+@pytest.mark.parametrize("step", [-HOUR, HOUR])
+def test_a_stepped_clock_ends_nothing(step: float) -> None:
+    diary = Diary()
+    note(diary, LEAK)
+    assert diary.quiet(T + step, 10) == []
+    assert note(diary, LEAK, at=T + step, now=20) == []
+    assert diary.quiet(T + step + 20, 30) == []
 
 
 def test_what_can_not_be_told_opens_nothing() -> None:
     pending = once(expectation(), real)
     assert pending.finding.kind is Kind.INSUFFICIENT
-    assert Diary().note(pending.expectation, pending.finding) == []
+    assert note(Diary(), pending) == []

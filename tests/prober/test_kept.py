@@ -7,22 +7,30 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import dns.flags
+
 from blocker.names import is_below
 from blocker.orders.model import Publication
 from blocker.policy import ledger
-from blocker.prober import evidence, rounds
+from blocker.policy.reader import Reader
+from blocker.prober import evidence, expect, rounds
+from blocker.prober.book import Book
 from blocker.prober.expect import Why
-from blocker.prober.judge import BAD
+from blocker.prober.judge import BAD, Kind, controls_of, judge
+from blocker.prober.matrix import Probe
+from blocker.prober.observe import PLAIN, A, Variant
+from blocker.prober.reference import Reference
 from blocker.prober.shelf import Shelf
 from tests.prober.proof import blocked, expectation, judged, once, seen, twice
 from tests.prober.test_daemon import until, watching
-from tests.prober.world import answer, block, commit, key, obedient, policy, real
+from tests.prober.world import answer, block, commit, key, obedient, policy, real, serving, site
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from blocker.orders.model import Order
     from blocker.prober.evidence import Record
+    from blocker.prober.judge import Evidence, Finding
 
 SECRET = key("covert.example")
 
@@ -77,6 +85,17 @@ def test_what_is_not_as_ordered_is_kept_with_both_samples(tmp_path: Path) -> Non
     assert opened == ["underblock"]
 
 
+def test_the_controls_around_each_probe_are_kept_with_it(tmp_path: Path) -> None:
+    applied = orders()
+    watched(tmp_path, obedient(policy(*applied)), *applied)
+    for one in (kept.record for kept in Shelf(tmp_path).records()):
+        before, after = one.evidence.control_samples
+        (probe,) = one.samples
+        assert before.query
+        assert before.sent <= probe.sent <= after.sent
+        assert controls_of([before, after]) is one.evidence.controls
+
+
 def test_whatever_a_sealed_order_has_a_part_in_lies_apart(tmp_path: Path) -> None:
     """Its names, the controls around them, and another order's name whose alias leads to one of them."""
     applied = orders()
@@ -112,6 +131,52 @@ def test_the_report_of_the_prober_says_how_its_evidence_fares(tmp_path: Path) ->
             assert seen.evidence.trouble == ""
 
     asyncio.run(main())
+
+
+def looked(state: Path, script: Any, *variants: Variant) -> list[tuple[Evidence, Finding]]:
+    """What is kept of one name that is asked for in these ways, one after the other."""
+    order = block("x.shop.example", start=time.time() - 60, until=time.time() + 600)
+    commit(state, order)
+    kept: list[tuple[Evidence, Finding]] = []
+
+    def keep(*value: Any, **more: Any) -> None:
+        _, one, known, finding = value
+        again = judge(one, value[0], known)
+        assert again is not None
+        assert (again.kind, again.rule) == (finding.kind, finding.rule), "it is judged alike again"
+        kept.append((known, finding))
+
+    async def main() -> None:
+        async with serving(script) as point:
+            here = site(state, point.point(), canaries=("example.com",))
+            reader = Reader(state)
+            with reader.snapshot() as live:
+                look = expect.Look(only=frozenset({"court/o1/d"}))
+                asked = expect.expect(live, here.points, time.time(), look)
+                stamp = live.stamp
+            one = next(one for one in asked if one.why is Why.SUBJECT and one.qtype == A)
+            round_ = rounds.Rounds(here, reader, Book(), Reference(()), keep=keep)
+            await round_.look([Probe(one, variant) for variant in variants], stamp=stamp)
+            reader.close()
+
+    asyncio.run(main())
+    return kept
+
+
+def test_a_leak_is_kept_as_one_in_part_once_another_way_was_seen_blocked(tmp_path: Path) -> None:
+    def script(query: Any) -> Any:
+        return answer(query, rcode=3, ede=(16,)) if query.ednsflags & dns.flags.DO else real(query)
+
+    found = looked(tmp_path, script, PLAIN, Variant(do=True))
+    assert [(one.kind, known.is_blocked_otherwise) for known, one in found] == [
+        (Kind.OK, False),
+        (Kind.PARTIAL, True),
+    ]
+
+
+def test_a_leak_in_every_way_is_kept_as_such(tmp_path: Path) -> None:
+    found = looked(tmp_path, real, PLAIN, Variant(do=True))
+    assert [(one.kind, known.is_blocked_otherwise) for known, one in found] == [(Kind.UNDERBLOCK, False)] * 2
 
 
 def test_what_was_never_asked_or_is_asked_again_is_no_evidence() -> None:

@@ -8,7 +8,7 @@ in a file for the prober alone.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from blocker.names import Key
@@ -78,6 +78,9 @@ class Confirmed:
     covered: int | None = None
 
 
+_CONFIRMED = tuple(one.name for one in fields(Confirmed))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceView:
     """What was written down: records in all, octets kept now, when the last record was written (epoch
@@ -130,7 +133,16 @@ class Snapshot:
 
 def to_json(snapshot: Snapshot) -> str:
     """The snapshot as JSON text, of one shape for one value."""
-    return json.dumps({"format": FORMAT, **asdict(snapshot)}, sort_keys=True)
+    # There may be tens of thousands of these, which asdict takes five times as long for.
+    confirmed = {
+        order: {
+            point: {name: at for name in _CONFIRMED if (at := getattr(one, name)) is not None}
+            for point, one in points.items()
+        }
+        for order, points in snapshot.confirmed.items()
+    }
+    record = {"format": FORMAT, **asdict(replace(snapshot, confirmed={})), "confirmed": confirmed}
+    return json.dumps(record, sort_keys=True)
 
 
 def from_json(text: str | bytes) -> Snapshot | None:

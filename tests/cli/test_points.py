@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from blocker.orders import names_file
 
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     import pytest
 
     from tests.cli.conftest import Site
@@ -128,3 +130,16 @@ def test_pushing_without_anything_to_push_to_says_what_is_missing(site: Site) ->
     ran = site.run("push")
     assert ran.code == 2
     assert "there is nothing to push to; add points" in ran.err
+
+
+def test_a_closed_pipe_is_no_good_end_of_a_daemon(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def supervise(*_: object, **__: object) -> NoReturn:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("blocker.cli.daemons.supervise", supervise)
+    with_points(site, KNOT)
+    site.block("grok", "grok.example")
+    assert site.apply().code == 0
+    ran = site.run("push")
+    assert ran.code == 4
+    assert "closed by its other end" in ran.err

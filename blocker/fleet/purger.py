@@ -17,6 +17,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
+from blocker import names
 from blocker.errors import PointError
 from blocker.fleet import purge, report
 from blocker.fleet.report import Purged
@@ -77,7 +78,14 @@ class Cache:
 
     def want(self, keys: Iterable[Key], skipped: int, now: float) -> None:
         """These names changed just now; `skipped` is how many more did."""
-        times = tuple(now + after for after in purge.WAYS[self.point.kind, self.point.by].after)
+        way, keys = purge.WAYS[self.point.kind, self.point.by], tuple(keys)
+        times = {now + after for after in way.after}
+        if way.is_leaky and (skipped or len(self.due.keys() | set(keys)) > purge.NAMES):
+            # The new times come after those of all others, but for the next of them.
+            times.update(sorted(due[0] for due in self.due.values())[:1])
+            self._refused.clear()
+            self.due, keys, skipped = {}, (names.ROOT,), 0
+            self._say("so many names changed that it is to forget everything")
         for key in keys:
             if key in self.due or len(self.due) < purge.NAMES:
                 self.due[key] = tuple(sorted({*self.due.get(key, ()), *times}))[-8:]
@@ -109,7 +117,7 @@ class Cache:
         """Have the names purged: those that were, those that the tool refused, and the last trouble."""
         made = purge.commands(self.point, [key for key in found if key not in self._refused])
         # A name that was refused in one command with others is asked for alone, for their sake.
-        made += [one for key in found if key in self._refused for one in purge.commands(self.point, [key])]
+        made += purge.apart(self.point, [key for key in found if key in self._refused])
         tried, refusals, refused, trouble = 0, 0, set[Key](), ""
         try:
             for command in made:
@@ -127,13 +135,13 @@ class Cache:
 
     def _settle(self, key: Key, now: float) -> None:
         self._refused.pop(key, None)
-        left = tuple(at for at in self.due[key] if at > now)
+        left = tuple(at for at in self.due.pop(key, ()) if at > now)
         if left:
             self.due[key] = left
-        else:
-            del self.due[key]
 
     def _postpone(self, key: Key, now: float) -> None:
+        if key not in self.due:  # Meanwhile everything is to be forgotten.
+            return
         delay = min(LAST_RETRY, max(FIRST_RETRY, self._refused.get(key, 0.0) * 2))
         self._refused[key] = delay
         times = self.due.pop(key)

@@ -176,6 +176,16 @@ def fresh(now_is: Force, *, since: float, now: float) -> set[Known]:
     }
 
 
+def let_go(policy: Snapshot, region: str, since: float) -> set[Known]:
+    """What the operator withheld after `since`."""
+    withheld = {ref for ref, one in policy.withheld.items() if one.at > since}
+    return {
+        (one.ref, policy.orders.get(one.order, ""))
+        for one in policy.directives.values()
+        if (one.is_cut or one.applies_to(region)) and not withheld.isdisjoint(one.lineage)
+    }
+
+
 def _within(windows: Sequence[Window], since: float, until: float) -> tuple[tuple[float, float], ...]:
     """The parts of the windows between the two instants, both of them included."""
     return tuple(

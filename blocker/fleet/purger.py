@@ -4,7 +4,8 @@ One process, one event loop, a task for each point: nothing waits for the slowes
 is tried again after 1, 2, 4 … 30 s with all that has come together meanwhile; a name that it refuses waits so
 long by itself, behind all others. The report says so. What happened while nobody was here is made up for at
 the start: caches keep nothing for longer than `answers.max_ttl`, so what began or ended since then is purged
-once more.
+once more; and after an apply, a withholding or a release all that is in force, for what it changed is not
+known any more.
 """
 
 from __future__ import annotations
@@ -292,8 +293,8 @@ class Purger:
             way, region = purge.WAYS[cache.point.kind, cache.point.by], cache.point.region
             was, force = self._forces.get(region, {}), forces[region]
             if self._stamp is None:
-                wanted = purge.fresh(force, since=since, now=now)
-                if policy.generation.applied_at > since:
+                wanted = purge.fresh(force, since=since, now=now) | purge.let_go(policy, region, since)
+                if policy.changed_at > since:
                     wanted |= purge.differing({}, force, now, ahead if way.is_shaped else 0)
             elif way.is_shaped:
                 wanted = purge.differing(was, force, now, ahead) if was_applied else set()

@@ -121,6 +121,15 @@ def test_what_is_in_force_depends_on_time_region_and_the_operator(tmp_path: Path
     assert refs == [set(), {"court/a/d"}, {"court/b/d"}, set(), {"court/a/d"}, set(), {"court/a/d"}]
 
 
+def test_what_was_withheld_lately_is_told_by_region(tmp_path: Path) -> None:
+    store(tmp_path, block("a.example", ident="court/a"), block("b.example", ident="court/b"))
+    withhold(tmp_path, "court/a", Withheld(reason="mistaken", at=T0, by="noc"))
+    with Reader(tmp_path).snapshot() as policy:
+        asked = [("ID", T0 - 1), ("GB", T0 - 1), ("ID", T0)]
+        found = [[ref for ref, _ in purge.let_go(policy, region, since)] for region, since in asked]
+    assert found == [["court/a/d"], [], []]
+
+
 WINDOWS = [
     ("in force before and after", ((0, None),), ((0, None),), False),
     ("begins within the time", (), ((150, None),), True),

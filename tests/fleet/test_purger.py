@@ -13,7 +13,9 @@ from blocker import names
 from blocker.errors import PointError
 from blocker.fleet import purge, report
 from blocker.fleet.purger import FILE, Cache, Purger, control
+from blocker.policy import writer
 from blocker.policy.reader import Reader
+from blocker.policy.records import Withheld
 from blocker.site import Endpoint, Point
 from tests.fleet.test_purge import point
 from tests.policy.child import Child
@@ -105,6 +107,31 @@ def test_what_began_while_nobody_was_here_is_purged_at_the_start(tmp_path: Path)
     with purger._live.snapshot() as snapshot:
         purger.look(snapshot, now + 3650)  # The apply is older than max_ttl, the start is not.
     assert list(purger.caches[0].due) == [GROK]
+
+
+@pytest.mark.parametrize("released", [True, False], ids=["released", "withheld"])
+def test_what_the_operator_changed_while_nobody_was_here_is_purged_at_the_start(
+    tmp_path: Path, released: bool
+) -> None:
+    order = block("grok.example", start=NOW - 10**6, until=NOW + 10**6)
+    store(tmp_path, order)
+    purger = make(tmp_path, point("powerdns", "rpz"))
+    writer.withhold(tmp_path, order.id, Withheld(reason="mistaken", at=NOW + 1000, by="noc"))
+    if released:
+        writer.release(tmp_path, order.id, at=NOW + 7200)
+    with purger._live.snapshot() as snapshot:  # The apply is older than max_ttl.
+        purger.look(snapshot, NOW + (7201 if released else 4000))
+    assert list(purger.caches[0].due) == [GROK]
+
+
+def test_what_the_operator_changed_long_ago_is_forgotten_already(tmp_path: Path) -> None:
+    order = block("grok.example", start=NOW - 10**6, until=NOW + 10**6)
+    store(tmp_path, order)
+    purger = make(tmp_path, point("powerdns", "rpz"))
+    writer.withhold(tmp_path, order.id, Withheld(reason="mistaken", at=NOW + 1000, by="noc"))
+    with purger._live.snapshot() as snapshot:
+        purger.look(snapshot, NOW + 7200)
+    assert purger.caches[0].due == {}
 
 
 def test_a_control_command_that_fails_is_tried_again_and_the_report_names_it(

@@ -65,6 +65,15 @@ def test_the_plan_tells_what_a_point_does_not_get_to(site: Site) -> None:
     assert "shaping" in json.loads(site.run("plan", "--json").out)["reach"]["k1"]
 
 
+def test_the_plan_tells_what_a_module_without_a_control_command_cannot_take_back(site: Site) -> None:
+    point = '  - {name: u1, kind: unbound, by: module, address: "127.0.0.1:5399", region: ID}\n'
+    with_points(site, f"points:\n{point}")
+    site.block("grok", "grok.example")
+    assert "u1 (unbound by module) has limits: cached-names" in site.run("plan").out
+    replace(site, "region: ID}", "region: ID, control: [unbound-control]}")
+    assert "has limits" not in site.run("plan").out
+
+
 LONG = ".".join([*("a" * 60,) * 3, "example"])
 ROOMLESS = f"rpz.{'z' * 60}.example"
 

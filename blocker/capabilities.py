@@ -17,6 +17,8 @@ from blocker.orders.model import Form
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from blocker.site import Point
+
 REACH: Mapping[str, str] = {
     "aliases": "an alias of a blocked name is answered, for where aliases lead is not seen",
     "alias-form": "an alias of a blocked name is denied itself, without the chain to the blocked name",
@@ -35,6 +37,10 @@ REACH: Mapping[str, str] = {
     "negative-ttl": "a denial has no SOA in AUTHORITY: who keeps it, and how long, is left to those below",
     "shaping": "a cache below may keep what passed for its whole TTL, past the start of an order",
     "lift-shaping": "a cache below may keep a blocked answer for its TTL past the end of an order",
+    "cached-names": (
+        "without a control command, what was cached before an order that starts with its apply is answered "
+        "until it expires"
+    ),
 }
 """Every limit of reach by its id, in a sentence."""
 
@@ -43,12 +49,14 @@ REACH: Mapping[str, str] = {
 class Capability:
     """What a kind of point does by one way of getting the policy.
 
-    `forms` are those it can answer in, `reach` the ids of its limits. With `is_zone` the policy comes to it
+    `forms` are those it can answer in, `reach` the ids of its limits, `uncontrolled` of those that it has
+    besides where site.yaml gives no control command for it. With `is_zone` the policy comes to it
     as the records of a zone, so the name of an owner has to fit beside the zone's.
     """
 
     forms: frozenset[Form] = frozenset(Form)
     reach: tuple[str, ...] = ()
+    uncontrolled: tuple[str, ...] = ()
     is_zone: bool = False
 
     def missing(self, form: Form) -> str | None:
@@ -65,7 +73,7 @@ _TERSE = ("forged", "reason")
 
 CAPABILITIES: Mapping[tuple[str, str], Capability] = {
     ("embedded", "self"): Capability(),
-    ("unbound", "module"): Capability(),
+    ("unbound", "module"): Capability(uncontrolled=("cached-names",)),
     ("unbound", "rpz"): Capability(forms=_SAYABLE, reach=("cached-aliases", *_ZONE, *_SILENT), is_zone=True),
     ("bind", "rpz"): Capability(forms=_SAYABLE, reach=(*_ZONE, *_SILENT, "any"), is_zone=True),
     ("powerdns", "rpz"): Capability(
@@ -80,3 +88,9 @@ CAPABILITIES: Mapping[tuple[str, str], Capability] = {
 def of(kind: str, by: str) -> Capability:
     """What a point of this kind and way can do. Raises KeyError for one that there is not."""
     return CAPABILITIES[kind, by]
+
+
+def reach_of(point: Point) -> tuple[str, ...]:
+    """The ids of what this very point doesn't get to."""
+    can = of(point.kind, point.by)
+    return can.reach if point.control else (*can.reach, *can.uncontrolled)

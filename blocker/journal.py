@@ -31,5 +31,7 @@ def say(part: str, sentence: str, **facts: str | float) -> None:
         line = json.dumps({**told, **facts, "message": sentence}, ensure_ascii=False)
     else:
         line = f"{' '.join([part, *map(str, facts.values())])}: {sentence}"
+    if sys.stderr is None:  # Closed before Python began; print would take standard output instead.
+        return
     with contextlib.suppress(OSError, ValueError):
         print(line, file=sys.stderr, flush=True)

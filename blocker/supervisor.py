@@ -88,7 +88,7 @@ def supervise(
     """Run the children until SIGTERM or SIGINT; 0 when all of them have ended.
 
     Must be called in the main thread of a process without other threads, for it forks. `on_hangup` gives
-    the children to go on with after SIGHUP; its BlockerError is printed and changes nothing.
+    the children to go on with after SIGHUP; what it raises is printed and changes nothing.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     lives = [_Life(child=child) for child in children]
@@ -139,6 +139,9 @@ def _replace(
         coming = [_Life(child=child) for child in on_hangup()]
     except BlockerError as error:
         _say(f"not reloaded: {error}")
+        return
+    except Exception:  # noqa: BLE001 - a bug or a disk: neither may take the children along
+        _say(f"not reloaded\n{traceback.format_exc().rstrip()}")
         return
     _forget(lives)  # Before the fork, or the new children would hold what the old ones have open.
     for life in coming:
@@ -200,8 +203,7 @@ def _ended(pid: int) -> str:
 
 
 def _start(life: _Life, lives: list[_Life], mask: set[int | signal.Signals]) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()  # Or the child would say once more what the parent said.
     parent = os.getpid()
     life.born = life.pulse[0] = time.monotonic()
     life.pid = os.fork()
@@ -225,10 +227,16 @@ def _start(life: _Life, lives: list[_Life], mask: set[int | signal.Signals]) -> 
     except BaseException:  # noqa: BLE001 - nothing may pass the fork: the parent's stack lies above
         _say(f"{life.child.name} failed\n{traceback.format_exc().rstrip()}")
     finally:
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
+        _flush()
         os._exit(code)
+
+
+def _flush() -> None:
+    """Write out what was printed; a log that is full or closed ends no supervision."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # Closed before Python began.
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
 
 
 def _beat(pulse: memoryview[float], parent: int) -> Callable[[], None]:
@@ -260,8 +268,7 @@ def _stop(lives: list[_Life], grace: float) -> None:
 
 
 def _say(sentence: str) -> None:
-    with contextlib.suppress(OSError, ValueError):  # A log that is full or closed ends no supervision.
-        say("supervisor", sentence)
+    say("supervisor", sentence)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ import pytest
 
 from blocker import capabilities
 from blocker.orders.model import Form
-from blocker.site import WAYS
+from blocker.site import WAYS, Endpoint, Point
 
 ALL = sorted(capabilities.CAPABILITIES)
 
@@ -15,13 +15,14 @@ def test_every_kind_of_point_declares_for_every_way_and_nothing_else_does() -> N
 
 @pytest.mark.parametrize(("kind", "by"), ALL)
 def test_every_limit_of_reach_is_explained_and_declared_once(kind: str, by: str) -> None:
-    reach = capabilities.of(kind, by).reach
+    can = capabilities.of(kind, by)
+    reach = can.reach + can.uncontrolled
     assert set(reach) <= set(capabilities.REACH)
     assert len(set(reach)) == len(reach)
 
 
 def test_no_limit_is_explained_that_nobody_has() -> None:
-    declared = {limit for can in capabilities.CAPABILITIES.values() for limit in can.reach}
+    declared = {limit for can in capabilities.CAPABILITIES.values() for limit in can.reach + can.uncontrolled}
     assert declared == set(capabilities.REACH)
 
 
@@ -36,3 +37,17 @@ def test_a_zone_says_every_form_but_refused() -> None:
 def test_a_form_that_is_missing_says_which_ones_are_not() -> None:
     why = capabilities.of("bind", "rpz").missing(Form.REFUSED)
     assert why == "refused can't be said there; what can: nxdomain, nodata, redirect"
+
+
+@pytest.mark.parametrize(("control", "reach"), [((), ("cached-names",)), (("unbound-control",), ())])
+def test_without_a_control_command_unbound_keeps_what_it_has_cached(
+    control: tuple[str, ...], reach: tuple[str, ...]
+) -> None:
+    address = Endpoint("192.0.2.1", 53)
+    point = Point(name="r1", kind="unbound", by="module", address=address, region="ID", control=control)
+    assert capabilities.reach_of(point) == reach
+
+
+def test_what_never_leaks_is_no_other_without_a_control_command() -> None:
+    point = Point(name="r1", kind="bind", by="rpz", address=Endpoint("192.0.2.1", 53), region="ID")
+    assert capabilities.reach_of(point) == capabilities.of("bind", "rpz").reach

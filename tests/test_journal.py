@@ -51,3 +51,11 @@ def test_a_log_that_is_full_or_closed_is_no_reason_to_die(monkeypatch: pytest.Mo
         with monkeypatch.context() as patch:
             patch.setattr(sys, "stderr", log)
             say("prober", "nobody hears this")
+
+
+def test_without_a_log_nothing_is_said_elsewhere(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    say("prober", "nobody hears this")
+    assert capsys.readouterr().out == ""

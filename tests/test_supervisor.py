@@ -165,11 +165,21 @@ def test_a_child_that_raises_is_started_again_with_a_delay(
     assert second - first >= supervisor.FIRST_DELAY - 0.01
 
 
-def test_a_log_that_takes_nothing_ends_no_supervision(monkeypatch: pytest.MonkeyPatch) -> None:
-    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
-        monkeypatch.setattr("sys.stderr", full)
-        supervisor._say("a child ended")
-        monkeypatch.undo()
+@pytest.mark.parametrize("log", ["full", "gone"])
+def test_a_log_that_takes_nothing_ends_no_supervision(
+    trace: Trace, start: Callable[..., int], monkeypatch: pytest.MonkeyPatch, log: str
+) -> None:
+    full = open("/dev/full", "w") if log == "full" else None  # noqa: PTH123, SIM115 - a device, as stderr is
+    monkeypatch.setattr("sys.stderr", full)
+    if full is not None:
+        full.write("what was said before")
+    parent = start(supervisor.Child(name="a", run=steady(trace), heartbeat=2))
+    (first,) = trace.wait("start")
+    os.kill(first, signal.SIGKILL)
+    trace.wait("start", 2)
+    os.kill(parent, signal.SIGTERM)
+    assert exit_code(parent) == 0
+    if full is not None:
         with pytest.raises(OSError, match="space"):
             full.close()
 
@@ -191,10 +201,15 @@ def test_a_child_that_ignores_sigterm_is_killed_after_the_grace(
     assert gone(child)
 
 
-def test_sighup_is_the_callers_and_its_error_changes_nothing(trace: Trace, start: Callable[..., int]) -> None:
+@pytest.mark.parametrize(
+    "error", [StoreError("site.yaml is gone"), BrokenPipeError("a log's reader went"), RuntimeError("a bug")]
+)
+def test_sighup_is_the_callers_and_its_error_changes_nothing(
+    trace: Trace, start: Callable[..., int], error: Exception
+) -> None:
     def reload() -> None:
         trace.note("hangup")
-        raise StoreError("site.yaml is gone")
+        raise error
 
     parent = start(supervisor.Child(name="a", run=steady(trace), heartbeat=2), on_hangup=reload)
     trace.wait("start")

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from blocker import sitefile
-from blocker.errors import OrdersInvalid, Problem
+from blocker.errors import OrdersInvalid, Problem, StoreError
 from blocker.fleet import targets
 from blocker.journal import say
 from blocker.policy.reader import Reader
@@ -44,7 +44,11 @@ def start(path: Path, *, serve: bool = False, watch: bool = False, push: bool = 
             site = new
             return children
 
-        return supervise(_children(site, path, serve=serve, watch=watch, push=push), on_hangup=reload)
+        try:
+            return supervise(_children(site, path, serve=serve, watch=watch, push=push), on_hangup=reload)
+        except BrokenPipeError as error:
+            # Of a verb that prints it means that its reader has seen enough, and all is well; here it is not.
+            raise StoreError("a pipe or socket was closed by its other end") from error
 
 
 def _children(

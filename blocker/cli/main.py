@@ -99,20 +99,20 @@ def main() -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     except BlockerError as error:
-        click.echo(f"blocker: {error}", err=True)
+        _tell(f"blocker: {error}")
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # Whoever read our output has seen enough (`blocker timeline | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
-        _unsaid(f"blocker: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        _tell(f"blocker: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # It may be what failed.
         sys.exit(StoreError.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _unsaid(sentence: str) -> None:
-    """Say it where it can be said; standard output may be what failed."""
+def _tell(sentence: str) -> None:
+    """Say it if it can be said; the exit code stands whether anybody hears it or not."""
     with contextlib.suppress(OSError):
         click.echo(sentence, err=True)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -106,7 +106,7 @@ def reach_of(point: Point) -> tuple[str, ...]:
     """The ids of what the point doesn't get to, see ops/docs/conformance.md."""
     from blocker import capabilities
 
-    return capabilities.of(point.kind, point.by).reach
+    return capabilities.reach_of(point)
 
 
 def display(prepared: Prepared) -> None:

@@ -10,9 +10,10 @@ Pure. A name that was answered before the start stands in some cache. Which engi
 - BIND decides at once; `flushtree` only frees what it keeps for nothing.
 
 `flush_zone` stalls a thread for 80 to 100 ms whatever the zone, so no more than ZONES of them are asked for
-at one instant. Of more names than that each is flushed by itself and under `www`; what else is cached below
-them expires by `answers.max_ttl`. NAMES is the most that is purged at all: what is more is counted, never
-passed over in silence.
+at one instant: of more names one `flush_zone .` is as cheap, and forgets everything. No more than NAMES are
+kept in mind for one point: what would be more is everything, too, for a cold cache costs its clients
+milliseconds, and a name left to expire is an order not kept. Only where nothing leaks (BIND) is the rest left
+to expire, and counted.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blocker import names
-from blocker.names import Key
 from blocker.policy.directives import SUBJECT_ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from blocker.names import Key
     from blocker.orders.timetable import Window
     from blocker.policy.store import Snapshot
     from blocker.site import Point
@@ -35,9 +36,6 @@ ZONES = 16
 NAMES = 2000
 BATCH = 100
 """Names of one command, where the tool takes several."""
-
-_WWW = b"\x03www"
-_MOST_KEY = 254  # octets: RFC 1035 §2.3.4, without the root's
 
 Known = tuple[str, str]
 """The ref of a directive or cut, and the digest of its order's file: replaced by another, it is another."""
@@ -51,42 +49,40 @@ class Way:
     """How one kind of point is purged.
 
     `after` are the seconds after a change at which it is done: more than once where nobody tells when the
-    point has the new policy. `tree` and `name` make the words of one command for some names, to forget
-    each with all below it, or by itself. `several` is how many names one command may have, `is_dear` whether
-    a tree costs as much as the whole cache. `is_shaped`: starts known in advance leave nothing to purge.
+    point has the new policy. `tree` makes the words of one command that forgets some names, each with all
+    below it. `several` is how many names one command may have, `is_dear` whether a tree costs as much as the
+    whole cache. `is_shaped`: starts known in advance leave nothing to purge. `is_leaky`: what is not purged
+    may be answered.
     """
 
     after: tuple[float, ...]
     tree: Callable[[Sequence[str]], tuple[str, ...]]
-    name: Callable[[Sequence[str]], tuple[str, ...]]
     several: int = 1
     is_dear: bool = False
     is_shaped: bool = False
+    is_leaky: bool = True
 
 
 WAYS: dict[tuple[str, str], Way] = {
     ("unbound", "module"): Way(
         after=(0.0,),
         tree=lambda found: ("flush_zone", *found),
-        name=lambda found: ("flush", *found),
         is_dear=True,
         is_shaped=True,
     ),
     ("unbound", "rpz"): Way(
         after=(0.1, 2.0),
         tree=lambda found: ("flush_zone", *found),
-        name=lambda found: ("flush", *found),
         is_dear=True,
     ),
     ("bind", "rpz"): Way(
         after=(1.0,),
         tree=lambda found: ("flushtree", *found),
-        name=lambda found: ("flushname", *found),
+        is_leaky=False,
     ),
     ("powerdns", "rpz"): Way(
         after=(0.5, 1.5, 4.0),
         tree=lambda found: ("wipe-cache", *(f"{name}$" for name in found)),
-        name=lambda found: ("wipe-cache", *found),
         several=BATCH,
     ),
 }
@@ -106,10 +102,7 @@ def commands(point: Point, found: Iterable[Key]) -> list[Command]:
     way = WAYS[point.kind, point.by]
     trees = _trees(found)
     if way.is_dear and len(trees) > ZONES:
-        every = [key for tree in trees.values() for key in tree]
-        said = [(key, key) for key in every]
-        said += [(Key(key + _WWW), key) for key in every if len(key) + len(_WWW) <= _MOST_KEY]
-        return [Command(words=way.name([word(key)]), keys=(about,)) for key, about in said]
+        trees = {names.ROOT: [key for tree in trees.values() for key in tree]}
     tops = list(trees)
     return [
         Command(
@@ -118,6 +111,13 @@ def commands(point: Point, found: Iterable[Key]) -> list[Command]:
         )
         for batch in (tops[at : at + way.several] for at in range(0, len(tops), way.several))
     ]
+
+
+def apart(point: Point, found: Sequence[Key]) -> list[Command]:
+    """The same with a command for each name, as far as so many may be asked for."""
+    if WAYS[point.kind, point.by].is_dear and len(found) > ZONES:
+        return commands(point, found)
+    return [one for key in found for one in commands(point, [key])]
 
 
 def _trees(found: Iterable[Key]) -> dict[Key, list[Key]]:
@@ -176,6 +176,16 @@ def fresh(now_is: Force, *, since: float, now: float) -> set[Known]:
     }
 
 
+def let_go(policy: Snapshot, region: str, since: float) -> set[Known]:
+    """What the operator withheld after `since`."""
+    withheld = {ref for ref, one in policy.withheld.items() if one.at > since}
+    return {
+        (one.ref, policy.orders.get(one.order, ""))
+        for one in policy.directives.values()
+        if (one.is_cut or one.applies_to(region)) and not withheld.isdisjoint(one.lineage)
+    }
+
+
 def _within(windows: Sequence[Window], since: float, until: float) -> tuple[tuple[float, float], ...]:
     """The parts of the windows between the two instants, both of them included."""
     return tuple(
@@ -186,24 +196,24 @@ def _within(windows: Sequence[Window], since: float, until: float) -> tuple[tupl
 
 
 def of_directives(policy: Snapshot, wanted: Iterable[Known]) -> tuple[list[Key], int]:
-    """Names of these directives and cuts, and how many more there are.
+    """Names of these directives and cuts, NAMES at most, and how many more there are.
 
-    What the policy has not got any more can't be named: then it is the root, which is everything.
+    Those with the fewest names come first, so that no long list stands in the way of an urgent order. What
+    the policy has not got any more can't be named: then it is the root, which is everything.
     """
     numbers = {
         (one.ref, policy.orders.get(one.order, "")): number for number, one in policy.directives.items()
     }
+    wanted = set(wanted)
+    if not wanted <= numbers.keys():
+        return [names.ROOT], 0
     found: list[Key] = []
-    total = 0
     counts = policy.counts()
-    for known in sorted(wanted):
-        number = numbers.get(known)
-        if number is None:
-            return [names.ROOT], 0
-        total += counts[number]
+    chosen = sorted((counts[numbers[known]], numbers[known]) for known in wanted)
+    for _, number in chosen:
         if len(found) < NAMES:
             is_cut = policy.directives[number].is_cut
             sample = policy.sample(number, NAMES, 0)
             found += [key for key, role in sample if is_cut or role in SUBJECT_ROLES]
     del found[NAMES:]
-    return found, max(0, total - len(found))
+    return found, max(0, sum(count for count, _ in chosen) - len(found))

@@ -4,7 +4,8 @@ One process, one event loop, a task for each point: nothing waits for the slowes
 is tried again after 1, 2, 4 … 30 s with all that has come together meanwhile; a name that it refuses waits so
 long by itself, behind all others. The report says so. What happened while nobody was here is made up for at
 the start: caches keep nothing for longer than `answers.max_ttl`, so what began or ended since then is purged
-once more.
+once more; and after an apply, a withholding or a release all that is in force, for what it changed is not
+known any more.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
+from blocker import names
 from blocker.errors import PointError
 from blocker.fleet import purge, report
 from blocker.fleet.report import Purged
@@ -77,7 +79,14 @@ class Cache:
 
     def want(self, keys: Iterable[Key], skipped: int, now: float) -> None:
         """These names changed just now; `skipped` is how many more did."""
-        times = tuple(now + after for after in purge.WAYS[self.point.kind, self.point.by].after)
+        way, keys = purge.WAYS[self.point.kind, self.point.by], tuple(keys)
+        times = {now + after for after in way.after}
+        if way.is_leaky and (skipped or len(self.due.keys() | set(keys)) > purge.NAMES):
+            # The new times come after those of all others, but for the next of them.
+            times.update(sorted(due[0] for due in self.due.values())[:1])
+            self._refused.clear()
+            self.due, keys, skipped = {}, (names.ROOT,), 0
+            self._say("so many names changed that it is to forget everything")
         for key in keys:
             if key in self.due or len(self.due) < purge.NAMES:
                 self.due[key] = tuple(sorted({*self.due.get(key, ()), *times}))[-8:]
@@ -109,7 +118,7 @@ class Cache:
         """Have the names purged: those that were, those that the tool refused, and the last trouble."""
         made = purge.commands(self.point, [key for key in found if key not in self._refused])
         # A name that was refused in one command with others is asked for alone, for their sake.
-        made += [one for key in found if key in self._refused for one in purge.commands(self.point, [key])]
+        made += purge.apart(self.point, [key for key in found if key in self._refused])
         tried, refusals, refused, trouble = 0, 0, set[Key](), ""
         try:
             for command in made:
@@ -127,13 +136,13 @@ class Cache:
 
     def _settle(self, key: Key, now: float) -> None:
         self._refused.pop(key, None)
-        left = tuple(at for at in self.due[key] if at > now)
+        left = tuple(at for at in self.due.pop(key, ()) if at > now)
         if left:
             self.due[key] = left
-        else:
-            del self.due[key]
 
     def _postpone(self, key: Key, now: float) -> None:
+        if key not in self.due:  # Meanwhile everything is to be forgotten.
+            return
         delay = min(LAST_RETRY, max(FIRST_RETRY, self._refused.get(key, 0.0) * 2))
         self._refused[key] = delay
         times = self.due.pop(key)
@@ -284,8 +293,8 @@ class Purger:
             way, region = purge.WAYS[cache.point.kind, cache.point.by], cache.point.region
             was, force = self._forces.get(region, {}), forces[region]
             if self._stamp is None:
-                wanted = purge.fresh(force, since=since, now=now)
-                if policy.generation.applied_at > since:
+                wanted = purge.fresh(force, since=since, now=now) | purge.let_go(policy, region, since)
+                if policy.changed_at > since:
                     wanted |= purge.differing({}, force, now, ahead if way.is_shaped else 0)
             elif way.is_shaped:
                 wanted = purge.differing(was, force, now, ahead) if was_applied else set()

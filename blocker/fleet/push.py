@@ -214,12 +214,13 @@ class Pusher:
         self._delay = min(LAST_RETRY, max(FIRST_RETRY, self._delay * 2))
         self._retry_at = self._monotonic() + self._delay
         trouble = str(error) if isinstance(error, BlockerError) else repr(error)
-        if trouble != self.pushed.trouble:
-            if not isinstance(error, (BlockerError, OSError)):
-                self._say("".join(traceback.format_exception(error)).rstrip())
-            self._say(f"{trouble}; trying again every {LAST_RETRY:.0f} s")
+        is_new = trouble != self.pushed.trouble
         self.pushed = replace(self.pushed, failures=self.pushed.failures + 1, trouble=trouble)
-        self._write()
+        self._write()  # Before the log: the report is what alerts are made of.
+        if is_new and not isinstance(error, (BlockerError, OSError)):
+            self._say("".join(traceback.format_exception(error)).rstrip())
+        if is_new:
+            self._say(f"{trouble}; trying again every {LAST_RETRY:.0f} s")
 
     def _write(self) -> None:
         text, scratch = report.to_json((self.pushed,)), self._path.with_suffix(f".{os.getpid()}.new")

@@ -182,5 +182,14 @@ def unpack_zones(octets: bytes) -> tuple[str, ...]:
     return tuple(json.loads(octets))
 
 
+def pack_instant(at: float) -> bytes:
+    """Epoch seconds."""
+    return repr(float(at)).encode()
+
+
+def unpack_instant(octets: bytes) -> float:
+    return float(octets)
+
+
 def _json(value: dict[str, Any] | Sequence[Any]) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

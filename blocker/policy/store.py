@@ -1,10 +1,10 @@
 """The policy store: one LMDB file that a single writer changes and every enforcer reads.
 
-Databases: `meta` (format, generation, applied orders, site values, zones, withheld), `directives` (number →
-directive or cut), `samples` (number → some of its names, for the prober), `names` (key → set id), `sets`
-(set id → count of names and (directive, role) pairs). A change is one write transaction holding only the
-difference: readers never wait, and a crash leaves the old generation whole. `writer` makes the changes,
-`reader` gives the snapshots.
+Databases: `meta` (format, generation, applied orders, site values, zones, withheld and when that changed),
+`directives` (number → directive or cut), `samples` (number → some of its names, for the prober), `names` (key
+→ set id), `sets` (set id → count of names and (directive, role) pairs). A change is one write transaction
+holding only the difference: readers never wait, and a crash leaves the old generation whole. `writer` makes
+the changes, `reader` gives the snapshots.
 
 The map size is fixed from creation, for a map that grows breaks every reader that has it open. Open a
 Reader after fork, never before. The directory is 2750, data 0640, the lock file 0660: readers need to
@@ -130,8 +130,9 @@ class Snapshot:
     """The policy as one read transaction sees it; satisfies decide.Policy.
 
     Good inside the `with` of Reader.snapshot() only. `orders` are the applied ones: id → digest; `zones` are
-    those that the names were looked at for. Of `before`, the snapshot of an earlier transaction, what did not
-    change is taken over: an apply costs its readers the difference, too.
+    those that the names were looked at for; `changed_at` is when the last apply was, or the last withholding
+    or release after it. Of `before`, the snapshot of an earlier transaction, what did not change is taken
+    over: an apply costs its readers the difference, too.
     """
 
     __slots__ = (
@@ -141,6 +142,7 @@ class Snapshot:
         "_sets",
         "_sets_db",
         "_txn",
+        "changed_at",
         "directives",
         "enforcement",
         "find",
@@ -178,6 +180,9 @@ class Snapshot:
         self.withheld: Mapping[str, Withheld] = records.unpack_withheld(
             txn.get(b"withheld", db=meta, default=b"{}")
         )
+        # A store that was never written to by a version which keeps this has none.
+        withheld_at = records.unpack_instant(txn.get(b"withheld_at", db=meta, default=b"0"))
+        self.changed_at = max(self.generation.applied_at, withheld_at)
         self.zones: tuple[str, ...] = records.unpack_zones(txn.get(b"zones", db=meta, default=b"[]"))
         self._records: dict[bytes, tuple[bytes, Scheduled]] = {}
         known = {} if before is None else before._records  # noqa: SLF001 - of its own kind

@@ -50,7 +50,7 @@ def release(state: Path, ref: str, *, by: str, now: float, warn: Callable[[str],
     if ref not in held:
         message = f"{ref!r} is not withheld; withheld are: {', '.join(held) or 'none'}"
         raise OrdersInvalid([Problem(id="not-withheld", path=ref, message=message)])
-    writer.withhold(state, ref, None)
+    writer.release(state, ref, at=now)
     _note(state, Event(at=now, event="released", subject=ref, detail={"by": by}), warn)
 
 

@@ -68,18 +68,29 @@ def commit(
         _Commit(txn, databases, progress or (lambda _what, _done, _total: None)).run(target)
 
 
-def withhold(state: Path, ref: str, one: Withheld | None) -> None:
-    """Stop enforcing a directive or a whole order (None: enforce it again), at once. Raises StoreError."""
+def withhold(state: Path, ref: str, one: Withheld) -> None:
+    """Stop enforcing a directive or a whole order, at once. Raises StoreError."""
+    with _withholding(state, one.at) as held:
+        held[ref] = one
+
+
+def release(state: Path, ref: str, *, at: float) -> None:
+    """Enforce it again, at once; `at` is now, in epoch seconds. Raises StoreError."""
+    with _withholding(state, at) as held:
+        held.pop(ref, None)
+
+
+@contextmanager
+def _withholding(state: Path, at: float) -> Iterator[dict[str, Withheld]]:
+    """What is withheld, to be changed."""
     with _transaction(state) as (txn, databases):
         meta = databases["meta"]
         if txn.get(b"format", db=meta) is None:
             raise StoreError(f"{state / store.FILE}: no policy has been applied yet; run `blocker apply`")
         held = records.unpack_withheld(txn.get(b"withheld", db=meta, default=b"{}"))
-        if one is None:
-            held.pop(ref, None)
-        else:
-            held[ref] = one
+        yield held
         txn.put(b"withheld", records.pack_withheld(held), db=meta)
+        txn.put(b"withheld_at", records.pack_instant(at), db=meta)
 
 
 @contextmanager

@@ -39,6 +39,14 @@ def test_a_reader_who_has_seen_enough_is_no_error() -> None:
         assert process.wait(20) == 0
 
 
+def test_the_exit_code_stands_where_nobody_hears_what_is_wrong(tmp_path: Path) -> None:
+    words = [*BLOCKER, "--site", str(tmp_path / "none.yaml"), "serve"]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        process.stderr.close()
+        assert process.wait(20) == 2
+
+
 def test_a_lock_is_held_even_where_its_owner_cannot_be_written_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from blocker.orders import names_file
 
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     import pytest
 
     from tests.cli.conftest import Site
@@ -61,6 +63,15 @@ def test_the_plan_tells_what_a_point_does_not_get_to(site: Site) -> None:
     assert planned.code == 0
     assert "k1 (knot by rpz) has limits: " in planned.out
     assert "shaping" in json.loads(site.run("plan", "--json").out)["reach"]["k1"]
+
+
+def test_the_plan_tells_what_a_module_without_a_control_command_cannot_take_back(site: Site) -> None:
+    point = '  - {name: u1, kind: unbound, by: module, address: "127.0.0.1:5399", region: ID}\n'
+    with_points(site, f"points:\n{point}")
+    site.block("grok", "grok.example")
+    assert "u1 (unbound by module) has limits: cached-names" in site.run("plan").out
+    replace(site, "region: ID}", "region: ID, control: [unbound-control]}")
+    assert "has limits" not in site.run("plan").out
 
 
 LONG = ".".join([*("a" * 60,) * 3, "example"])
@@ -128,3 +139,16 @@ def test_pushing_without_anything_to_push_to_says_what_is_missing(site: Site) ->
     ran = site.run("push")
     assert ran.code == 2
     assert "there is nothing to push to; add points" in ran.err
+
+
+def test_a_closed_pipe_is_no_good_end_of_a_daemon(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def supervise(*_: object, **__: object) -> NoReturn:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("blocker.cli.daemons.supervise", supervise)
+    with_points(site, KNOT)
+    site.block("grok", "grok.example")
+    assert site.apply().code == 0
+    ran = site.run("push")
+    assert ran.code == 4
+    assert "closed by its other end" in ran.err

@@ -15,8 +15,7 @@ from tests.conformance.engines import ENGINES
 from tests.conformance.rows import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from blocker.capabilities import Capability
     from tests.conformance.session import Results
 
 _MOOT = {
@@ -30,7 +29,8 @@ _HEAD = """# Conformance
 One table of orders, questions and answers, and one generator of random ones, hold every enforcer to the
 policy's meaning. `python -m tests.conformance 10000` runs both against real servers and prints what was seen;
 the tests run a shorter one. What is not listed as a limit here works there, and each limit was met by the
-real server: the tests hold `blocker/capabilities.py`, of which this page is made, to both.
+real server: the tests hold `blocker/capabilities.py`, of which this page is made, to both. A limit without
+`control` is one of points whose control command site.yaml doesn't give.
 
 An order in a *form* that a point can't say is refused by `blocker plan`. A limit of *reach* is printed by it.
 
@@ -58,14 +58,16 @@ def limits() -> str:
             *("refused if too long for the zone" if ENGINES[name].can.is_zone else "yes" for name in names),
         ]
     )
-    rows += [[f"`{limit}`", *(_reaches(limit, ENGINES[name].can.reach) for name in names)] for limit in REACH]
+    rows += [[f"`{limit}`", *(_reaches(limit, ENGINES[name].can) for name in names)] for limit in REACH]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _reaches(limit: str, reach: Sequence[str]) -> str:
-    if limit in reach:
+def _reaches(limit: str, can: Capability) -> str:
+    if limit in can.reach:
         return "limit"
-    return "-" if any(limit in _MOOT.get(one, ()) for one in reach) else "works"
+    if limit in can.uncontrolled:
+        return "limit without `control`"
+    return "-" if any(limit in _MOOT.get(one, ()) for one in can.reach) else "works"
 
 
 def tally(results: Results) -> str:

@@ -68,4 +68,4 @@ def test_every_engine_was_asked_or_is_not_installed(results: Results) -> None:
 
 def test_every_way_of_a_point_is_declared_and_every_limit_is_explained() -> None:
     assert set(CAPABILITIES) == {(kind, by) for kind, ways in WAYS.items() for by in ways}
-    assert {limit for can in CAPABILITIES.values() for limit in can.reach} <= set(REACH)
+    assert {limit for can in CAPABILITIES.values() for limit in can.reach + can.uncontrolled} <= set(REACH)

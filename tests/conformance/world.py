@@ -12,7 +12,7 @@ from blocker.orders.model import NameList
 from blocker.orders.schedule import schedule
 from blocker.policy.index import Index
 from blocker.policy.records import Generation, Withheld
-from blocker.policy.writer import Target, commit, withhold
+from blocker.policy.writer import Target, commit, release, withhold
 from blocker.site import Enforcement
 from tests.conformance.cases import INFO, REGIONS
 
@@ -97,7 +97,7 @@ class Store:
         )
         self.number += 1
         for ref in self.withheld:
-            withhold(self.state, ref, None)
+            release(self.state, ref, at=time.time())
         for ref in world.withheld:
             withhold(self.state, ref, Withheld(reason="lab", at=time.time(), by="lab"))
         self.withheld = world.withheld

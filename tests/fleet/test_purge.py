@@ -52,27 +52,27 @@ def test_each_engine_forgets_by_its_own_command(
     assert [names.to_text(key) for one in made for key in one.keys] == found
 
 
-def test_many_names_are_flushed_by_themselves_and_under_www_where_a_tree_is_as_dear_as_the_whole_cache() -> (
-    None
-):
-    keys = [names.to_key(f"n{number}.example") for number in range(purge.ZONES + 1)]
-    keys.append(names.to_key("deep.n0.example"))
-    made = purge.commands(point(), keys)
-    words = {one.words for one in made}
-    assert {verb for verb, _ in words} == {"flush"}
-    assert ("flush", "deep.n0.example") in words
-    assert ("flush", "www.n0.example") in words
-    assert len(words) == 2 * len(keys)
-    assert {key for one in made for key in one.keys} == set(keys)
+def many(number: int) -> list[names.Key]:
+    return [names.to_key(f"n{one}.example") for one in range(number)]
 
 
-def test_a_name_with_no_room_for_www_is_flushed_by_itself() -> None:
-    longest = ".".join(["a" * 63] * 3 + ["b" * 61])
-    keys = [
-        names.to_key(name) for name in (longest, *(f"n{number}.example" for number in range(purge.ZONES)))
-    ]
-    words = [one.words for one in purge.commands(point(), keys)]
-    assert [one for one in words if len(one[1]) > 100] == [("flush", longest)]
+def test_of_many_names_everything_goes_where_a_tree_is_as_dear_as_that() -> None:
+    keys = [*many(purge.ZONES + 1), names.to_key("deep.n0.example")]
+    (made,) = purge.commands(point(), keys)
+    assert made.words == ("flush_zone", ".")
+    assert set(made.keys) == set(keys)
+
+
+def test_as_many_names_as_a_resolver_bears_go_by_themselves() -> None:
+    keys = [*many(purge.ZONES), names.to_key("deep.n0.example")]
+    assert names.ROOT not in {names.to_key(one.words[1]) for one in purge.commands(point(), keys)}
+
+
+def test_names_apart_have_a_command_each_as_long_as_the_resolver_bears_it() -> None:
+    few = [*many(3), names.to_key("deep.n0.example")]
+    assert [one.keys for one in purge.apart(point(), few)] == [(key,) for key in few]
+    assert [one.words[1] for one in purge.apart(point(), many(purge.ZONES + 1))] == ["."]
+    assert len(purge.apart(point("powerdns", "rpz"), many(purge.ZONES + 1))) == purge.ZONES + 1
 
 
 def test_names_below_others_need_no_command_of_their_own() -> None:
@@ -121,6 +121,15 @@ def test_what_is_in_force_depends_on_time_region_and_the_operator(tmp_path: Path
     assert refs == [set(), {"court/a/d"}, {"court/b/d"}, set(), {"court/a/d"}, set(), {"court/a/d"}]
 
 
+def test_what_was_withheld_lately_is_told_by_region(tmp_path: Path) -> None:
+    store(tmp_path, block("a.example", ident="court/a"), block("b.example", ident="court/b"))
+    withhold(tmp_path, "court/a", Withheld(reason="mistaken", at=T0, by="noc"))
+    with Reader(tmp_path).snapshot() as policy:
+        asked = [("ID", T0 - 1), ("GB", T0 - 1), ("ID", T0)]
+        found = [[ref for ref, _ in purge.let_go(policy, region, since)] for region, since in asked]
+    assert found == [["court/a/d"], [], []]
+
+
 WINDOWS = [
     ("in force before and after", ((0, None),), ((0, None),), False),
     ("begins within the time", (), ((150, None),), True),
@@ -148,17 +157,20 @@ def test_the_names_of_a_directive_come_whole_up_to_the_most_that_is_purged(tmp_p
         tmp_path,
         block(*subjects[:500], ident="court/b", excepts=("www.n0.example",)),
         block(*subjects, ident="court/a"),
+        block(*(f"m{number}.example" for number in range(purge.NAMES + 8)), ident="court/c"),
     )
     with Reader(tmp_path).snapshot() as policy:
         force = purge.force(policy, "ID")
-        long, middling = sorted(force)
+        long, middling, longest = sorted(force)  # by their refs
         found, more = purge.of_directives(policy, [middling])
         assert {names.to_text(key) for key in found} == set(subjects[:500])
         assert more == 0
         found, more = purge.of_directives(policy, [long])
         assert (len(set(found)), more) == (purge.NAMES, 7)
-        found, more = purge.of_directives(policy, force)
-        assert (len(found), more) == (purge.NAMES, 507)
+        found, more = purge.of_directives(policy, [long, middling, longest])
+        assert (len(found), more) == (purge.NAMES, 500 + purge.NAMES + 15)
+        # The short list is whole, whatever the other's order is called.
+        assert {names.to_text(key) for key in found[:500]} == set(subjects[:500])
 
 
 def test_what_the_policy_has_not_got_any_more_can_be_anything(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from blocker import names
 from blocker.errors import PointError
 from blocker.fleet import purge, report
 from blocker.fleet.purger import FILE, Cache, Purger, control
+from blocker.policy import writer
 from blocker.policy.reader import Reader
+from blocker.policy.records import Withheld
 from blocker.site import Endpoint, Point
 from tests.fleet.test_purge import point
 from tests.policy.child import Child
@@ -107,6 +109,31 @@ def test_what_began_while_nobody_was_here_is_purged_at_the_start(tmp_path: Path)
     assert list(purger.caches[0].due) == [GROK]
 
 
+@pytest.mark.parametrize("released", [True, False], ids=["released", "withheld"])
+def test_what_the_operator_changed_while_nobody_was_here_is_purged_at_the_start(
+    tmp_path: Path, released: bool
+) -> None:
+    order = block("grok.example", start=NOW - 10**6, until=NOW + 10**6)
+    store(tmp_path, order)
+    purger = make(tmp_path, point("powerdns", "rpz"))
+    writer.withhold(tmp_path, order.id, Withheld(reason="mistaken", at=NOW + 1000, by="noc"))
+    if released:
+        writer.release(tmp_path, order.id, at=NOW + 7200)
+    with purger._live.snapshot() as snapshot:  # The apply is older than max_ttl.
+        purger.look(snapshot, NOW + (7201 if released else 4000))
+    assert list(purger.caches[0].due) == [GROK]
+
+
+def test_what_the_operator_changed_long_ago_is_forgotten_already(tmp_path: Path) -> None:
+    order = block("grok.example", start=NOW - 10**6, until=NOW + 10**6)
+    store(tmp_path, order)
+    purger = make(tmp_path, point("powerdns", "rpz"))
+    writer.withhold(tmp_path, order.id, Withheld(reason="mistaken", at=NOW + 1000, by="noc"))
+    with purger._live.snapshot() as snapshot:
+        purger.look(snapshot, NOW + 7200)
+    assert purger.caches[0].due == {}
+
+
 def test_a_control_command_that_fails_is_tried_again_and_the_report_names_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,12 +175,69 @@ def test_a_tool_that_is_missing_or_hangs_is_a_clear_sentence(
         asyncio.run(control(tool(tmp_path, "time.sleep(60)"), ("flushtree",)))
 
 
-def test_too_many_names_are_said_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def many(number: int) -> list[names.Key]:
+    return [names.to_key(f"n{one}.example") for one in range(number)]
+
+
+def test_too_many_names_are_said_and_counted_where_nothing_leaks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     cache = Cache(point("bind", "rpz"))
-    cache.want([names.to_key(f"n{number}.example") for number in range(purge.NAMES + 3)], 2, 0.0)
+    cache.want(many(purge.NAMES + 3), 2, 0.0)
     assert len(cache.due) == purge.NAMES
     assert cache.purged.skipped == 5
     assert "5 names are too many" in capsys.readouterr().err
+
+
+LEAKY = [way for way, how in purge.WAYS.items() if how.is_leaky]
+
+
+@pytest.mark.parametrize(("kind", "by"), LEAKY)
+@pytest.mark.parametrize(("number", "skipped"), [(3, 1), (purge.NAMES, 0)])
+def test_too_many_names_make_a_leaky_cache_forget_everything(
+    kind: str, by: str, number: int, skipped: int
+) -> None:
+    cache = Cache(point(kind, by))
+    cache.want([GROK], 0, 100.0)
+    cache.want(many(number), skipped, 200.0)
+    after = purge.WAYS[kind, by].after
+    # And so it does at the time that GROK was to be forgotten.
+    assert cache.due == {names.ROOT: tuple(sorted({100.0 + after[0], *(200.0 + one for one in after)}))}
+    assert (cache.purged.skipped, cache.purged.pending) == (0, 1)
+
+
+@pytest.mark.parametrize("body", ["", "sys.exit('syntax error')"], ids=["takes", "refuses"])
+def test_what_is_forgotten_while_everything_comes_due_is_no_trouble(tmp_path: Path, body: str) -> None:
+    cache = Cache(point("unbound", "rpz", *tool(tmp_path, f"time.sleep(0.3)\n{body}")))
+    cache.want([GROK], 0, time.monotonic() - 5)
+
+    async def main() -> None:
+        running = asyncio.create_task(cache.run())
+        await asyncio.sleep(0.1)
+        cache.want([], 1, time.monotonic() + 100)
+        cache.due[names.ROOT] = cache.due[names.ROOT][1:]
+        async with asyncio.timeout(20):
+            while not (cache.purged.names or cache.purged.failures):  # noqa: ASYNC110 - the cache tells nobody
+                await asyncio.sleep(0.01)
+        assert not running.done()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(main())
+    assert list(cache.due) == [names.ROOT]
+
+
+def test_a_command_for_many_names_that_is_refused_is_no_command_for_each_of_them(tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    words = tool(
+        tmp_path,
+        f"flag = pathlib.Path({str(flag)!r})\n"
+        "if not flag.exists():\n    flag.touch()\n    sys.exit('connection refused')",
+    )
+    cache = Cache(point("unbound", "rpz", *words))
+    cache.want(many(purge.ZONES + 1), 0, time.monotonic() - 5)
+    settle([cache])
+    assert said(tmp_path) == ["flush_zone ."]
 
 
 def test_points_that_keep_nothing_or_have_no_control_are_left_alone(tmp_path: Path) -> None:

@@ -168,6 +168,23 @@ def test_what_fails_is_tried_again_soon_and_from_the_start(
     assert "again" in capsys.readouterr().err
 
 
+def test_the_report_tells_of_a_trouble_before_the_log_does(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders(tmp_path, "grok.example")
+    loop = pusher(world, tmp_path)
+    told: list[str] = []
+
+    def say(*_: str, **__: str) -> None:
+        (one,) = json.loads((tmp_path / report.FOLDER / "rpz-lab.rpz.json").read_text())["reports"]
+        told.append(one["trouble"])
+
+    monkeypatch.setattr("blocker.fleet.push.say", say)
+    world.now, world.broken = START + 1, True
+    loop.step()
+    assert told == ["the primary 192.0.2.1:53 did not answer; start it"]
+
+
 def test_what_a_target_cannot_hold_is_its_trouble_as_long_as_it_should(
     tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:

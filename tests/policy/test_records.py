@@ -71,6 +71,7 @@ def test_generations_and_withholdings_are_read_back_as_they_were_written(
     assert records.unpack_generation(records.pack_generation(generation)) == generation
     held = {word: records.Withheld(reason=words[0], at=at, by=words[1]) for word in words}
     assert records.unpack_withheld(records.pack_withheld(held)) == held
+    assert records.unpack_instant(records.pack_instant(at + 0.25)) == at + 0.25
     orders = dict(itertools.pairwise(words))
     assert records.unpack_orders(records.pack_orders(orders)) == orders
 

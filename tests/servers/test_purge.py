@@ -37,9 +37,8 @@ def point(kind: str, by: str, tool: Sequence[str]) -> Point:
 
 
 def takes(kind: str, by: str, tool: Sequence[str]) -> list[str]:
-    """How the tool refused each name, by itself and with all below it."""
-    way = purge.WAYS[kind, by]
-    made = [say([purge.word(key)]) for key in ODD for say in (way.tree, way.name)]
+    """How the tool refused each name."""
+    made = [purge.WAYS[kind, by].tree([purge.word(key)]) for key in ODD]
 
     async def main() -> list[str]:
         return [await control(tool, words) for words in made]
@@ -92,3 +91,37 @@ def test_a_start_learnt_of_shortly_before_it_shortens_what_unbound_has_cached(tm
         purger.step()
         settle(purger.caches)
         assert ttl() < 600
+
+
+def test_many_names_at_once_take_all_below_them_and_of_every_type_out_of_unbound(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    since, until = int(time.time()) - 5, int(time.time()) + 10**6
+    many = [f"n{number}.example" for number in range(purge.ZONES + 1)]
+    other = block("other.example", start=since - 7200, until=until)
+    apply = Child(
+        lambda: live.store(state, other, block(*many, ident="court/o2", start=since, until=until), number=2)
+    )
+    live.store(state, other)
+    with (
+        authority() as found,
+        unbound_lab.unbound(tmp_path / "unbound", state, found.port, region="ID") as running,
+    ):
+        purger = Purger([point("unbound", "module", running.control)], state, lambda: None)
+        purger.step()
+        settle(purger.caches)
+
+        def blocked() -> set[bool]:
+            questions = [
+                dns.message.make_query(f"{below}{name}", rdtype)
+                for name in many
+                for below in ("", "www.", "deep.api.")
+                for rdtype in ("A", "HTTPS", "CAA")
+            ]
+            answers = [dns.query.udp(one, "127.0.0.1", port=running.port, timeout=5) for one in questions]
+            return {one.rcode() == dns.rcode.NXDOMAIN for one in answers}
+
+        assert blocked() == {False}
+        assert apply.go() == "None"
+        purger.step()
+        settle(purger.caches)
+        assert blocked() == {True}

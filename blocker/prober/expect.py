@@ -24,6 +24,7 @@ from blocker.orders.timetable import boundaries, last_boundary
 from blocker.policy import decide
 from blocker.policy.directives import SUBJECT_ROLES, Role
 from blocker.prober.observe import AAAA, ANY, HTTPS, MX, TXT, A
+from blocker.prober.schedule import is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -309,7 +310,7 @@ class _Asks:
             number: why
             for number, one in self._policy.directives.items()
             if (only is None or one.ref in only)
-            and crc32(one.ref.encode()) % self._look.shard[1] == self._look.shard[0]
+            and is_ours(one.ref, self._look.shard)
             and (why := self._why(one)) is not None
         }
 

@@ -5,7 +5,8 @@ A Target is anything that can't read the store's timetable by itself. The loop h
 - what holds between two transitions is sent once; a new generation, a transition or a step of the clock
   (forth or back) makes it due again;
 - the difference for the next transition is prepared ahead, as early as the last preparation took, three
-  times over, and sent at the instant; a generation that comes in between voids it;
+  times over, and sent at the instant; a generation that comes in between voids it, and does not wait for
+  the preparation to end: an order that starts with its apply is urgent;
 - what fails is tried again after 1, 2, then every 4 s, from the start: preparing finds what the target holds
   now, so a primary that was killed midway or a file edited by hand heals;
 - twice a minute a target that seems fine is asked whether it still is.
@@ -20,6 +21,7 @@ import os
 import signal
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,7 +34,6 @@ from blocker.orders.timetable import boundaries, last_boundary
 from blocker.resolver.live import LivePolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from blocker.policy.store import Snapshot
@@ -75,7 +76,8 @@ class Target(Protocol):
     def prepare(self, policy: Snapshot, t: int) -> Any:
         """The Change that makes the target hold what `decide` says at `t`, from what it holds now.
 
-        May take long; must call the target's pulse meanwhile. Raises PointError, StoreError.
+        May take long; must call the target's pulse meanwhile, and be ready for what that raises: then nothing
+        is prepared. Raises PointError, StoreError.
         """
 
     def send(self, change: Any) -> int:
@@ -86,6 +88,14 @@ class Target(Protocol):
 
     def is_whole(self) -> bool:
         """A cheap look at whether the target still holds what was last sent. Raises as prepare does."""
+
+
+Make = Callable[[Callable[[], None]], Target]
+"""Makes the target, which is to call this pulse whenever it works for long."""
+
+
+class _OvertakenError(Exception):
+    """While a change was prepared for an instant to come, another policy came."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +124,7 @@ class Pusher:
 
     def __init__(
         self,
-        target: Target,
+        make: Make,
         state: Path,
         *,
         beat: Callable[[], None],
@@ -122,12 +132,13 @@ class Pusher:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._target = target
+        self._target = target = make(self._pulse)
         self._path = state / report.FOLDER / (target.name.replace(" ", "-").replace("/", "_") + ".json")
         self._live = LivePolicy(state, beat)
         self._beat, self._clock, self._monotonic, self._sleep = beat, clock, monotonic, sleep
         self._held: _Held | None = None
         self._ready: _Ready | None = None
+        self._is_ahead = False
         self._lead = LEAD
         self._retry_at = float("-inf")
         self._delay = 0.0
@@ -160,10 +171,7 @@ class Pusher:
                 self._send(policy, ready)
                 return 0.0
             if held.till - now <= self._lead and (ready is None or ready.stamp != policy.stamp):
-                started = self._monotonic()
-                change = self._target.prepare(policy, int(held.till))
-                self._ready = _Ready(stamp=policy.stamp, at=int(held.till), change=change)
-                self._took(self._monotonic() - started)
+                self._prepare_ahead(policy, int(held.till))
                 return 0.0
         self._right_at = now
         if self._monotonic() >= self._look_at:
@@ -173,6 +181,22 @@ class Pusher:
                 self._say("it no longer holds what was sent to it; sending again")
                 return 0.0
         return max(0.0, min(_POLL, held.till - self._clock()))
+
+    def _prepare_ahead(self, policy: Snapshot, at: int) -> None:
+        started = self._monotonic()
+        self._is_ahead = True
+        try:
+            self._ready = _Ready(stamp=policy.stamp, at=at, change=self._target.prepare(policy, at))
+        except _OvertakenError:
+            return
+        finally:
+            self._is_ahead = False
+        self._took(self._monotonic() - started)
+
+    def _pulse(self) -> None:
+        self._beat()
+        if self._is_ahead and self._live.is_overtaken:
+            raise _OvertakenError
 
     def _took(self, seconds: float) -> None:
         self._lead = min(MOST_LEAD, max(LEAD, 3 * seconds))

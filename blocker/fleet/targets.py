@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from blocker.fleet import purge, report
 from blocker.fleet.purger import Purger
-from blocker.fleet.push import Pusher, Target
+from blocker.fleet.push import Pusher
 from blocker.plugins.dnsdist import Dnsdist
 from blocker.rpz.files import ZoneFile
 from blocker.rpz.primary import Primary
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from blocker.fleet.push import Make, Target
     from blocker.site import Endpoint, Site
-
-    Make = Callable[[Callable[[], None]], Target]
 
 HEARTBEAT = 60.0
 """Seconds; a primary may take its time for one batch of updates."""
@@ -75,7 +74,7 @@ def _dnsdist(site: Site, pulse: Callable[[], None]) -> Target:
 
 
 def _push(state: Path, make: Make, beat: Callable[[], None]) -> None:
-    Pusher(make(beat), state, beat=beat).run()
+    Pusher(make, state, beat=beat).run()
 
 
 def _purge(site: Site, beat: Callable[[], None]) -> None:

@@ -143,6 +143,11 @@ class Reader:
                 self._snapshot, self._txn_id = snapshot, txn.id()
             yield snapshot.within(txn)
 
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether something was committed since the last snapshot; to be asked inside of it, too."""
+        return bool(self._env.info()["last_txnid"] != self._txn_id)
+
     def _look(self) -> None:
         try:
             inode = os.stat(self._path).st_ino  # noqa: PTH116 - on the hot path of every poll

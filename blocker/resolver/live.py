@@ -58,6 +58,11 @@ class LivePolicy:
         """Why a newer store is not in force, empty if it is."""
         return "" if self._reader is None else self._reader.trouble
 
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether the store holds something newer than the last snapshot."""
+        return self._reader is not None and self._reader.is_overtaken
+
     def failed(self) -> None:
         """A snapshot failed: the next one opens the store afresh, unless that was done just now."""
         if self._reader is not None and time.monotonic() >= self._due:

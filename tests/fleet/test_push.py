@@ -17,6 +17,7 @@ from tests.resolver.live import store
 from tests.resolver.world import T0, block
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from blocker.policy.store import Snapshot
@@ -49,10 +50,18 @@ class World:
     broken: bool = False
     lack: str = ""
     log: list[tuple[str, float]] = field(default_factory=list)
+    during: Callable[[float], object] = lambda _: None  # what happens while it prepares for this instant
+
+    def made(self, pulse: Callable[[], None]) -> World:
+        self.pulse = pulse
+        return self
 
     def prepare(self, policy: Snapshot, t: int) -> Made:
         self.log.append(("prepare", t))
         self.now += self.cost
+        self.during(t)
+        self.pulse()
+        self.log.append(("prepared", t))
         refs = frozenset(
             one.ref
             for one in policy.directives.values()
@@ -91,7 +100,7 @@ def world() -> World:
 
 def pusher(world: World, state: Path) -> Pusher:
     return Pusher(
-        world,
+        world.made,
         state,
         beat=lambda: None,
         clock=lambda: world.now,
@@ -304,3 +313,30 @@ def test_reports_come_back_as_they_were() -> None:
     found = (report.Pushed(target="t", trouble="x"), report.Purged(point="p", names=3))
     assert report.from_json(report.to_json(found)) == found
     assert json.loads(report.to_json(found))["format"] == report.FORMAT
+
+
+def test_an_apply_does_not_wait_for_what_is_prepared_for_later(tmp_path: Path, world: World) -> None:
+    later = block("grok.example", start=START, until=END)
+    urgent = block("urgent.example", ident="court/o2", start=int(T0), until=END)
+    store(tmp_path, later)
+    coming = [Child(lambda: store(tmp_path, later, urgent, number=2))]
+
+    def during(t: float) -> None:
+        if t == START and coming:
+            assert coming.pop().go() == "None"
+
+    world.during = during
+    loop = pusher(world, tmp_path)
+    world.until(loop, START + 1)
+    prepared = [(what, t) for what, t in world.log if what.startswith("prepare")]
+    began = prepared[3][1]
+    assert T0 < began < START
+    assert prepared[2:] == [
+        ("prepare", START),
+        ("prepare", began),
+        ("prepared", began),
+        ("prepare", START),
+        ("prepared", START),
+    ]
+    assert loop.pushed.failures == 0
+    assert world.holds == {"court/o1/d", "court/o2/d"}

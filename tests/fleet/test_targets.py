@@ -8,9 +8,10 @@ import pytest
 from blocker.fleet import report
 from blocker.fleet.push import Pusher
 from blocker.fleet.targets import children, targets
+from blocker.policy.reader import Reader
 from blocker.site import WAYS, Endpoint, Point, Rpz, Site
 from tests.resolver.live import store
-from tests.resolver.world import block, enforcement
+from tests.resolver.world import T0, block, enforcement
 
 PRIMARY = Rpz(primary=Endpoint("127.0.0.1", 5354), key=Path("rpz.key"))
 
@@ -80,8 +81,28 @@ def test_a_state_that_cannot_be_written_is_reported_and_outlived(tmp_path: Path)
     (tmp_path / "rpz").write_text("in the way")
     (tmp_path / "dnsdist.lmdb").mkdir()
     for make in targets(site(tmp_path, *everything, rpz=PRIMARY)).values():
-        loop = Pusher(make(lambda: None), tmp_path, beat=lambda: None)
+        loop = Pusher(make, tmp_path, beat=lambda: None)
         loop.step()
         assert str(tmp_path) in loop.pushed.trouble
         octets = (tmp_path / report.FOLDER / f"{loop.pushed.target.replace(' ', '-')}.json").read_bytes()
         assert report.from_json(octets) == (loop.pushed,)
+
+
+@pytest.mark.parametrize("way", [KNOT, DNSDIST], ids=["file", "dnsdist"])
+def test_a_preparation_that_was_given_up_leaves_nothing_in_the_way_of_the_next(
+    tmp_path: Path, way: Point
+) -> None:
+    store(tmp_path, block("grok.example", start=T0))
+    (make,) = targets(site(tmp_path, way, rpz=Rpz(zone="rpz.example"))).values()
+    overtaken = [LookupError()]
+
+    def pulse() -> None:
+        if overtaken:
+            raise overtaken.pop()
+
+    target = make(pulse)
+    with Reader(tmp_path).snapshot() as policy:
+        with pytest.raises(LookupError):
+            target.prepare(policy, int(T0))
+        assert target.send(target.prepare(policy, int(T0))) > 0
+    assert target.is_whole()

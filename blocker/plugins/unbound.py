@@ -258,6 +258,11 @@ class Guest:
 
         `links` lead to the blocked `owner`, if that is not the name that was asked for.
         """
+        message = asked.qstate.return_msg
+        if message is not None:  # With its records: found anew, they would revive other aliases of theirs.
+            unboundmsg.take_back(self._ub, asked.qstate, message)
+            if links:
+                unboundmsg.keep_links(self._ub, asked.qstate, message, links)
         unboundmsg.forget(self._ub, asked.qstate, owners, asked.qtype)
         if not asked.is_client:
             return
@@ -288,7 +293,7 @@ class Guest:
         is_kept = rep.ttl > 0 and not qstate.no_cache_store
         if is_long:
             if is_kept:  # Taken back with its records: Unbound would keep the longer TTL of equal ones.
-                ub.invalidateQueryInCache(qstate, message.qinfo)
+                unboundmsg.take_back(ub, qstate, message)
             unboundmsg.lower(rep, most)
         # Under the name that an alias leads to Unbound keeps what it found, too.
         unboundmsg.forget(ub, qstate, owners[1:] if kept else owners, asked.qtype)

@@ -318,6 +318,49 @@ def test_an_apply_shows_at_the_next_query_and_a_flush_makes_it_so_for_cached_nam
         assert "blocker: generation 3 is enforced for ID" in running.log
 
 
+SHOPS = [f"shop{number}.example" for number in range(4)]
+
+
+def held(site: Site, port: int) -> None:
+    """Every shop is in Unbound's cache, as an alias of one target."""
+    for name in SHOPS:
+        site.authority.alias(name, "target.example")
+        assert not is_blocked(port, name)
+
+
+def test_every_cached_alias_of_a_name_is_blocked_after_the_flush_of_a_start_at_once(site: Site) -> None:
+    site.apply()
+    with site.unbound() as running:
+        held(site, running.port)
+        site.apply(ordered("target.example"))
+        assert is_blocked(running.port, "new.target.example"), "the policy was read"
+        running.controlled("flush_zone", "target.example")
+        for _ in range(2):
+            assert [name for name in SHOPS if not is_blocked(running.port, name)] == []
+        assert "not in cache" not in running.log
+
+
+@pytest.mark.parametrize("publication", [Publication.PUBLIC, Publication.SEALED])
+@pytest.mark.parametrize("asked_before", [0, 1, 4])
+def test_every_alias_cached_before_the_apply_is_blocked_from_an_announced_start(
+    site: Site, asked_before: int, publication: Publication
+) -> None:
+    site.apply()
+    with site.unbound() as running:
+        held(site, running.port)
+        start = int(time.time()) + 3
+        site.apply(ordered("target.example", start=start, publication=publication))
+        asked(running.port, "new.target.example")
+        running.controlled("flush_zone", "target.example")
+        for name in SHOPS[:asked_before]:
+            assert not is_blocked(running.port, name)
+        assert time.time() < start
+        time.sleep(max(0, start + 0.05 - time.time()))
+        for _ in range(2):
+            assert [name for name in SHOPS if not is_blocked(running.port, name)] == []
+        assert "not in cache" not in running.log
+
+
 def test_the_store_may_be_replaced_and_vanish(site: Site) -> None:
     site.apply(ordered("first.example"))
     with site.unbound() as running:

@@ -422,6 +422,54 @@ def test_a_fault_while_deciding_passes_the_query_and_is_logged_once_a_minute(
         assert "Traceback" not in running.log
 
 
+def test_what_passed_undecided_is_forgotten_a_moment_after_the_store_is_whole_again(site: Site) -> None:
+    site.authority.alias("alias.example", "www.nx.example")
+    site.apply(ordered("nx.example"))
+    away = site.state.rename(site.folder / "away")
+    names = ["nx.example", "alias.example", "www.nx.example"]
+    with site.unbound() as running:
+        for name in names:
+            answer = asked(running.port, name)
+            assert answer.answer[-1][0].to_text() == ADDRESS
+            assert all(rrset.ttl <= 1 for rrset in answer.answer), "caches below forget it, too"
+        away.rename(site.state)
+        tries = itertools.count()
+        until(lambda: is_blocked(running.port, f"n{next(tries)}.nx.example"))
+        deadline = time.time() + 2
+        until(lambda: all(is_blocked(running.port, name) for name in names))
+        assert time.time() < deadline
+        assert "not in cache" not in running.log
+
+
+def test_while_nothing_can_be_decided_what_everybody_asks_for_still_comes_from_the_cache(site: Site) -> None:
+    with site.unbound() as running:
+        for _ in range(50):
+            assert asked(running.port, "popular.example").rcode() == NOERROR
+        assert site.authority.asked["popular.example"] < 10
+
+
+def test_what_was_decided_is_blocked_even_if_its_answer_cannot_be_made(site: Site) -> None:
+    long = ".".join(["n" * 63] * 3 + ["to.example"])  # Unbound builds a message without compression.
+    site.authority.alias("alias.example", long)
+    addresses = tuple(f"10.0.{number // 250}.{number % 250 + 1}" for number in range(600))
+    site.apply(ordered("to.example", form=Form.REDIRECT, addresses=addresses))
+    with site.unbound() as running:
+        for name in (long, "alias.example"):
+            assert asked(running.port, name).rcode() == dns.rcode.SERVFAIL
+        assert is_blocked(running.port, "to.example", "TXT"), "what has no addresses is said as ever"
+        assert "without its reason" in running.log
+
+
+def test_class_any_is_no_way_around(site: Site) -> None:
+    site.apply(ordered("nx.example"))
+    with site.unbound() as running:
+        for name in ("nx.example", "free.example"):
+            for _ in range(2):
+                answer = asked(running.port, name, rdclass="ANY")
+                assert (answer.rcode(), answer.answer) == (dns.rcode.REFUSED, [])
+        assert site.authority.asked["nx.example"] == 0
+
+
 def test_unbounds_own_queries_are_not_blocked_and_leave_nothing_for_clients(site: Site) -> None:
     site.authority.records["ns.nx.example", "A"] = (f"ns.nx.example {TTL} IN A 127.0.0.1",)
     site.apply(ordered("nx.example"))
@@ -457,6 +505,10 @@ REFUSED = {
     "serve-expired": ({"server": "serve-expired: yes"}, "serve-expired: yes"),
     "cache-min-ttl": ({"server": "cache-min-ttl: 60"}, "cache-min-ttl"),
     "order": ({"server": 'module-config: "validator python iterator"'}, "validator before python"),
+    "cache": (
+        {"server": 'module-config: "subnetcache python validator iterator"'},
+        "subnetcache before python",
+    ),
     "region": ({"region": "XX"}, "not among the site's regions (GB, ID)"),
     "nothing": ({"region": ""}, "BLOCKER_STATE and BLOCKER_REGION"),
 }

@@ -9,8 +9,9 @@ Four functions, thin over `decide`, for one region; ops/docs/unbound.md says how
   nobody may learn of bounds the kept message alone: the TTLs that clients see say nothing.
 - must: Unbound's own queries (addresses of name servers, keys) are never answered by us, for it needs them on
   its way to names that are free; what they leave in the cache is taken back where it is blocked.
-- must: no fault takes resolution down. What can't be decided passes, is counted, and logged once a minute.
-  Only a configuration under which the policy can't hold is refused, by not letting Unbound start.
+- must: no fault takes resolution down. What can't be decided passes, is kept for a second at most, counted,
+  and logged once a minute. What was decided is blocked, at worst by a bare rcode.
+- must: a configuration under which the policy can't hold is refused, by not letting Unbound start.
 - may: a zone of the same policy (RPZ) stands beside it and answers first. Those answers get their EDE here.
 
 BLOCKER_STATE is the folder of the policy store, BLOCKER_REGION the region whose orders hold here. The file
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from blocker.policy.store import Snapshot
 
 _LOG_EVERY = 60.0
+_UNDECIDED = 1  # seconds; with 0 a store that can't be read would send every query on to others
 _MOST_SHAPES = 4096
 _NO_SHAPE = (0.0, None)
 _KEPT = (wire.NOERROR, wire.NXDOMAIN)
@@ -131,7 +133,12 @@ class Guest:
         is_finished = not is_new
         try:
             qinfo = qstate.qinfo
-            if qinfo.qclass == wire.IN:
+            if (
+                qinfo.qclass == wire.ANY
+            ):  # As the embedded resolver does: no lookup of anybody's, and no way around.
+                qstate.return_msg, qstate.return_rcode = None, wire.REFUSED
+                is_finished = True
+            elif qinfo.qclass == wire.IN:
                 with self._turn, self._live.snapshot() as policy:
                     asked = self._asked(policy, qstate, qinfo)
                     if is_new:
@@ -140,7 +147,21 @@ class Guest:
                         self._end(asked)
         except Exception as error:  # noqa: BLE001 - the contract: no fault takes resolution down
             self.failed(error)
+            if is_finished:
+                self._doubt(qstate)
         return int(ub.MODULE_FINISHED if is_finished else ub.MODULE_WAIT_MODULE)
+
+    def _doubt(self, qstate: Any) -> None:
+        """What passes undecided is kept for a moment alone: enough for the names that everybody asks for."""
+        try:
+            message = qstate.return_msg
+            if message is not None:
+                unboundmsg.take_back(self._ub, qstate, message)
+                unboundmsg.lower(message.rep, _UNDECIDED)
+                if message.rep.ttl > 0 and not qstate.no_cache_store:
+                    unboundmsg.keep(self._ub, qstate, message, _UNDECIDED)
+        except Exception as error:  # noqa: BLE001 - as above
+            self.failed(error)
 
     def decorate(self, qinfo: Any, options: Any, region: Any) -> None:
         """Give an answer of a zone beside us its EDE, if the policy blocks the name."""
@@ -198,10 +219,13 @@ class Guest:
         """Answer what is blocked without asking anybody; whether that was so."""
         if asked.verdict.form_for(asked.qtype) is None or not asked.is_client:
             return False
-        till, shape = self._shapes.get((asked.path, asked.qtype), _NO_SHAPE)
-        if shape is None or asked.t >= till:
-            shape = self._shape_of(asked)
-        unboundmsg.give(self._ub, asked.qstate, (asked.qname, asked.qtype), shape)
+        try:
+            till, shape = self._shapes.get((asked.path, asked.qtype), _NO_SHAPE)
+            if shape is None or asked.t >= till:
+                shape = self._shape_of(asked)
+            unboundmsg.give(self._ub, asked.qstate, (asked.qname, asked.qtype), shape)
+        except Exception as error:  # noqa: BLE001 - the contract: what was decided is blocked
+            self._give_bare(asked, asked.verdict, error)
         return True
 
     def _shape_of(self, asked: Asked) -> unboundmsg.Shape:
@@ -258,21 +282,40 @@ class Guest:
 
         `links` lead to the blocked `owner`, if that is not the name that was asked for.
         """
-        unboundmsg.forget(self._ub, asked.qstate, owners, asked.qtype)
-        if not asked.is_client:
-            return
-        if verdict is None:
-            asked.qstate.return_msg, asked.qstate.return_rcode = None, wire.SERVFAIL
-            return
-        most = cap(verdict.until, asked.policy.enforcement.max_ttl, asked.t)
-        unboundmsg.give(
-            self._ub,
-            asked.qstate,
-            (asked.qname, asked.qtype),
-            unboundmsg.shape(_said(verdict, asked.policy, asked.qtype, asked.t), asked.qtype),
-            links=[replace(link, ttl=min(link.ttl, most)) for link in links],
-            owner=owner,
-        )
+        try:
+            self._withdraw(asked, owners, links)
+            if verdict is None or not asked.is_client:
+                self._give_bare(asked, None)
+                return
+            most = cap(verdict.until, asked.policy.enforcement.max_ttl, asked.t)
+            unboundmsg.give(
+                self._ub,
+                asked.qstate,
+                (asked.qname, asked.qtype),
+                unboundmsg.shape(_said(verdict, asked.policy, asked.qtype, asked.t), asked.qtype),
+                links=[replace(link, ttl=min(link.ttl, most)) for link in links],
+                owner=owner,
+            )
+        except Exception as error:  # noqa: BLE001 - the contract: what was decided is blocked
+            self._give_bare(asked, verdict, error)
+
+    def _withdraw(self, asked: Asked, owners: Sequence[bytes], links: tuple[chain.Link, ...]) -> None:
+        """Take what was found out of Unbound's cache, but for these links."""
+        ub, qstate, message = self._ub, asked.qstate, asked.qstate.return_msg
+        if message is not None:  # With its records: found anew, they would revive other aliases of theirs.
+            unboundmsg.take_back(ub, qstate, message)
+            if links:
+                unboundmsg.keep_links(ub, qstate, message, links)
+        unboundmsg.forget(ub, qstate, owners, asked.qtype)
+
+    def _give_bare(self, asked: Asked, verdict: Verdict | None, error: Exception | None = None) -> None:
+        """The rcode alone, SERVFAIL where that says nothing; to Unbound itself what it found."""
+        if error is not None:
+            self._complain(f"a blocked answer went out without its reason: {error!r}")
+        if asked.is_client:
+            form = verdict.form_for(asked.qtype) if verdict is not None else None
+            rcode = answer.RCODES[form] if form is not None else wire.SERVFAIL
+            asked.qstate.return_msg, asked.qstate.return_rcode = None, rcode or wire.SERVFAIL
 
     def _shorten(
         self, asked: Asked, message: Any, rep: Any, until: int | None, owners: Sequence[bytes]
@@ -288,7 +331,7 @@ class Guest:
         is_kept = rep.ttl > 0 and not qstate.no_cache_store
         if is_long:
             if is_kept:  # Taken back with its records: Unbound would keep the longer TTL of equal ones.
-                ub.invalidateQueryInCache(qstate, message.qinfo)
+                unboundmsg.take_back(ub, qstate, message)
             unboundmsg.lower(rep, most)
         # Under the name that an alias leads to Unbound keeps what it found, too.
         unboundmsg.forget(ub, qstate, owners[1:] if kept else owners, asked.qtype)

@@ -96,6 +96,11 @@ def check(settings: Settings) -> list[str]:
         raise ConfigRefused(
             "module-config has validator before python; a blocked answer would fail validation"
         )
+    if modules[0] != "python":
+        raise ConfigRefused(
+            f"module-config has {modules[0]} before python; what it keeps or changes, an order's instant "
+            "does not reach: put python first"
+        )
     warnings = []
     if settings.threads > 1:
         warnings.append(

@@ -135,23 +135,45 @@ def keep(ub: Any, qstate: Any, message: Any, most: int) -> None:
     """Put the message into Unbound's cache for at most so many seconds, in the place of what is there."""
     rep = message.rep
     rep.ttl, rep.prefetch_ttl = min(rep.ttl, most), min(rep.prefetch_ttl, most)
-    rep.authoritative = 0  # Unbound refuses to keep what is.
+    rep.authoritative = 0  # As in `take_back`.
     ub.storeQueryInCache(qstate, message.qinfo, rep, 0)
 
 
-def forget(ub: Any, qstate: Any, owners: Sequence[bytes], qtype: int) -> None:
-    """Take the messages of these names out of Unbound's cache, whether they are there or not.
+def take_back(ub: Any, qstate: Any, message: Any) -> None:
+    """Take the message and each of its records out of Unbound's cache, whether it is there or not.
 
-    Taking out what is not there would be logged, so it is put there first.
+    With them goes every other message that refers to one of these records: an alias of the same name. Taking
+    out what is not there would be logged and would leave the records, so it is put there first.
     """
+    rep = message.rep
+    ttl, rep.ttl = rep.ttl, max(rep.ttl, 1)
+    rep.authoritative = 0  # Unbound refuses to keep what is.
+    ub.storeQueryInCache(qstate, message.qinfo, rep, 0)
+    ub.invalidateQueryInCache(qstate, message.qinfo)
+    rep.ttl = ttl
+
+
+def keep_links(ub: Any, qstate: Any, message: Any, links: Sequence[chain.Link]) -> None:
+    """Put the leading records of the message that are such links into Unbound's cache, nothing else of it."""
+    rep = message.rep
+    owners = {link.owner for link in links}
+    leading = 0
+    while leading < rep.an_numrrsets and bytes(rep.rrsets[leading].rk.dname).lower() in owners:
+        leading += 1
+    whole = (rep.ttl, rep.an_numrrsets, rep.ns_numrrsets, rep.ar_numrrsets, rep.rrset_count)
+    # Of a message without TTL Unbound keeps the records alone.
+    rep.ttl, rep.an_numrrsets, rep.ns_numrrsets, rep.ar_numrrsets, rep.rrset_count = 0, leading, 0, 0, leading
+    ub.storeQueryInCache(qstate, message.qinfo, rep, 0)
+    rep.ttl, rep.an_numrrsets, rep.ns_numrrsets, rep.ar_numrrsets, rep.rrset_count = whole
+
+
+def forget(ub: Any, qstate: Any, owners: Sequence[bytes], qtype: int) -> None:
+    """Take the messages of these names out of Unbound's cache; what records they had stay."""
     found = qstate.return_msg
     for owner in owners:
         made = ub.DNSMessage(_text(owner), qtype, wire.IN, ub.PKT_QR | ub.PKT_RA)
         if made.set_return_msg(qstate):
-            empty = qstate.return_msg
-            empty.rep.ttl = 1
-            ub.storeQueryInCache(qstate, empty.qinfo, empty.rep, 0)
-            ub.invalidateQueryInCache(qstate, empty.qinfo)
+            take_back(ub, qstate, qstate.return_msg)
     qstate.return_msg = found
 
 

@@ -29,7 +29,7 @@ def settings(modules: str = GOOD, threads: int = 1, unread: str = "", **values: 
         settings(),
         settings("python iterator"),
         settings("python respip validator iterator"),
-        settings("subnetcache python validator iterator"),
+        settings("python subnetcache validator iterator"),
         settings(serve_expired="no", cache_min_ttl="0"),
     ],
 )
@@ -45,6 +45,9 @@ def test_what_can_hold_the_policy_is_taken_without_a_word(found: Settings) -> No
         (settings("validator iterator"), "python before"),
         (settings("validator python iterator"), "validator before python"),
         (settings("validator iterator python"), "python before"),
+        (settings("subnetcache python validator iterator"), "subnetcache before python"),
+        (settings("cachedb python iterator"), "cachedb before python"),
+        (settings("dns64 python validator iterator"), "dns64 before python"),
     ],
 )
 def test_what_cannot_hold_the_policy_is_refused_with_the_way_out(found: Settings, words: str) -> None:

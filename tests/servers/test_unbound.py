@@ -318,6 +318,49 @@ def test_an_apply_shows_at_the_next_query_and_a_flush_makes_it_so_for_cached_nam
         assert "blocker: generation 3 is enforced for ID" in running.log
 
 
+SHOPS = [f"shop{number}.example" for number in range(4)]
+
+
+def held(site: Site, port: int) -> None:
+    """Every shop is in Unbound's cache, as an alias of one target."""
+    for name in SHOPS:
+        site.authority.alias(name, "target.example")
+        assert not is_blocked(port, name)
+
+
+def test_every_cached_alias_of_a_name_is_blocked_after_the_flush_of_a_start_at_once(site: Site) -> None:
+    site.apply()
+    with site.unbound() as running:
+        held(site, running.port)
+        site.apply(ordered("target.example"))
+        assert is_blocked(running.port, "new.target.example"), "the policy was read"
+        running.controlled("flush_zone", "target.example")
+        for _ in range(2):
+            assert [name for name in SHOPS if not is_blocked(running.port, name)] == []
+        assert "not in cache" not in running.log
+
+
+@pytest.mark.parametrize("publication", [Publication.PUBLIC, Publication.SEALED])
+@pytest.mark.parametrize("asked_before", [0, 1, 4])
+def test_every_alias_cached_before_the_apply_is_blocked_from_an_announced_start(
+    site: Site, asked_before: int, publication: Publication
+) -> None:
+    site.apply()
+    with site.unbound() as running:
+        held(site, running.port)
+        start = int(time.time()) + 3
+        site.apply(ordered("target.example", start=start, publication=publication))
+        asked(running.port, "new.target.example")
+        running.controlled("flush_zone", "target.example")
+        for name in SHOPS[:asked_before]:
+            assert not is_blocked(running.port, name)
+        assert time.time() < start
+        time.sleep(max(0, start + 0.05 - time.time()))
+        for _ in range(2):
+            assert [name for name in SHOPS if not is_blocked(running.port, name)] == []
+        assert "not in cache" not in running.log
+
+
 def test_the_store_may_be_replaced_and_vanish(site: Site) -> None:
     site.apply(ordered("first.example"))
     with site.unbound() as running:
@@ -379,6 +422,54 @@ def test_a_fault_while_deciding_passes_the_query_and_is_logged_once_a_minute(
         assert "Traceback" not in running.log
 
 
+def test_what_passed_undecided_is_forgotten_a_moment_after_the_store_is_whole_again(site: Site) -> None:
+    site.authority.alias("alias.example", "www.nx.example")
+    site.apply(ordered("nx.example"))
+    away = site.state.rename(site.folder / "away")
+    names = ["nx.example", "alias.example", "www.nx.example"]
+    with site.unbound() as running:
+        for name in names:
+            answer = asked(running.port, name)
+            assert answer.answer[-1][0].to_text() == ADDRESS
+            assert all(rrset.ttl <= 1 for rrset in answer.answer), "caches below forget it, too"
+        away.rename(site.state)
+        tries = itertools.count()
+        until(lambda: is_blocked(running.port, f"n{next(tries)}.nx.example"))
+        deadline = time.time() + 2
+        until(lambda: all(is_blocked(running.port, name) for name in names))
+        assert time.time() < deadline
+        assert "not in cache" not in running.log
+
+
+def test_while_nothing_can_be_decided_what_everybody_asks_for_still_comes_from_the_cache(site: Site) -> None:
+    with site.unbound() as running:
+        for _ in range(50):
+            assert asked(running.port, "popular.example").rcode() == NOERROR
+        assert site.authority.asked["popular.example"] < 10
+
+
+def test_what_was_decided_is_blocked_even_if_its_answer_cannot_be_made(site: Site) -> None:
+    long = ".".join(["n" * 63] * 3 + ["to.example"])  # Unbound builds a message without compression.
+    site.authority.alias("alias.example", long)
+    addresses = tuple(f"10.0.{number // 250}.{number % 250 + 1}" for number in range(600))
+    site.apply(ordered("to.example", form=Form.REDIRECT, addresses=addresses))
+    with site.unbound() as running:
+        for name in (long, "alias.example"):
+            assert asked(running.port, name).rcode() == dns.rcode.SERVFAIL
+        assert is_blocked(running.port, "to.example", "TXT"), "what has no addresses is said as ever"
+        assert "without its reason" in running.log
+
+
+def test_class_any_is_no_way_around(site: Site) -> None:
+    site.apply(ordered("nx.example"))
+    with site.unbound() as running:
+        for name in ("nx.example", "free.example"):
+            for _ in range(2):
+                answer = asked(running.port, name, rdclass="ANY")
+                assert (answer.rcode(), answer.answer) == (dns.rcode.REFUSED, [])
+        assert site.authority.asked["nx.example"] == 0
+
+
 def test_unbounds_own_queries_are_not_blocked_and_leave_nothing_for_clients(site: Site) -> None:
     site.authority.records["ns.nx.example", "A"] = (f"ns.nx.example {TTL} IN A 127.0.0.1",)
     site.apply(ordered("nx.example"))
@@ -414,6 +505,10 @@ REFUSED = {
     "serve-expired": ({"server": "serve-expired: yes"}, "serve-expired: yes"),
     "cache-min-ttl": ({"server": "cache-min-ttl: 60"}, "cache-min-ttl"),
     "order": ({"server": 'module-config: "validator python iterator"'}, "validator before python"),
+    "cache": (
+        {"server": 'module-config: "subnetcache python validator iterator"'},
+        "subnetcache before python",
+    ),
     "region": ({"region": "XX"}, "not among the site's regions (GB, ID)"),
     "nothing": ({"region": ""}, "BLOCKER_STATE and BLOCKER_REGION"),
 }

@@ -85,6 +85,7 @@ REGISTRY: dict[str, str] = {
     "action-unknown": "an action is none of the four",
     "redirect-without-address": "a redirect has no addresses",
     "redirect-address-invalid": "a redirect's address is none",
+    "redirect-too-many-addresses": "a redirect has more than 16 addresses of IPv4, or of IPv6",
     "url-not-a-name": "a URL stands where a name belongs",
     "whitespace-in-name": "a name has a space inside",
     "email-not-a-name": "an e-mail address stands where a name belongs",

@@ -18,6 +18,9 @@ from blocker import names
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
+MOST_ADDRESSES = 16
+"""Of a redirect, in each family: more would not fit into a message of every server, whatever the name."""
+
 
 class Kind(StrEnum):
     """The five kinds of order."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from blocker.orders.model import Form, Kind, Match, Publication
+from blocker.orders.model import MOST_ADDRESSES, Form, Kind, Match, Publication
 
 _TEXT = {"type": "string", "minLength": 1}
 _TIME = {
@@ -92,7 +92,7 @@ def _kind(kind: Kind) -> dict[str, Any]:
 
 def _directive() -> dict[str, Any]:
     plain = [str(form) for form in Form if form is not Form.REDIRECT]
-    addresses = {"type": "array", "items": _TEXT, "minItems": 1}
+    addresses = {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": 2 * MOST_ADDRESSES}
     schema = _object(
         {
             "id": {"type": "string", "pattern": "^[a-z0-9-]{1,64}$"},

@@ -30,6 +30,7 @@ from blocker.fields import (
 from blocker.fields import sha256 as digest_text
 from blocker.orders import subjects
 from blocker.orders.model import (
+    MOST_ADDRESSES,
     Action,
     Form,
     Kind,
@@ -150,6 +151,23 @@ def _address(value: str) -> Any:
     return found
 
 
+def _addresses(node: Node, complaints: Complaints) -> Any:
+    found = several(text(_address))(node, complaints)
+    if found is MISSING:
+        return MISSING
+    for version in (4, 6):
+        count = sum(address.version == version for address in found)
+        if count > MOST_ADDRESSES:
+            complaints.add(
+                "redirect-too-many-addresses",
+                node,
+                f"redirect has {count} addresses of IPv{version}; write {MOST_ADDRESSES} at most, so that "
+                "every answer has room for them.",
+            )
+            return MISSING
+    return found
+
+
 def _action(node: Node, complaints: Complaints) -> Any:
     if isinstance(node, yamltext.Mapping):
         values = read_mapping(node, complaints, _REDIRECT, "an action")
@@ -164,7 +182,7 @@ def _action(node: Node, complaints: Complaints) -> Any:
     return form if form is MISSING else Action(form=Form(form))
 
 
-_REDIRECT = {"redirect": Field(read=several(text(_address)), required="write {redirect: [192.0.2.1]}.")}
+_REDIRECT = {"redirect": Field(read=_addresses, required="write {redirect: [192.0.2.1]}.")}
 
 _LIST_FILE = mapping(
     {

@@ -163,14 +163,19 @@ class Guest:
         except Exception as error:  # noqa: BLE001 - as above
             self.failed(error)
 
-    def decorate(self, qinfo: Any, options: Any, region: Any) -> None:
-        """Give an answer of a zone beside us its EDE, if the policy blocks the name."""
+    def decorate(self, qinfo: Any, rep: Any, rcode: int, options: Any, region: Any) -> None:
+        """Give an answer of a zone beside us its EDE, if the policy blocks the name and the answer does, too.
+
+        Data of the operator's own for a name that is ordered to be blocked is no order's doing.
+        """
         try:
             with self._turn, self._live.snapshot() as policy:
                 verdict = self._decide(policy, names.from_wire(bytes(qinfo.qname)), time.time())
-                if verdict.form_for(qinfo.qtype) is not None:
-                    edes = unboundmsg.edes(_said(verdict, policy, qinfo.qtype, 0), qinfo.qtype)
-                    unboundmsg.explain(self._ub, edes, options, region)
+                if verdict.form_for(qinfo.qtype) is None:
+                    return
+                said = _said(verdict, policy, qinfo.qtype, 0)
+                if rcode & 0xF or unboundmsg.is_said(rep, said, qinfo.qtype):
+                    unboundmsg.explain(self._ub, unboundmsg.edes(said, qinfo.qtype), options, region)
         except Exception as error:  # noqa: BLE001 - as above
             self.failed(error)
 
@@ -377,8 +382,10 @@ def init_standard(number: int, env: Any) -> bool:
     guest.check()
     _guests.append(guest)
 
-    def decorate(qinfo: Any, *others: Any, **_: Any) -> bool:
-        guest.decorate(qinfo, *others[-2:])  # The list of options, and the memory they are kept in.
+    def decorate(
+        qinfo: Any, _state: Any, rep: Any, rcode: int, _edns: Any, options: Any, region: Any, **_: Any
+    ) -> bool:
+        guest.decorate(qinfo, rep, rcode, options, region)
         return True
 
     return bool(ub.register_inplace_cb_reply_local(decorate, env, number))

@@ -111,6 +111,19 @@ def edes(said: answer.Block, qtype: int) -> Options:
     return tuple((code, bytearray(octets)) for code, octets in found)
 
 
+def is_said(rep: Any, said: answer.Block, qtype: int) -> bool:
+    """Whether an answer without error has no records, or none but those addresses for this query type."""
+    if rep is None:
+        return True
+    ordered = _addresses(said, qtype)
+    for at in range(rep.an_numrrsets):
+        data = rep.rrsets[at].entry.data
+        # After their length, of two octets.
+        if any(bytes(data.rr_data[number])[2:] not in ordered for number in range(data.count)):
+            return False
+    return True
+
+
 def explain(ub: Any, found: Options, options: Any, region: Any) -> None:
     """Add EDE options to a list that Unbound keeps in `region`."""
     for code, octets in found:

@@ -35,6 +35,8 @@ directives:
     until: 2026-04-10
 """
 
+MANY = [f"192.0.2.{number}" for number in range(1, 18)]
+
 FACTS = check.Facts(
     regions=frozenset({"ID", "GB-SCT"}),
     protected=frozenset({names.to_key("isp.example"), names.to_key("www.shop.example")}),
@@ -551,6 +553,14 @@ TABLE: list[Bad] = [
         said=(
             "orders/a/b.yaml:13:25 redirect-address-invalid: 'sink.example' is not an IP address; "
             "redirect takes addresses only."
+        ),
+    ),
+    Bad(
+        id="redirect-too-many-addresses",
+        files=block(("    regions:", f"    action: {{redirect: {MANY}}}\n    regions:")),
+        said=(
+            "orders/a/b.yaml:13:24 redirect-too-many-addresses: redirect has 17 addresses of IPv4; write "
+            "16 at most, so that every answer has room for them."
         ),
     ),
     Bad(

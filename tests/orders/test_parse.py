@@ -174,6 +174,12 @@ def test_all_problems_of_a_file_are_said_at_once_in_their_order() -> None:
     ]
 
 
+def test_a_redirect_may_have_sixteen_addresses_of_each_family() -> None:
+    addresses = [address for at in range(1, 17) for address in (f"192.0.2.{at}", f'"2001:db8::{at}"')]
+    text = BLOCK.replace("    until:", f"    action: {{redirect: [{', '.join(addresses)}]}}\n    until:")
+    assert len(read(text).order.directives[0].action.addresses) == 32
+
+
 @pytest.mark.parametrize(
     ("old", "new", "id_"),
     [

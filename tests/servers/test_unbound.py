@@ -501,6 +501,26 @@ def test_answers_of_a_zone_beside_it_get_their_reason(site: Site) -> None:
         assert not is_blocked(running.port, "free.example")
 
 
+def test_the_operators_own_data_is_not_put_down_to_an_order(site: Site) -> None:
+    site.apply(*FORMS)
+    server = (
+        'local-zone: "nx.example." transparent\n  local-data: "portal.nx.example. A 10.0.0.7"\n'
+        '  local-zone: "off.nx.example." always_nxdomain\n  local-zone: "to.example." transparent\n'
+        '  local-data: "to.example. A 192.0.2.1"\n  local-data: "mine.to.example. A 10.0.0.7"'
+    )
+    said = "court/o1/d court/o8/d https://isp.example/blocked"
+    redirected = "court/o6/d https://isp.example/blocked"
+    with site.unbound(server=server) as running:
+        for name in ("portal.nx.example", "mine.to.example"):
+            answer = asked(running.port, name)
+            assert answer.answer[0][0].to_text() == "10.0.0.7"
+            assert explained(answer) == [], name
+        assert explained(asked(running.port, "portal.nx.example", "AAAA")) == [(16, said)], "a denial"
+        assert explained(asked(running.port, "off.nx.example")) == [(16, said)], "a denial"
+        assert explained(asked(running.port, "to.example")) == [(16, redirected), (4, "")]
+        assert "could not be decided" not in running.log
+
+
 REFUSED = {
     "serve-expired": ({"server": "serve-expired: yes"}, "serve-expired: yes"),
     "cache-min-ttl": ({"server": "cache-min-ttl: 60"}, "cache-min-ttl"),

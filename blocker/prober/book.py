@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, TypeVar
 
+from blocker.orders.model import Form
 from blocker.prober import expect, profile, report
 from blocker.prober.expect import Expectation, Question, Why
 from blocker.prober.judge import Finding, Kind
@@ -149,13 +150,19 @@ class Book:
         """How the latest controls of the point fared."""
         self._points[point] = replace(self._points.get(point, PointView()), controls_ok=are_fine)
 
-    def canary(self, point: str, reply: Reply, at: float) -> None:
-        """An answer of the canary order: the point's profile is learnt from it, or held against it."""
-        self._profiles[point] = profile.learn(self._profiles.get(point), profile.of(reply), at)
+    def canary(self, point: str, form: Form, reply: Reply, at: float) -> None:
+        """An answer of the canary order: the point's profile is learnt from it, or held against it.
 
-    def learnt(self, point: str) -> Learnt | None:
-        """What the point's blocks look like."""
-        return self._profiles.get(point)
+        Each form has its own: a redirect looks otherwise than a denial.
+        """
+        key = f"{point} {form}"
+        self._profiles[key] = profile.learn(self._profiles.get(key), profile.of(reply), at)
+
+    def learnt(self, point: str, form: Form | None = None) -> Learnt | None:
+        """What the point's blocks of this form look like; of any form, where it was not seen."""
+        own = self._profiles.get(f"{point} {form}")
+        others = (self._profiles.get(f"{point} {other}") for other in Form)
+        return own or next((one for one in others if one is not None), None)
 
     def note(self, expectation: Expectation, finding: Finding) -> None:
         """Keep the judgement of one expectation in place of the last one."""

@@ -318,13 +318,13 @@ class Rounds:
         """What is known of the form of the point's blocks; a sample of the canary order's is learnt from."""
         one, reply = probe.expectation, sample.reply
         is_canary = one.why is Why.SUBJECT and bool(one.order) and one.order == self._canary_order
-        if is_canary and reply is not None and (one.qtype, probe.variant) == (A, PLAIN):
-            if looks_ordered(one, reply):
-                self._book.canary(point=one.point, reply=reply, at=sample.received or sample.sent)
-            learnt = self._book.learnt(one.point)
-            return {"profile": learnt and learnt.profile, "drift": learnt.drift if learnt else ""}
-        learnt = self._book.learnt(one.point)
-        return {"profile": learnt and learnt.profile}
+        is_learnt = is_canary and (one.qtype, probe.variant) == (A, PLAIN)
+        if is_learnt and one.form is not None and reply is not None and looks_ordered(one, reply):
+            self._book.canary(one.point, one.form, reply, sample.received or sample.sent)
+        learnt = self._book.learnt(one.point, one.form)
+        if learnt is None:
+            return {}
+        return {"profile": learnt.profile, "drift": learnt.drift if is_learnt else ""}
 
     async def _control(self, point: Point, variant: Variant, *, urgent: bool) -> Observation | None:
         if not self._canaries:

@@ -288,10 +288,10 @@ def test_how_the_latest_controls_fared_is_shown() -> None:
 
 def test_a_profile_outlives_a_restart_and_tells_of_a_drift() -> None:
     book = Book()
-    book.canary("p1", Reply(rcode=3), T)
+    book.canary("p1", Form.NXDOMAIN, Reply(rcode=3), T)
     again = Book(report.from_json(report.to_json(shown(book))))
     assert again.learnt("p1") == book.learnt("p1")
-    again.canary("p1", Reply(rcode=0), T + 1)
+    again.canary("p1", Form.NXDOMAIN, Reply(rcode=0), T + 1)
     learnt = again.learnt("p1")
     assert learnt is not None
     assert (learnt.profile.rcode, learnt.drift) == (3, "rcode")
@@ -444,3 +444,16 @@ def test_baselines_outlive_a_restart_apart_from_the_report() -> None:
 @pytest.mark.parametrize("text", ["", "{", "3", "[3]", '[["p1", "zz", 1]]', "[" * 100_000, b"\xff"])
 def test_anything_else_is_no_baselines(text: str | bytes) -> None:
     assert report.baselines_from_json(text) == ()
+
+
+def test_each_form_of_a_block_has_a_profile_of_its_own() -> None:
+    book = Book()
+    assert book.learnt("p1", Form.NODATA) is None
+    book.canary("p1", Form.NXDOMAIN, Reply(rcode=3), T)
+    book.canary("p1", Form.NODATA, Reply(rcode=0), T)
+    denied, empty, other = (book.learnt("p1", form) for form in (Form.NXDOMAIN, Form.NODATA, Form.REDIRECT))
+    assert denied is not None
+    assert empty is not None
+    assert (denied.profile.rcode, empty.profile.rcode) == (3, 0)
+    assert denied.drift == empty.drift == ""
+    assert other in (denied, empty)

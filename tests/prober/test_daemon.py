@@ -39,6 +39,7 @@ from tests.prober.world import (
     real,
     serving,
     site,
+    subject,
 )
 
 if TYPE_CHECKING:
@@ -255,6 +256,26 @@ def test_an_alias_is_denied_whole_where_answers_say_nothing_of_blocks(tmp_path: 
 
     leaks = verify(tmp_path / "again", leaking, aliased, order)
     assert {one.rule for one in leaks if one.why == "sibling"} == {"alias-leaks"}
+
+
+def test_a_canary_order_with_blocks_in_every_form_does_not_drift(tmp_path: Path) -> None:
+    forms = (Form.NXDOMAIN, Form.NODATA, Form.REFUSED, Form.REDIRECT)
+    orders = [
+        now_order(form=form, addresses=("192.0.2.1",) if form is Form.REDIRECT else (), ident="court/o1")
+        for form in forms
+    ]
+    directives = tuple(
+        replace(order.directives[0], id=f"d{at}", subjects=(subject(f"x{at}.shop.example"),))
+        for at, order in enumerate(orders)
+    )
+    order = replace(orders[0], directives=directives)
+    commit(tmp_path, order)
+    with served(obedient(policy(order))) as (point, unfiltered):
+        here = site(tmp_path, point.point(), reference=(unfiltered.endpoint,), canaries=CANARY)
+        assert here.prober is not None
+        here = replace(here, prober=replace(here.prober, canary_order=order.id))
+        for _ in range(2):
+            assert kinds(list(daemon.verify(here, timeout=0.4, limit=5).findings)) == {Kind.OK}
 
 
 def test_a_dead_way_hides_no_leak_in_another(tmp_path: Path) -> None:

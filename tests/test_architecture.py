@@ -17,6 +17,7 @@ FLOORS = [
     ["__main__"],
     ["cli", "demo"],
     ["web", "metrics", "fleet", "plugins"],
+    ["compliance", "sweep"],
     ["resolver", "rpz", "prober"],
     ["policy", "capabilities"],
     ["orders"],
@@ -34,8 +35,9 @@ PURE = {
     "fleet.purge", "fleet.refusal", "fleet.report",
     "prober.expect", "prober.matrix", "prober.profile", "prober.judge", "prober.schedule", "prober.observe",
     "prober.report", "prober.book", "prober.forensics", "prober.single", "prober.evidence",
-    "prober.keeping", "prober.compliance", "prober.document", "prober.life", "prober.pictures",
-    "prober.peek", "prober.sampling", "prober.sweep", "prober.swept",
+    "prober.keeping",
+    "compliance.observed", "compliance.document", "compliance.life", "compliance.pictures",
+    "sweep.pages", "sweep.peek", "sweep.sampling", "sweep.swept",
 }  # fmt: skip
 WORLD = {
     "asyncio", "fcntl", "io", "lmdb", "logging", "mmap", "multiprocessing", "os", "pathlib", "random",
@@ -183,7 +185,7 @@ def test_scapy_is_imported_in_one_module_and_lazily() -> None:
 def test_only_what_reads_orders_and_sites_knows_yaml(module: str) -> None:
     if room(module) not in YAML_READERS:
         assert "yaml" not in {one.module for one in imports(module)}
-    if room(module) in {"resolver", "rpz", "prober"}:
+    if room(module) in {"resolver", "rpz", "prober", "compliance", "sweep"}:
         assert KNOWS_YAML.isdisjoint(one.module for one in imports(module))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from blocker.prober.compliance import Facts
+    from blocker.compliance.observed import Facts
 
 
 @click.command("report")
@@ -49,10 +49,10 @@ def command(
     """
     from blocker import sitefile
     from blocker.cli import show
+    from blocker.compliance.document import SCHEMA
     from blocker.errors import StoreError
     from blocker.policy import ledger
     from blocker.policy.chain import Event
-    from blocker.prober.document import SCHEMA
     from blocker.web.gather import gather
 
     if schema:
@@ -79,7 +79,7 @@ def command(
 
 
 def _text(facts: Facts, form: str) -> str:
-    from blocker.prober.document import document
+    from blocker.compliance.document import document
     from blocker.web.compliance import page
 
     if form == "html":

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blocker.prober.judge import Finding
-    from blocker.prober.survey import Surveyed
-    from blocker.prober.swept import Swept
     from blocker.site import Site
+    from blocker.sweep.survey import Surveyed
+    from blocker.sweep.swept import Swept
 
 
 @click.command("verify")
@@ -55,7 +55,7 @@ def command(
     from blocker.prober.book import FINE
     from blocker.prober.daemon import verify
     from blocker.prober.judge import Kind
-    from blocker.prober.swept import STOPPED
+    from blocker.sweep.swept import STOPPED
 
     loaded = sitefile.load(site)
     if not loaded.points:
@@ -99,7 +99,8 @@ def command(
 def _lists(site: Site, *, whole: bool, rate: int | None) -> list[Surveyed]:
     """What the long lists come to; Ctrl-C ends it with what was seen."""
     from blocker.cli import show
-    from blocker.prober import daemon, survey
+    from blocker.prober import daemon
+    from blocker.sweep import survey
 
     if not whole and not survey.is_sampled(site, daemon.LIMIT):
         return []

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from zlib import crc32
 
 from blocker import capabilities, names
+from blocker.orders.model import Form
 from blocker.orders.timetable import boundaries, last_boundary
 from blocker.policy import decide
 from blocker.policy.directives import SUBJECT_ROLES, Role
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
     from blocker.names import Key
-    from blocker.orders.model import Form
     from blocker.orders.timetable import Scheduled
     from blocker.site import Enforcement, Point
 
@@ -216,6 +216,16 @@ def changing(policy: decide.Policy, transition: int) -> frozenset[str]:
         if any(transition in window for window in one.windows):
             found.update((one.ref, *one.cuts))
     return frozenset(found)
+
+
+def forged(policy: decide.Policy) -> frozenset[bytes]:
+    """The RDATA of every address that the policy's redirects answer with."""
+    return frozenset(
+        address.packed
+        for one in policy.directives.values()
+        if one.action.form is Form.REDIRECT
+        for address in one.action.addresses
+    )
 
 
 _BY_TIME = frozenset({Why.SUBJECT, Why.COMING, Why.ENDED, Why.WITHHELD, Why.ELSEWHERE})

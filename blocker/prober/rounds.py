@@ -18,7 +18,7 @@ from blocker.errors import StoreError
 from blocker.orders.model import Publication
 from blocker.policy import decide
 from blocker.prober.book import FINE
-from blocker.prober.expect import Why
+from blocker.prober.expect import Why, forged
 from blocker.prober.judge import (
     Controls,
     Evidence,
@@ -33,7 +33,6 @@ from blocker.prober.judge import (
 )
 from blocker.prober.observe import PLAIN, A, Observation, Outcome, Reply, Transport, Variant
 from blocker.prober.schedule import Bucket
-from blocker.prober.sweep import forged
 from blocker.prober.transports import probe
 from blocker.site import ProberConfig
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from blocker.prober.document import document, duration
-from blocker.prober.life import heat_picture, time_picture
-from blocker.prober.pictures import swatch
+from blocker.compliance.document import document, duration
+from blocker.compliance.life import heat_picture, time_picture
+from blocker.compliance.pictures import swatch
 
 if TYPE_CHECKING:
-    from blocker.prober.compliance import Facts
+    from blocker.compliance.observed import Facts
 
 _SWATCHES = ("law", "seen", "trouble", "unsure", "block", "lift", "due", "fine", "bad", "none")
 

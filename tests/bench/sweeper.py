@@ -10,10 +10,10 @@ from pathlib import Path
 
 from blocker import names, sitefile
 from blocker.policy.reader import Reader
-from blocker.prober import bulk
-from blocker.prober.sweep import Sweep
-from blocker.prober.swept import Limits
 from blocker.site import Endpoint, Point
+from blocker.sweep import bulk
+from blocker.sweep.pages import Sweep
+from blocker.sweep.swept import Limits
 
 CANARY = "canary.free.example"
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
+from blocker.compliance.document import SCHEMA
 from blocker.policy import ledger
-from blocker.prober.document import SCHEMA
 from blocker.prober.judge import Kind
 from blocker.prober.keeper import Keeper
 from tests.prober.proof import blocked, expectation, once, twice

@@ -6,11 +6,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from blocker.compliance.observed import Facts, in_order
 from blocker.orders.model import Document, Kind, Publication
 from blocker.orders.schedule import schedule
 from blocker.policy import chain
 from blocker.policy.chain import Event, Head
-from blocker.prober.compliance import Facts, in_order
 from blocker.prober.expect import Why
 from blocker.prober.observe import OVER_TCP, PLAIN, Transport, Variant
 from blocker.prober.shelf import Kept, Segment

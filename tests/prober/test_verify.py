@@ -13,8 +13,9 @@ import pytest
 
 from blocker.cli.main import main
 from blocker.orders.model import Form, Publication
-from blocker.prober import bulk, daemon
+from blocker.prober import daemon
 from blocker.prober.daemon import Verified
+from blocker.sweep import bulk
 from tests.prober.test_daemon import now_order, served
 from tests.prober.world import answer, block, commit, obedient, policy, real
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import jsonschema
 import pytest
 
+from blocker.compliance.document import SCHEMA
 from blocker.demo.story import ORDER, Story
-from blocker.prober.document import SCHEMA
 from blocker.web.compliance import page
 from tests.prober import lives
 from tests.servers import browser, lab

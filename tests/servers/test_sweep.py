@@ -9,11 +9,11 @@ import pytest
 
 from blocker import names
 from blocker.policy.reader import Reader
-from blocker.prober import bulk
-from blocker.prober.bulk import Lane
-from blocker.prober.sweep import Sweep
-from blocker.prober.swept import Limits
 from blocker.site import Endpoint, Point
+from blocker.sweep import bulk
+from blocker.sweep.bulk import Lane
+from blocker.sweep.pages import Sweep
+from blocker.sweep.swept import Limits
 from tests.conformance import session, table
 from tests.conformance.cases import REGIONS
 from tests.conformance.engines import ENGINES

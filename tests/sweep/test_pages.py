@@ -15,10 +15,9 @@ from blocker.policy.directives import Role
 from blocker.policy.index import Index
 from blocker.policy.reader import Reader
 from blocker.policy.records import pack_number
-from blocker.prober import sweep
 from blocker.prober.expect import Why
 from blocker.prober.observe import A
-from blocker.prober.sweep import Sample, Sweep
+from blocker.sweep.pages import Sample, Sweep
 from tests.policy.strategies import EPOCH, REGIONS, orders, read
 from tests.prober.world import POINT, T, block, commit, key, policy
 
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
     from blocker.orders.model import Order
     from blocker.orders.timetable import Scheduled
     from blocker.prober.expect import Expectation
-    from blocker.prober.sweep import Page
     from blocker.site import Point
+    from blocker.sweep.pages import Page, Source
 
 
 class Paged:
@@ -69,7 +68,7 @@ class Paged:
         return None if set_id is None else pack_number(set_id)
 
 
-def pages(asked: Sweep | Sample, source: sweep.Source, t: float, limit: int) -> list[Page]:
+def pages(asked: Sweep | Sample, source: Source, t: float, limit: int) -> list[Page]:
     """All of them, one after the other."""
     found = [asked.page(source, t, limit=limit)]
     while (after := found[-1].after) is not None:
@@ -177,7 +176,7 @@ def test_the_addresses_of_redirects_travel_with_the_page() -> None:
 
 
 def test_verdicts_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "_MOST", 1)
+    monkeypatch.setattr("blocker.sweep.pages._MOST", 1)
     found = swept(policy(block("a.example"), block("b.example", ident="court/o2", form=Form.REFUSED)))
     assert {name: one.form for name, one in found.items()} == {
         "a.example": Form.NXDOMAIN,

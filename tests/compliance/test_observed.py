@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
+from blocker.compliance import observed
+from blocker.compliance.document import SCHEMA, document, duration, moment, summary
 from blocker.orders.model import Kind, Publication
 from blocker.orders.schedule import schedule
 from blocker.policy.chain import Event
-from blocker.prober import compliance
-from blocker.prober.document import SCHEMA, document, duration, moment, summary
 from blocker.prober.judge import Kind as Finding
 from tests.prober import lives
 from tests.prober.lives import DAY, ORDER, REF, kept, ledger, records, root, sealed, whole
@@ -23,13 +23,13 @@ from tests.prober.proof import blocked, expectation, once, twice
 from tests.prober.world import T, act, answer, block, key, real, when
 
 if TYPE_CHECKING:
-    from blocker.prober.compliance import Facts
+    from blocker.compliance.observed import Facts
 
 WHOLE = whole()
 
 
 def confirmed(facts: Facts, point: str, change: str) -> list[float | None]:
-    return [one.seen for one in compliance.confirmations(facts) if (one.point, one.change) == (point, change)]
+    return [one.seen for one in observed.confirmations(facts) if (one.point, one.change) == (point, change)]
 
 
 def test_each_start_and_end_was_first_observed_at_each_point_or_is_said_not_to_be() -> None:
@@ -39,8 +39,8 @@ def test_each_start_and_end_was_first_observed_at_each_point_or_is_said_not_to_b
 
 
 def test_a_point_of_another_region_owes_nothing() -> None:
-    assert "london" not in compliance.points(WHOLE)
-    assert "bandung-dnsdist-edge-04" in compliance.points(WHOLE), "ID-JB is within ID"
+    assert "london" not in observed.points(WHOLE)
+    assert "bandung-dnsdist-edge-04" in observed.points(WHOLE), "ID-JB is within ID"
 
 
 def test_what_the_ledger_remembers_counts_where_the_evidence_is_gone() -> None:
@@ -51,7 +51,7 @@ def test_what_the_ledger_remembers_counts_where_the_evidence_is_gone() -> None:
         detail={"point": "old-point", "since": T, "rule": "passes", "evidence": "f" * 64},
     )
     facts = whole(records=(), points=(), events=ledger(lives.applied(T - 9, ORDER), told))
-    (one,) = compliance.confirmations(facts)
+    (one,) = observed.confirmations(facts)
     assert (one.point, one.seen, one.hash, one.lateness) == ("old-point", T + 3.0, "f" * 64, 3.0)
 
 
@@ -59,7 +59,7 @@ def test_what_the_ledger_remembers_counts_where_the_evidence_is_gone() -> None:
 def test_an_event_of_the_ledger_that_says_too_little_confirms_nothing(detail: dict[str, Any]) -> None:
     event = Event(at=T + 3.0, event="in-force", subject="court/o1/other", detail=detail)
     facts = whole(records=(), events=ledger(event))
-    assert all(one.seen is None for one in compliance.confirmations(facts))
+    assert all(one.seen is None for one in observed.confirmations(facts))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_lateness_counts_from_the_latest_of_start_receipt_and_apply(
         events=() if applied is None else ledger(lives.applied(applied, ORDER)),
         records=kept([once(lives.subject("surabaya", T), blocked, at=T + 60.0)]),
     )
-    one = next(one for one in compliance.confirmations(facts) if one.point == "surabaya")
+    one = next(one for one in observed.confirmations(facts) if one.point == "surabaya")
     assert (one.counted, one.lateness) == (counted, 60.0 - (counted - T))
 
 
@@ -95,7 +95,7 @@ def test_lateness_of_a_lift_counts_from_its_receipt_and_its_own_deadline_holds()
         records=kept([once(lives.ended("surabaya", T + 50 * DAY), real, at=T + 50 * DAY + 3705.0)]),
     )
     (one,) = [
-        one for one in compliance.confirmations(facts) if (one.point, one.change) == ("surabaya", "lifted")
+        one for one in observed.confirmations(facts) if (one.point, one.change) == ("surabaya", "lifted")
     ]
     assert (one.lateness, one.due) == (5.0, T + 50 * DAY + 7200)
     (made,) = [
@@ -107,9 +107,7 @@ def test_lateness_of_a_lift_counts_from_its_receipt_and_its_own_deadline_holds()
 
 
 def test_trouble_lasts_until_something_fine_is_seen_and_one_without_an_end_has_none() -> None:
-    found = [
-        (str(one.kind), one.point, one.start, one.end, one.records) for one in compliance.troubles(WHOLE)
-    ]
+    found = [(str(one.kind), one.point, one.start, one.end, one.records) for one in observed.troubles(WHOLE)]
     assert found == [
         ("underblock", "bandung-dnsdist-edge-04", T + 6 * DAY, T + 11 * DAY, 3),
         ("insufficient", "jakarta-anycast", T + 14 * DAY, T + 15 * DAY, 1),
@@ -130,7 +128,7 @@ def test_trouble_of_several_questions_is_one_where_times_meet_and_two_where_not(
             ]
         )
     )
-    first, second = compliance.troubles(facts)
+    first, second = observed.troubles(facts)
     assert (first.start, first.end, first.questions, first.records) == (T + 10.0, T + 40.0, 2, 2)
     assert (second.start, second.end, second.last) == (T + 50.0, None, T + 50.0)
 
@@ -139,7 +137,7 @@ def test_trouble_that_turns_into_other_trouble_ends_there() -> None:
     one = expectation()
     failing = twice(one, lambda asked: answer(asked, rcode=2), at=T + 10.0)
     facts = whole(records=kept([failing, twice(one, real, at=T + 20.0)]))
-    assert [(str(each.kind), each.end) for each in compliance.troubles(facts)] == [
+    assert [(str(each.kind), each.end) for each in observed.troubles(facts)] == [
         ("insufficient", T + 20.0),
         ("underblock", None),
     ]
@@ -156,12 +154,12 @@ def test_trouble_that_meets_trouble_without_an_end_has_none() -> None:
             ]
         )
     )
-    (only,) = compliance.troubles(facts)
+    (only,) = observed.troubles(facts)
     assert (only.start, only.end, only.questions) == (T + 10.0, None, 2)
 
 
 def test_coverage_counts_what_was_kept_by_point_and_variant_and_names_the_instances() -> None:
-    covers = {(one.point, one.variant): one for one in compliance.coverage(WHOLE)}
+    covers = {(one.point, one.variant): one for one in observed.coverage(WHOLE)}
     leaking = covers["bandung-dnsdist-edge-04", "udp+do"]
     assert (leaking.records, leaking.fine, leaking.bad, leaking.unsure) == (5, 2, 3, 0)
     assert covers["jakarta-anycast", "udp"].unsure == 1
@@ -180,7 +178,7 @@ def test_names_observed_are_told_of_the_names_ordered_by_directive_and_point() -
     several.append(once(lives.subject("jakarta-anycast", T), blocked, at=T + 2.0))
     several += [twice(lives.subject("surabaya", T), real, at=T + 9.0)]
     facts = whole(records=kept(several), points=(lives.POINTS[0], lives.POINTS[2]), events=())
-    found = {one.point: one for one in compliance.confirmations(facts)}
+    found = {one.point: one for one in observed.confirmations(facts)}
     assert (found["surabaya"].names_seen, found["surabaya"].names) == (2, 2)
     assert found["surabaya"].variants == ("udp", "udp+do")
     assert (found["jakarta-anycast"].names_seen, found["jakarta-anycast"].names) == (1, 2)
@@ -340,15 +338,15 @@ def test_who_sat_at_the_keyboard_is_not_in_the_report() -> None:
 
 
 def test_the_digest_answers_for_records_and_segments() -> None:
-    digest = compliance.digest(WHOLE)
-    assert digest == compliance.digest(whole())
-    assert digest != compliance.digest(whole(records=WHOLE.records[1:]))
-    assert digest != compliance.digest(whole(segments=()))
+    digest = observed.digest(WHOLE)
+    assert digest == observed.digest(whole())
+    assert digest != observed.digest(whole(records=WHOLE.records[1:]))
+    assert digest != observed.digest(whole(segments=()))
 
 
 def test_an_apply_whose_detail_says_nothing_is_about_no_order() -> None:
     odd = ledger(Event(at=T, event="applied", detail={"orders": 7, "gone": None}))
-    assert compliance.applied_at(whole(events=odd), ORDER) is None
+    assert observed.applied_at(whole(events=odd), ORDER) is None
     gone = ledger(lives.applied(T + 1, gone=(ORDER,)))
     assert [one["at"] for one in document(whole(events=gone))["applied"]] == [moment(T + 1)]
 

@@ -14,7 +14,6 @@ from itertools import compress
 from typing import TYPE_CHECKING, Protocol
 
 from blocker import names
-from blocker.orders.model import Form
 from blocker.policy import decide
 from blocker.policy.decide import Decider
 from blocker.policy.directives import Role
@@ -93,7 +92,7 @@ class Sweep:
         """The questions about the next `limit` names of the policy at `t`, beginning after a key."""
         epoch = self._decider.refresh(policy, t)
         if epoch != self._epoch:
-            self._epoch, self._stretch, self._forged = epoch, expect.stretch(policy, t), forged(policy)
+            self._epoch, self._stretch, self._forged = epoch, expect.stretch(policy, t), expect.forged(policy)
             self._orders = {one.ref: one.order for one in policy.directives.values()} | {"": ""}
             self._asked.clear()
         asked, wanted = [], []
@@ -216,16 +215,6 @@ class Sample:
             there = whole.after
         is_last = self._at == len(self.places)
         return replace(whole, names=asked, wanted=wanted, read=read, after=None if is_last else whole.after)
-
-
-def forged(policy: decide.Policy) -> frozenset[bytes]:
-    """The RDATA of every address that the policy's redirects answer with."""
-    return frozenset(
-        address.packed
-        for one in policy.directives.values()
-        if one.action.form is Form.REDIRECT
-        for address in one.action.addresses
-    )
 
 
 def _holds(policy: decide.Policy, one: Scheduled, region: str, t: float) -> bool:

@@ -16,8 +16,8 @@ from random import SystemRandom
 from typing import TYPE_CHECKING
 
 from blocker import names
-from blocker.prober.datagrams import BATCH, Channel
-from blocker.prober.peek import HEAD, TAIL, Mark
+from blocker.sweep.datagrams import BATCH, Channel
+from blocker.sweep.peek import HEAD, TAIL, Mark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from blocker.names import Key
     from blocker.prober.expect import Expectation
     from blocker.prober.observe import Observation
-    from blocker.prober.peek import Known
-    from blocker.prober.sweep import Page
+    from blocker.sweep.pages import Page
+    from blocker.sweep.peek import Known
 
 
 class Opened:

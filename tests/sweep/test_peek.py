@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from blocker import names
 from blocker.orders.model import Form
-from blocker.prober import observe, peek, profile
+from blocker.prober import observe, profile
 from blocker.prober.expect import Expectation, Why
 from blocker.prober.judge import Controls, Evidence, Kind, judge
 from blocker.prober.observe import AAAA, CNAME, SOA, A, Arrival, Observation, Outcome
-from blocker.prober.peek import Known, Mark, Memory
+from blocker.sweep import peek
+from blocker.sweep.peek import Known, Mark, Memory
 
 if TYPE_CHECKING:
     from blocker.names import Key

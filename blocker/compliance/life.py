@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from blocker.compliance import observed
+from blocker.compliance.document import duration, moment
+from blocker.compliance.pictures import Bar, Cell, Lane, Mark, heat, timeline
 from blocker.orders.model import instant
-from blocker.prober import compliance
-from blocker.prober.document import duration, moment
 from blocker.prober.judge import BAD
-from blocker.prober.pictures import Bar, Cell, Lane, Mark, heat, timeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from blocker.prober.compliance import Confirmation, Facts, Trouble
+    from blocker.compliance.observed import Confirmation, Facts, Trouble
 
 _MOST_DIRECTIVES, _MOST_POINTS, _MOST_VARIANTS = 12, 60, 24
 
@@ -25,8 +25,8 @@ _MOST_DIRECTIVES, _MOST_POINTS, _MOST_VARIANTS = 12, 60, 24
 def time_picture(facts: Facts) -> str:
     """The timeline: what the order says, and what was seen at each point."""
     at = facts.as_of
-    directives, points = compliance.shown_directives(facts), compliance.points(facts)
-    windows = [window for one in directives for window in compliance.shown_windows(one, facts)]
+    directives, points = observed.shown_directives(facts), observed.points(facts)
+    windows = [window for one in directives for window in observed.shown_windows(one, facts)]
     begins = [float(start) for start, _ in windows if start <= at]
     if facts.order.received is not None:
         begins.append(float(instant(facts.order.received)))
@@ -34,7 +34,7 @@ def time_picture(facts: Facts) -> str:
     begin, end = min([*begins, at]), at
     margin = max(1.0, (end - begin) * 0.03)
     lanes = list(_law(facts))[:_MOST_DIRECTIVES]
-    confirmed, troubled = compliance.confirmations(facts), compliance.troubles(facts)
+    confirmed, troubled = observed.confirmations(facts), observed.troubles(facts)
     lanes += [
         _point(
             point,
@@ -57,10 +57,10 @@ def time_picture(facts: Facts) -> str:
 
 def heat_picture(facts: Facts) -> str:
     """The heat map: points by variants."""
-    covers = compliance.coverage(facts)
+    covers = observed.coverage(facts)
     variants = sorted({one.variant for one in covers})
     return heat(
-        compliance.points(facts)[:_MOST_POINTS],
+        observed.points(facts)[:_MOST_POINTS],
         variants[:_MOST_VARIANTS],
         {(one.point, one.variant): Cell(fine=one.fine, bad=one.bad, unsure=one.unsure) for one in covers},
         title="Records of evidence by point and by the way of asking",
@@ -70,8 +70,8 @@ def heat_picture(facts: Facts) -> str:
 
 
 def _law(facts: Facts) -> Iterator[Lane]:
-    for one in compliance.shown_directives(facts):
-        required = compliance.due(facts.orders[one.order])
+    for one in observed.shown_directives(facts):
+        required = observed.due(facts.orders[one.order])
         bars = tuple(
             Bar(
                 sort="law",
@@ -79,7 +79,7 @@ def _law(facts: Facts) -> Iterator[Lane]:
                 end=end,
                 says=f"ordered from {moment(start)} until {'further notice' if end is None else moment(end)}",
             )
-            for start, end in compliance.shown_windows(one, facts)
+            for start, end in observed.shown_windows(one, facts)
             if start <= facts.as_of
         )
         marks: tuple[Mark, ...] = ()

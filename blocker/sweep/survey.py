@@ -14,26 +14,27 @@ from typing import TYPE_CHECKING
 
 from blocker import names
 from blocker.policy.reader import Reader
-from blocker.prober import bulk, expect, sampling
+from blocker.prober import expect
 from blocker.prober.book import FINE
 from blocker.prober.daemon import book_of
 from blocker.prober.matrix import Probe
 from blocker.prober.observe import PLAIN
 from blocker.prober.reference import Reference, endpoints
 from blocker.prober.rounds import Rounds
-from blocker.prober.sweep import PAGE, Sample, Sweep
-from blocker.prober.swept import Limits
 from blocker.site import ProberConfig
+from blocker.sweep import bulk, sampling
+from blocker.sweep.pages import PAGE, Sample, Sweep
+from blocker.sweep.swept import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from blocker.policy.store import Snapshot
-    from blocker.prober.bulk import Questions
     from blocker.prober.judge import Finding
-    from blocker.prober.sampling import Bound
-    from blocker.prober.swept import Swept
     from blocker.site import Point, Site
+    from blocker.sweep.bulk import Questions
+    from blocker.sweep.sampling import Bound
+    from blocker.sweep.swept import Swept
 
 SHARE = 0.003
 CONFIDENCES = (0.95, 0.99)

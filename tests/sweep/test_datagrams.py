@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from blocker import mmsg
-from blocker.prober import datagrams
-from blocker.prober.datagrams import BATCH, Channel, Many, channel_of, connected, dropped
 from blocker.site import Endpoint
+from blocker.sweep import datagrams
+from blocker.sweep.datagrams import BATCH, Channel, Many, channel_of, connected, dropped
 from tests.resolver.live import has_ipv6
 
 if TYPE_CHECKING:

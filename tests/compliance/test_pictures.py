@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blocker.compliance.life import heat_picture, time_picture
+from blocker.compliance.pictures import Bar, Cell, Lane, Mark, heat, moment, swatch, timeline
 from blocker.orders.schedule import schedule
-from blocker.prober.life import heat_picture, time_picture
-from blocker.prober.pictures import Bar, Cell, Lane, Mark, heat, moment, swatch, timeline
 from tests.prober import lives
 from tests.prober.lives import DAY, sealed, whole
 from tests.prober.world import T, when

@@ -15,12 +15,12 @@ import pytest
 from blocker import names
 from blocker.orders.model import Form, Match
 from blocker.policy.reader import Reader
-from blocker.prober import bulk, flights
-from blocker.prober.bulk import Lane
-from blocker.prober.datagrams import BATCH
 from blocker.prober.expect import Why
-from blocker.prober.sweep import Sample, Sweep
-from blocker.prober.swept import Limits, Swept
+from blocker.sweep import bulk, flights
+from blocker.sweep.bulk import Lane
+from blocker.sweep.datagrams import BATCH
+from blocker.sweep.pages import Sample, Sweep
+from blocker.sweep.swept import Limits, Swept
 from tests.prober.test_daemon import served
 from tests.prober.world import answer, apart, block, commit, key, obedient, policy, real
 

@@ -10,17 +10,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from blocker.compliance import observed
 from blocker.orders.model import instant
-from blocker.prober import compliance, judge
+from blocker.prober import judge
 from blocker.prober.judge import BAD, RULES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from blocker.compliance.observed import Confirmation, Facts
     from blocker.orders.model import Authority, Order
     from blocker.orders.timetable import Scheduled
     from blocker.policy.chain import Entry
-    from blocker.prober.compliance import Confirmation, Facts
 
 FORMAT = 1
 STATEMENT = (
@@ -32,7 +33,7 @@ STATEMENT = (
 
 def document(facts: Facts) -> dict[str, Any]:
     """The report on one order."""
-    order, confirmed = facts.order, compliance.confirmations(facts)
+    order, confirmed = facts.order, observed.confirmations(facts)
     return {
         "format": FORMAT,
         "statement": STATEMENT,
@@ -45,7 +46,7 @@ def document(facts: Facts) -> dict[str, Any]:
             "issued": moment(instant(order.issued)),
             "received": _maybe(None if order.received is None else instant(order.received)),
             "deadline_seconds": None if order.deadline is None else int(order.deadline.total_seconds()),
-            "due": _maybe(compliance.due(order)),
+            "due": _maybe(observed.due(order)),
             "digest": order.digest,
             "document": None
             if order.document is None
@@ -59,12 +60,12 @@ def document(facts: Facts) -> dict[str, Any]:
                 "from": moment(instant(act.start or act.issued)),
                 "until": _maybe(None if act.until is None else instant(act.until)),
             }
-            for act in compliance.shown_acts(facts)
+            for act in observed.shown_acts(facts)
         ],
-        "directives": [_directive(one, facts) for one in compliance.shown_directives(facts)],
+        "directives": [_directive(one, facts) for one in observed.shown_directives(facts)],
         "applied": [
             {"at": moment(one.at), "generation": one.facts.get("generation", 0), "policy": _policy(one)}
-            for one in compliance.applies(facts)
+            for one in observed.applies(facts)
         ],
         "operator_acts": [
             {
@@ -73,7 +74,7 @@ def document(facts: Facts) -> dict[str, Any]:
                 "ref": one.subject,
                 "reason": str(one.facts.get("reason", "")),
             }
-            for one in compliance.acts_of_the_operator(facts)
+            for one in observed.acts_of_the_operator(facts)
         ],
         "summary": summary(facts),
         "confirmations": [_confirmation(one, facts) for one in confirmed],
@@ -93,12 +94,12 @@ def document(facts: Facts) -> dict[str, Any]:
                 "records": one.records,
                 "detail": one.detail,
             }
-            for one in compliance.troubles(facts)
+            for one in observed.troubles(facts)
         ],
         "coverage": _coverage(facts),
         "evidence": {
             "records": len(facts.records),
-            "digest": compliance.digest(facts),
+            "digest": observed.digest(facts),
             "rules": sorted({kept.record.rules for kept in facts.records}),
             "rules_now": judge.VERSION,
             "policies": sorted({kept.record.policy for kept in facts.records}),
@@ -115,7 +116,7 @@ def document(facts: Facts) -> dict[str, Any]:
 def summary(facts: Facts) -> list[str]:
     """What a reader in a hurry must know, a sentence each."""
     found, at = [], facts.as_of
-    confirmed = compliance.confirmations(facts)
+    confirmed = observed.confirmations(facts)
     for change, what in (("in-force", "block"), ("lifted", "lift")):
         some = [one for one in confirmed if one.change == change]
         if not some:
@@ -132,7 +133,7 @@ def summary(facts: Facts) -> list[str]:
         if unseen:
             sentence += f"; it was not observed, or not each time, at {', '.join(unseen)}"
         found.append(f"{sentence}.")
-    troubled = compliance.troubles(facts)
+    troubled = observed.troubles(facts)
     faults = sum(one.kind in BAD for one in troubled)
     unsure = len(troubled) - faults
     if troubled:
@@ -207,8 +208,7 @@ def _directive(one: Scheduled, facts: Facts) -> dict[str, Any]:
         "action": str(one.action),
         "regions": list(one.regions),
         "windows": [
-            {"from": moment(start), "until": _maybe(end)}
-            for start, end in compliance.shown_windows(one, facts)
+            {"from": moment(start), "until": _maybe(end)} for start, end in observed.shown_windows(one, facts)
         ],
         "review_by": _maybe(one.review_by),
         "names_count": facts.counts.get(one.ref, 0),
@@ -242,7 +242,7 @@ def _confirmation(one: Confirmation, facts: Facts) -> dict[str, Any]:
 
 def _coverage(facts: Facts) -> dict[str, Any]:
     expected = {point.name: set(point.instances) for point in facts.points}
-    covers = compliance.coverage(facts)
+    covers = observed.coverage(facts)
     seen: dict[str, set[str]] = {}
     for one in covers:
         seen.setdefault(one.point, set()).update(one.instances)
@@ -253,7 +253,7 @@ def _coverage(facts: Facts) -> dict[str, Any]:
                 "instances": sorted(seen.get(point, ())),
                 "instances_missing": sorted(expected.get(point, set()) - seen.get(point, set())),
             }
-            for point in compliance.points(facts)
+            for point in observed.points(facts)
         ],
         "names": [
             {
@@ -264,7 +264,7 @@ def _coverage(facts: Facts) -> dict[str, Any]:
                 "as_ordered": one.fine,
                 "not_as_ordered": one.bad,
             }
-            for one in compliance.names_covered(facts)
+            for one in observed.names_covered(facts)
         ],
         "variants": [
             {

@@ -23,13 +23,13 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from blocker import names
-from blocker.prober.datagrams import BATCH, channel_of, connected, dropped
-from blocker.prober.flights import Batch, Control, Drawn, Flight, Opened, Port, Tally
 from blocker.prober.judge import Controls, controls_of
 from blocker.prober.observe import A, Arrival, Malformed, Mismatched, Observation, Outcome, read
-from blocker.prober.peek import Mark, Memory, question
-from blocker.prober.sweep import PAGE
-from blocker.prober.swept import STOPPED, Limits, Swept
+from blocker.sweep.datagrams import BATCH, channel_of, connected, dropped
+from blocker.sweep.flights import Batch, Control, Drawn, Flight, Opened, Port, Tally
+from blocker.sweep.pages import PAGE
+from blocker.sweep.peek import Mark, Memory, question
+from blocker.sweep.swept import STOPPED, Limits, Swept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from blocker.names import Key
     from blocker.policy.reader import Reader
     from blocker.prober.profile import Profile
-    from blocker.prober.sweep import Page, Source
     from blocker.site import Point
+    from blocker.sweep.pages import Page, Source
 
 TRIES = 3
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocker.prober import sampling
+from blocker.sweep import sampling
 
 CONFIDENCES = st.sampled_from([0.8, 0.95, 0.99])
 

@@ -1,5 +1,7 @@
 """The world behind every engine: an authority in which each name has each type, and some names are aliases.
 
+Asked for ANY it gives one of them (RFC 8482 §4.1): BIND takes "nothing of any type" for the name's absence.
+
 It stands for an unfiltered resolver, so its answers can be told from any blocked one: whatever is asked gets
 records that no order orders. Asked with DO, every RRset is signed; the signatures are of nobody, for the
 engines in these tests do not validate, but they look signed to whoever spares signed answers from rewriting.
@@ -35,7 +37,7 @@ RECORDS = {
 }
 """What every name has, in the form of zone files."""
 
-_CNAME, _RRSIG, _OPT = 5, 46, 41
+_A, _CNAME, _RRSIG, _OPT, _ANY = 1, 5, 46, 41, 255
 _SIGNER = dns.name.from_text("example").to_wire()
 assert _SIGNER is not None
 _SOA = b"\0" * 2 + struct.pack("!IIIII", 1, 3600, 600, 86400, 60)
@@ -128,10 +130,11 @@ def answer(packet: bytes, aliases: Mapping[bytes, bytes]) -> bytes | None:
             records.append(_record(owner, _RRSIG, _signature(_CNAME)))
         owner = name = target
     authority = []
-    if qtype in _DATA:
-        records.append(_record(owner, qtype, _DATA[qtype]))
+    rtype = _A if qtype == _ANY else qtype
+    if rtype in _DATA:
+        records.append(_record(owner, rtype, _DATA[rtype]))
         if do:
-            records.append(_record(owner, _RRSIG, _signature(qtype)))
+            records.append(_record(owner, _RRSIG, _signature(rtype)))
     else:
         authority.append(_record(owner, 6, _SOA))  # Every name has NS records, so is a zone of its own.
     tail = b"\0" + struct.pack("!HHIH", _OPT, 1232, 0x8000 if do else 0, 0) if has_opt else b""

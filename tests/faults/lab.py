@@ -54,6 +54,8 @@ class Cell:
     wanted: Kind
     also: frozenset[Kind]
     found: frozenset[Kind]
+    told: frozenset[str] = frozenset()
+    """Rule and detail of each finding."""
 
     @property
     def is_right(self) -> bool:
@@ -67,7 +69,8 @@ class Cell:
         return "+".join(sorted(self.found - (self.also if self.wanted in self.found else set()))) or Kind.OK
 
     def __str__(self) -> str:
-        return f"{self.point} {self.order} ({self.fault}): wanted {self.wanted}, found {sorted(self.found)}"
+        found = f"{self.point} {self.order} ({self.fault}): wanted {self.wanted}, found {sorted(self.found)}"
+        return "\n  ".join([found, *sorted(self.told)])
 
 
 @dataclass(kw_only=True)
@@ -83,17 +86,25 @@ class Lab:
         """One `verify` of these points, judged by what was planted."""
         verified = daemon.verify(replace(self.site, points=points), timeout=4.0, limit=20)
         assert (verified.unjudged, verified.unasked) == (0, 0)
-        kinds: dict[tuple[str, str], set[Kind]] = {}
+        amiss: dict[tuple[str, str], list[Finding]] = {}
         for one in verified.findings:
             if one.kind not in FINE:
-                kinds.setdefault((one.point, one.order), set()).add(one.kind)
+                amiss.setdefault((one.point, one.order), []).append(one)
         cells = []
         for point in points:
             for order in self.orders:
                 fault, wanted, also = self.wanted.get((point.name, order), NONE)
-                found = frozenset(kinds.get((point.name, order), ()))
+                own = amiss.get((point.name, order), [])
                 cells.append(
-                    Cell(point=point.name, order=order, fault=fault, wanted=wanted, also=also, found=found)
+                    Cell(
+                        point=point.name,
+                        order=order,
+                        fault=fault,
+                        wanted=wanted,
+                        also=also,
+                        found=frozenset(one.kind for one in own),
+                        told=frozenset(f"{one.rule} {one.qtype} {one.variant}: {one.detail}" for one in own),
+                    )
                 )
         return cells, list(verified.findings)
 

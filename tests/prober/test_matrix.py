@@ -8,7 +8,7 @@ from typing import Any
 from blocker.orders.model import Form
 from blocker.prober.expect import Expectation, Why
 from blocker.prober.matrix import OUTSIDE, probes, ways
-from blocker.prober.observe import PLAIN, A, Transport, Variant
+from blocker.prober.observe import ANY, PLAIN, A, Transport, Variant
 from blocker.site import Endpoint, Tls
 from tests.prober.world import AAAA, POINT, key
 
@@ -70,3 +70,10 @@ def test_plain_probes_come_first_and_those_with_do_last() -> None:
     found = probes([expected(), expected(name=key("y.example"))], POINTS, number=0, whole=True)
     assert [one.variant for one in found[:2]] == [PLAIN, PLAIN]
     assert [one.variant.do for one in found] == sorted(one.variant.do for one in found)
+
+
+def test_any_is_asked_when_all_else_is_in_the_points_cache() -> None:
+    asked = [expected(qtype=qtype) for qtype in (ANY, AAAA, A)]
+    types = [one.expectation.qtype for one in probes(asked, POINTS, number=0, whole=True)]
+    assert types == sorted(types, key=lambda qtype: qtype == ANY)
+    assert ANY in types

@@ -63,7 +63,7 @@ class Kind(StrEnum):
 
 BAD = frozenset(Kind) - {Kind.OK, Kind.MOOT, Kind.INSUFFICIENT}
 
-VERSION = 3
+VERSION = 4
 """Of the rules: it grows with each change of what one of them says. Evidence keeps it beside each finding."""
 
 RULES: dict[str, str] = {
@@ -204,6 +204,8 @@ def judge(expectation: Expectation, samples: Sequence[Observation], evidence: Ev
         return _finding(expectation, contradicted[-1], kind, rule)
     marks = [(one, *_mark(expectation, reply, evidence)) for one, reply in judged]
     if not marks:
+        # What is wrong with a certificate was seen; a connection that broke may break for anything.
+        lost.sort(key=lambda one: one.trouble.startswith("certificate-"))
         marks = [(one, *_mark_silence(expectation, one, evidence)) for one in lost]
     # What was cut off said nothing, once it was asked for again.
     marks = [mark for mark in marks if mark[2] != "truncated"] or marks

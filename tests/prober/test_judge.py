@@ -657,6 +657,19 @@ def test_a_trouble_is_told_whatever_the_rule(controls: Controls) -> None:
     assert finding.detail.endswith("the point can't be reached: http-status")
 
 
+@pytest.mark.parametrize("other", ["tls-failed", "not-connected", "silence"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_bad_certificate_seen_once_tells_more_than_a_connection_that_broke(
+    other: str,
+    first: bool,  # whether the certificate was seen first
+) -> None:
+    came = ["certificate-expired", None if other == "silence" else other]
+    samples = [saw(one, at=T + at) for at, one in enumerate(came if first else reversed(came))]
+    finding = judge(NX, samples, known(controls=Controls.SILENT))
+    assert finding is not None
+    assert (finding.kind, finding.rule) == (Kind.UNREACHABLE, "certificate-expired")
+
+
 def test_two_samples_that_disagree_prove_nothing() -> None:
     finding = judge(NX, [saw(EXISTS), saw(reply(NXDOMAIN, ede=(16,)), at=T + 1)], FINE)
     assert finding is not None

@@ -35,8 +35,6 @@ def command(
     site: Path, name: str, at: float | None, region: str | None, qtype: str, live: bool, as_json: bool
 ) -> None:
     """Say whether NAME is blocked, by which orders, or why it is not."""
-    from dnslib import QTYPE
-
     from blocker import names, sitefile
     from blocker.cli import inputs, show
     from blocker.orders.schedule import schedule
@@ -46,13 +44,7 @@ def command(
     loaded = sitefile.load(site)
     at = time.time() if at is None else at
     region = region or loaded.enforcement.default_region
-    try:
-        key = names.to_key(names.canonical(name))
-        number = QTYPE.reverse[qtype.upper()]
-    except names.NameInvalid as error:
-        raise click.BadParameter(str(error), param_hint="NAME") from error
-    except (KeyError, AttributeError) as error:
-        raise click.BadParameter(f"{qtype!r} is not a query type", param_hint="--type") from error
+    key, number = inputs.question(name, qtype)
     if region is not None and not any(
         own == region or own.startswith(f"{region}-") for own in loaded.enforcement.regions
     ):
@@ -60,7 +52,7 @@ def command(
         raise click.BadParameter(
             f"{region!r} is no region of this site; it has {known}", param_hint="--region"
         )
-    asked = {"region": region, "t": at, "qtype": number}
+    asked: dict[str, Any] = {"region": region, "t": at, "qtype": number}
     if live:
         orders: Mapping[str, Order] = inputs.live_orders(loaded)
         with inputs.live(loaded) as policy:

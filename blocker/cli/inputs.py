@@ -8,6 +8,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
+
+from blocker import names
 from blocker.cli import show
 from blocker.policy.apply import Examined, examine, live_policy, recall
 from blocker.policy.reader import Reader
@@ -15,6 +18,7 @@ from blocker.policy.reader import Reader
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from blocker.names import Key
     from blocker.orders.model import Order
     from blocker.orders.timetable import Scheduled
     from blocker.policy.store import Snapshot
@@ -52,6 +56,18 @@ def live(site: Site) -> Iterator[Snapshot]:
             yield policy
     finally:
         reader.close()
+
+
+def question(name: str, qtype: str) -> tuple[Key, int]:
+    """The key and the number of what was typed. Raises click.BadParameter."""
+    from dnslib import QTYPE  # it takes a while, and most verbs ask nothing
+
+    try:
+        return names.to_key(names.canonical(name)), QTYPE.reverse[qtype.upper()]
+    except names.NameInvalid as error:
+        raise click.BadParameter(str(error), param_hint="NAME") from error
+    except (KeyError, AttributeError) as error:
+        raise click.BadParameter(f"{qtype!r} is not a query type", param_hint="--type") from error
 
 
 def whoami(site: Site) -> str:

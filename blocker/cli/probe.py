@@ -86,20 +86,13 @@ def command(
     what is printed. Ctrl-C ends it with what was seen. Exit code 1 if anything is not as ordered or can't
     be told, as with verify; 5 if packets can't be captured.
     """
-    from dnslib import QTYPE
-
-    from blocker import names, sitefile
+    from blocker import sitefile
+    from blocker.cli import inputs
     from blocker.prober.examine import Examined
     from blocker.prober.observe import Transport
 
     loaded = sitefile.load(site)
-    try:
-        key = names.to_key(names.canonical(name))
-        number = QTYPE.reverse[qtype.upper()]
-    except names.NameInvalid as error:
-        raise click.BadParameter(str(error), param_hint="NAME") from error
-    except (KeyError, AttributeError) as error:
-        raise click.BadParameter(f"{qtype!r} is not a query type", param_hint="--type") from error
+    key, number = inputs.question(name, qtype)
     point = next((one for one in loaded.points if one.name == point_name), None)
     if point is None:
         known = ", ".join(one.name for one in loaded.points) or "none"

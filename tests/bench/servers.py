@@ -302,7 +302,7 @@ def dnslib(labs: Lab) -> AbstractContextManager[Running]:
 def echo(labs: Lab) -> AbstractContextManager[Running]:
     """Python that decides nothing: the ceiling."""
     port = lab.free_port()
-    words = [sys.executable, "-m", "tests.bench.echo", str(port)]
+    words = [sys.executable, "-m", "tests.bench.template", "echo", str(port)]
 
     def is_up(port: int) -> bool:
         return lab.ask(port, "ready.example", timeout=0.2) is not None

@@ -124,7 +124,10 @@ def prepare(folder: Path, count: int, upstream: int, cores: processes.Cores) -> 
 def template(labs: Lab) -> Iterator[int]:
     """The port of a server that answers from a template."""
     port = lab.free_port()
-    words, log = [sys.executable, "-m", "tests.bench.template", str(port)], labs.room("template") / "log"
+    words, log = (
+        [sys.executable, "-m", "tests.bench.template", "template", str(port)],
+        labs.room("template") / "log",
+    )
     with processes.started(words, log, cores=labs.cores, env=IMPORTABLE) as process:
         processes.until(lambda: labs.is_blocked(port), 10.0, "template", process, log)
         yield port

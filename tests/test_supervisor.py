@@ -35,7 +35,7 @@ class Trace:
 
     def wait(self, word: str, number: int = 1) -> list[int]:
         """The processes that noted the word, once `number` of them have."""
-        deadline = time.monotonic() + 8
+        deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             found = [int(pid) for said, pid in self.lines() if said == word]
             if len(found) >= number:
@@ -81,7 +81,7 @@ def exit_code(pid: int) -> int:
 
 
 def gone(pid: int) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         try:
             os.kill(pid, 0)

@@ -80,7 +80,7 @@ def verify(state: Path, script: Any, reference: Any = real, *orders: Order) -> l
     commit(state, *orders)
     with served(script, reference) as (point, unfiltered):
         here = site(state, point.point(), reference=(unfiltered.endpoint,), canaries=CANARY)
-        verified = daemon.verify(here, timeout=0.4, limit=2)
+        verified = daemon.verify(here, timeout=2.0, limit=2)
     assert (verified.unjudged, verified.unasked) == (0, 0)
     return list(verified.findings)
 
@@ -275,7 +275,7 @@ def test_a_canary_order_with_blocks_in_every_form_does_not_drift(tmp_path: Path)
         assert here.prober is not None
         here = replace(here, prober=replace(here.prober, canary_order=order.id))
         for _ in range(2):
-            assert kinds(list(daemon.verify(here, timeout=0.4, limit=5).findings)) == {Kind.OK}
+            assert kinds(list(daemon.verify(here, timeout=2.0, limit=5).findings)) == {Kind.OK}
 
 
 def test_a_dead_way_hides_no_leak_in_another(tmp_path: Path) -> None:
@@ -310,7 +310,7 @@ def test_a_leak_over_tcp_behind_cut_off_datagrams_is_found(tmp_path: Path) -> No
     commit(tmp_path, order)
     with served(cut, real, tcp=real) as (point, unfiltered):
         here = site(tmp_path, point.point(), reference=(unfiltered.endpoint,), canaries=CANARY)
-        findings = daemon.verify(here, timeout=0.4, limit=2).findings
+        findings = daemon.verify(here, timeout=2.0, limit=2).findings
     assert {one.kind for one in findings if one.why == "subject" and one.qtype == A} == {Kind.UNDERBLOCK}
 
 
@@ -364,7 +364,7 @@ def test_a_point_that_blocks_all_around_is_found_however_long_the_policy_is(tmp_
         here = site(tmp_path, point.point(), reference=(unfiltered.endpoint,), canaries=CANARY)
         assert here.prober is not None
         here = replace(here, prober=replace(here.prober, rate=1000))
-        verified = daemon.verify(here, timeout=0.4, limit=9, budget=24)
+        verified = daemon.verify(here, timeout=2.0, limit=9, budget=24)
     assert verified.unasked > 0
     found = {one.why for one in verified.findings if one.kind is Kind.OVERBLOCK}
     assert found == {Why.PARENT, Why.SIBLING, Why.LOOKALIKE}
@@ -380,7 +380,7 @@ def test_the_name_of_a_sealed_order_that_has_not_begun_is_asked_of_nobody(tmp_pa
     commit(tmp_path, *orders)
     with served(lambda query: answer(query, rcode=3)) as (point, unfiltered):
         here = site(tmp_path, point.point(), reference=(unfiltered.endpoint,))
-        verified = daemon.verify(here, timeout=0.4)
+        verified = daemon.verify(here, timeout=2.0)
     assert {name for name, *_ in point.asked} == {"open.example"}
     assert {name for name, *_ in unfiltered.asked} == {"open.example"}
     assert {(one.order, one.kind) for one in verified.findings} == {

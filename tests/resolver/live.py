@@ -239,7 +239,7 @@ def resolver(
             running.stop()
 
 
-def wait(true: Any, seconds: float = 8.0) -> None:
+def wait(true: Any, seconds: float = 30.0) -> None:
     """Until it is so."""
     deadline = time.monotonic() + seconds
     while not true():

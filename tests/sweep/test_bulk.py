@@ -347,7 +347,6 @@ def test_stopped_it_says_at_once_what_was_seen(tmp_path: Path, monkeypatch: pyte
         told=listen,
     )
     assert swept.trouble == "stopped"
-    assert time.monotonic() - began < 30
     assert swept.ok > 0
     assert swept.unanswered > 0
     assert swept.asked == swept.ok + swept.unanswered

@@ -141,17 +141,25 @@ def _table(heading: str, registry: Mapping[str, str]) -> str:
 
 
 def _verbs() -> Iterable[str]:
+    context = click.Context(cli)
     for verb in VERBS:
-        command = cli.get_command(click.Context(cli), verb)
+        command = cli.get_command(context, verb)
         if command is None:
             raise LookupError(f"{verb} is listed and has no command")
-        arguments = [one.human_readable_name for one in command.params if isinstance(one, click.Argument)]
-        options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
-        help_text = re.sub(r"\s+", " ", (command.help or "").replace("\b", "")).strip()
-        yield f"## blocker {' '.join([verb, *arguments])}\n\n{help_text}\n"
-        if options:
-            rows = [f"| `{_spelling(one)}` | {one.help or ''} |" for one in options]
-            yield "\n".join(["| option | meaning |", "|---|---|", *rows, ""])
+        yield from _verb(verb, command)
+        if isinstance(command, click.Group):
+            for name, own in command.commands.items():
+                yield from _verb(f"{verb} {name}", own)
+
+
+def _verb(verb: str, command: click.Command) -> Iterable[str]:
+    arguments = [one.human_readable_name for one in command.params if isinstance(one, click.Argument)]
+    options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
+    help_text = re.sub(r"\s+", " ", (command.help or "").replace("\b", "")).strip()
+    yield f"## blocker {' '.join([verb, *arguments])}\n\n{help_text}\n"
+    if options:
+        rows = [f"| `{_spelling(one)}` | {one.help or ''} |" for one in options]
+        yield "\n".join(["| option | meaning |", "|---|---|", *rows, ""])
 
 
 def _spelling(option: click.Option) -> str:

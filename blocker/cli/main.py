@@ -35,6 +35,7 @@ VERBS = (
     "probe",
     "rejudge",
     "report",
+    "ledger",
     "demo",
     "version",
 )

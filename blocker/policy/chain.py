@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 START = "0" * 64
 """The hash before the first link."""
@@ -26,10 +27,24 @@ def link(before: str, octets: bytes) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """The last link of a chain of `count` links."""
+    """The last link of a chain of `count` links; as text `COUNT:HASH`."""
 
     count: int = 0
     hash: str = START
+
+    def __str__(self) -> str:
+        return f"{self.count}:{self.hash}"
+
+    @classmethod
+    def read(cls, text: str) -> Head:
+        """From its text. Raises ValueError with a sentence."""
+        found = re.fullmatch(r"([0-9]{1,18}):([0-9a-f]{64})", text.strip())
+        if found is None:
+            raise ValueError(
+                f"{text!r} is no head of a ledger; write it as `ledger verify` does: how many events, a "
+                "colon, and the 64 hexadecimal digits of the last one's hash"
+            )
+        return cls(count=int(found[1]), hash=found[2])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +85,15 @@ class Entry:
     @property
     def head(self) -> Head:
         return Head(count=self.seq, hash=self.hash)
+
+    def concerns(self, order: str) -> bool:
+        """Whether it is about the order, a directive of it, or an apply that brought it or took it away."""
+        if self.subject == order or self.subject.startswith(f"{order}/"):
+            return True
+        facts = self.facts
+        return any(
+            isinstance(facts.get(key), dict | list) and order in facts[key] for key in ("orders", "gone")
+        )
 
 
 def entry(event: Event, before: Head) -> Entry:
@@ -113,6 +137,57 @@ def flaws(entries: Iterable[Entry], head: Head | None = None) -> list[str]:
             f"entry {head.count} is not the one that was written down: the ledger was cut off or rewritten"
         )
     return found
+
+
+def line(one: Entry) -> str:
+    """A row of an export (JSON Lines)."""
+    return json.dumps({key: getattr(one, key) for key in Entry.__slots__}, separators=(",", ":")) + "\n"
+
+
+def last_line(head: Head) -> str:
+    """The last row of an export: where it ends."""
+    return json.dumps({"head": str(head)}, separators=(",", ":")) + "\n"
+
+
+class Export:
+    """An export that is read: its entries, and then in `flaws` what kept it from being read to its end."""
+
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        self._lines = lines
+        self.flaws: list[str] = []
+
+    def entries(self) -> Iterator[Entry]:
+        last, ended = Head(), False
+        for number, octets in enumerate(self._lines, 1):
+            try:
+                read = _read_line(octets)
+            except (ValueError, TypeError, RecursionError):
+                self.flaws.append(f"line {number} is no event of a ledger")
+                return
+            if ended:
+                self.flaws.append(f"line {number} comes after the head")
+                return
+            if isinstance(read, Head):
+                ended = True
+                if read != last:
+                    self.flaws.append(f"the head is not that of the last event: {read}")
+            else:
+                last = read.head
+                yield read
+        if not ended:
+            self.flaws.append("it ends without a head: it was cut off")
+
+
+def _read_line(octets: bytes) -> Entry | Head:
+    read = json.loads(octets)
+    if not isinstance(read, dict):
+        raise TypeError("no object")
+    if read.keys() == {"head"}:
+        return Head.read(str(read["head"]))
+    kinds = {"seq": int, "at": float, **dict.fromkeys(("event", "subject", "detail", "prev", "hash"), str)}
+    if read.keys() != kinds.keys() or any(type(read[key]) is not kind for key, kind in kinds.items()):
+        raise TypeError("other fields")
+    return Entry(**read)
 
 
 def _octets(seq: int, at: float, event: str, subject: str, detail: str) -> bytes:

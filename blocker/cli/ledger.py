@@ -1,0 +1,188 @@
+"""`blocker ledger`: what was done and seen, whether it is whole, and a copy of it to publish."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from blocker.cli.show import Instant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from blocker.policy.chain import Entry, Head
+    from blocker.site import Site
+
+_ENTRIES = 50  # rows of a ledger that nobody narrowed down
+_LINE = 1 << 24  # octets of an export's line; an apply names every order that came with it
+
+
+class HeadText(click.ParamType["Head"]):
+    """A head as `ledger verify` prints it: how many events, a colon, the hash of the last."""
+
+    name = "head"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Head:
+        from blocker.policy.chain import Head
+
+        if isinstance(value, Head):
+            return value
+        try:
+            return Head.read(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.group("ledger", invoke_without_command=True)
+@click.option(
+    "--order", help="Only what concerns this order: its own events, and applies that brought it or took it."
+)
+@click.option("--since", type=Instant(), help="Only what happened since then.")
+@click.option("--all", "everything", is_flag=True, help=f"Every event, not only the last {_ENTRIES}.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="A list of {seq, at, event, subject, detail, hash}; all of them.",
+)
+@click.pass_context
+def command(
+    context: click.Context, order: str | None, since: float | None, everything: bool, as_json: bool
+) -> None:
+    """Show what was done and seen: the last events of the ledger.
+
+    It holds ids of orders and no names, no clients and no queries.
+    """
+    from blocker import sitefile
+    from blocker.cli import show
+    from blocker.policy import ledger
+
+    context.obj = loaded = sitefile.load(context.obj)
+    if context.invoked_subcommand is not None:
+        return
+    chosen = [
+        one
+        for one in ledger.entries(loaded.state)
+        if (since is None or one.at >= since) and (order is None or one.concerns(order))
+    ]
+    if as_json:
+        show.as_json([_record(one) for one in chosen])
+        return
+    is_whole = everything or since is not None or order is not None
+    shown = chosen if is_whole else chosen[-_ENTRIES:]
+    if shown:
+        show.table(("#", "at", "event", "of", "what"), [_row(one) for one in shown])
+    if len(shown) < len(chosen):
+        click.echo(f"the last {len(shown)} of {show.counted(len(chosen), 'event')}; --all shows all")
+    if not chosen:
+        click.echo("nothing of that is in the ledger" if is_whole else "the ledger has no event yet")
+
+
+@command.command("verify")
+@click.option(
+    "--head",
+    "known",
+    type=HeadText(),
+    help="A head that was written down earlier (COUNT:HASH): the ledger must have had it. Without one, an "
+    "end that was cut off can't be seen.",
+)
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Check this export instead of the site's own ledger.",
+)
+@click.pass_obj
+def verify(site: Site, known: Head | None, file: Path | None) -> int:
+    """Find what was changed, removed or reordered, and print the head.
+
+    Exit code 4 if anything is wrong. Write the head down elsewhere: it speaks for all that came before it.
+    """
+    from blocker.cli import show
+    from blocker.errors import StoreError
+    from blocker.policy import chain, ledger
+
+    last = chain.Head()
+
+    def noted(entries: Iterable[Entry]) -> Iterable[Entry]:
+        nonlocal last
+        for one in entries:
+            last = one.head
+            yield one
+
+    if file is None:
+        flaws = chain.flaws(noted(ledger.entries(site.state)), known)
+    else:
+        with file.open("rb") as lines:
+            exported = chain.Export(iter(lambda: lines.readline(_LINE), b""))
+            flaws = [*chain.flaws(noted(exported.entries()), known), *exported.flaws]
+    for flaw in flaws:
+        show.warning(flaw)
+    if flaws:
+        return StoreError.exit_code
+    click.echo(f"{show.counted(last.count, 'event')}, whole\n{last}")
+    return 0
+
+
+@command.command("export")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+@click.pass_obj
+def export(site: Site, file: Path) -> None:
+    """Write every event to FILE as JSON Lines, and the head as its last line; `-` is the standard output.
+
+    Whoever has the file can check it: `ledger verify --file`.
+    """
+    from blocker.cli import show
+    from blocker.policy import chain, ledger
+
+    head = chain.Head()
+    with click.open_file(str(file), "w", encoding="utf-8", atomic=str(file) != "-") as output:
+        for one in ledger.entries(site.state):
+            output.write(chain.line(one))
+            head = one.head
+        output.write(chain.last_line(head))
+    if str(file) != "-":
+        click.echo(f"{file}: {show.counted(head.count, 'event')}\n{head}")
+
+
+def _record(one: Entry) -> dict[str, Any]:
+    from blocker.cli.show import moment
+
+    return {
+        "seq": one.seq,
+        "at": moment(one.at),
+        "event": one.event,
+        "subject": one.subject,
+        "detail": one.facts,
+        "hash": one.hash,
+    }
+
+
+def _row(one: Entry) -> tuple[str, ...]:
+    from blocker.cli.show import moment
+
+    return str(one.seq), moment(one.at), one.event, one.subject or "-", _said(one.facts)
+
+
+def _said(facts: dict[str, Any]) -> str:
+    """What an event's detail says, for people: hashes cut short, what holds many counted."""
+    found = []
+    for key, value in facts.items():
+        if value in (None, "", [], {}):
+            continue
+        if isinstance(value, dict | list) and len(value) > 3:
+            text = f"{len(value):,}"
+        elif isinstance(value, dict):
+            text = ", ".join(value)
+        elif isinstance(value, list):
+            text = ", ".join(map(str, value))
+        else:
+            text = value if isinstance(value, str) else json.dumps(value)
+        found.append(f"{key} {text[:12] if _is_hash(text) else text}")
+    return "; ".join(found)
+
+
+def _is_hash(text: str) -> bool:
+    return len(text) == 64 and set(text) <= set("0123456789abcdef")

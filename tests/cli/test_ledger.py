@@ -1,0 +1,179 @@
+"""`blocker ledger`: what was done, whether it is whole, and an export that anybody can check."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from blocker.policy import ledger
+from blocker.policy.chain import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Site
+
+
+@pytest.fixture
+def told(site: Site) -> Site:
+    """Two applies, one order withheld and released."""
+    site.block("one", "one.example")
+    assert site.apply().code == 0
+    site.block("two", "two.example")
+    assert site.apply().code == 0
+    assert site.run("withhold", "a/one", "--reason", "a hospital is behind it").code == 0
+    assert site.run("release", "a/one").code == 0
+    return site
+
+
+def rewritten(site: Site, *statements: str) -> None:
+    """What somebody does who has the file and knows SQLite."""
+    with closing(sqlite3.connect(site.folder / "state" / ledger.FILE)) as database:
+        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            database.execute(f"DROP TRIGGER {name}")
+        for statement in statements:
+            database.execute(statement)
+        database.commit()
+
+
+def test_it_shows_what_was_done_in_order(told: Site) -> None:
+    shown = told.run("ledger").out.splitlines()
+    assert [line.split("\t")[2] for line in shown] == ["applied", "applied", "withheld", "released"]
+    assert "reason a hospital is behind it" in shown[2]
+
+
+def test_an_order_has_its_own_events_and_the_apply_that_brought_it(told: Site) -> None:
+    events = json.loads(told.run("ledger", "--order", "a/one", "--json").out)
+    assert [one["event"] for one in events] == ["applied", "withheld", "released"]
+    assert [one["event"] for one in json.loads(told.run("ledger", "--order", "a/two", "--json").out)] == [
+        "applied"
+    ]
+
+
+def test_what_happened_before_is_left_out(told: Site) -> None:
+    assert json.loads(told.run("ledger", "--since", "2099-01-01", "--json").out) == []
+    assert told.run("ledger", "--since", "2099-01-01").out == "nothing of that is in the ledger\n"
+
+
+def test_a_long_ledger_shows_its_end_and_says_so(told: Site) -> None:
+    ledger.append(told.folder / "state", [Event(at=1.0, event="reported", subject="a/one")] * 60)
+    shown = told.run("ledger").out.splitlines()
+    assert len(shown) == 51
+    assert shown[-1] == "the last 50 of 64 events; --all shows all"
+    assert len(told.run("ledger", "--all").out.splitlines()) == 64
+
+
+def test_a_site_where_nothing_was_done_says_so(site: Site) -> None:
+    assert site.run("ledger").out == "the ledger has no event yet\n"
+    assert site.run("ledger", "verify").out.startswith("0 events, whole\n0:")
+
+
+def test_a_whole_ledger_says_its_head_and_knows_it_again(told: Site) -> None:
+    said = told.run("ledger", "verify")
+    assert said.code == 0
+    count, head = said.out.splitlines()
+    assert count == "4 events, whole"
+    assert told.run("ledger", "verify", "--head", head).code == 0
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("UPDATE events SET at = at + 1 WHERE seq = 2", "entry 2 was changed"),
+        ("UPDATE events SET detail = replace(detail, 'hospital', 'casino')", "entry 3 was changed"),
+        ("DELETE FROM events WHERE seq = 3", "entry 3 is missing"),
+        ("DELETE FROM events WHERE seq = 4", "entry 4 is not the one that was written down"),
+        ("DELETE FROM events", "entry 4 is not the one that was written down"),
+        ("UPDATE events SET seq = CASE seq WHEN 2 THEN -3 WHEN 3 THEN -2 ELSE seq END", "entry 2"),
+    ],
+)
+def test_what_was_changed_removed_reordered_or_cut_off_is_found(
+    told: Site, statement: str, words: str
+) -> None:
+    head = told.run("ledger", "verify").out.splitlines()[1]
+    rewritten(told, statement, "UPDATE events SET seq = -seq WHERE seq < 0")
+    said = told.run("ledger", "verify", "--head", head)
+    assert said.code == 4
+    assert words in said.err
+
+
+def test_two_hundred_random_tamperings_are_all_found(told: Site, tmp_path: Path) -> None:
+    """Of an export, which is the ledger's every octet: one octet changed, lines removed, swapped, cut off."""
+    export = tmp_path / "ledger.jsonl"
+    assert told.run("ledger", "export", str(export)).code == 0
+    whole = export.read_bytes()
+    head = told.run("ledger", "verify", "--file", str(export)).out.splitlines()[1]
+    chance = random.Random(5)
+    missed = []
+    for number in range(200):
+        changed = _tampered(whole, chance)
+        export.write_bytes(changed)
+        if told.run("ledger", "verify", "--file", str(export), "--head", head).code != 4:
+            missed.append((number, changed))
+    assert missed == []
+
+
+def _tampered(whole: bytes, chance: random.Random) -> bytes:
+    lines = whole.splitlines(keepends=True)
+    one, two = chance.sample(range(len(lines)), 2)
+    match chance.randrange(4):
+        case 0:
+            at = chance.choice([at for at, octet in enumerate(whole) if chr(octet).isalnum()])
+            octet = chance.choice([new for new in b"0123456789abcdefxyz" if new != whole[at]])
+            return whole[:at] + bytes([octet]) + whole[at + 1 :]
+        case 1:
+            del lines[one]
+        case 2:
+            lines[one], lines[two] = lines[two], lines[one]
+        case _:
+            return whole[: chance.randrange(len(whole) - 2)]
+    return b"".join(lines)
+
+
+def test_an_export_is_whole_by_itself_and_ends_with_the_head(told: Site, tmp_path: Path) -> None:
+    export = tmp_path / "ledger.jsonl"
+    said = told.run("ledger", "export", str(export))
+    head = json.loads(export.read_text().splitlines()[-1])["head"]
+    assert said.out.splitlines()[-1] == head == told.run("ledger", "verify").out.splitlines()[1]
+    assert told.run("ledger", "export", "-").out == export.read_text()
+    assert told.run("ledger", "verify", "--file", str(export)).code == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda lines: lines[:-1], "it ends without a head: it was cut off"),
+        (lambda lines: [], "it ends without a head: it was cut off"),
+        (lambda lines: [*lines, lines[0]], "line 6 comes after the head"),
+        (lambda lines: [lines[0], b"{\n"], "line 2 is no event of a ledger"),
+        (lambda lines: [b"[" * 99_999], "line 1 is no event of a ledger"),
+        (lambda lines: [b'{"head": 7}\n'], "line 1 is no event of a ledger"),
+        (lambda lines: [lines[0].replace(b'"seq":1', b'"seq":true')], "line 1 is no event of a ledger"),
+        (lambda lines: [*lines[:2], lines[-1]], "the head is not that of the last event"),
+    ],
+    ids=["cut", "empty", "more", "broken", "deep", "no head", "no number", "other head"],
+)
+def test_a_file_that_is_no_whole_export_is_told(
+    told: Site, tmp_path: Path, change: Callable[[Any], list[bytes]], words: str
+) -> None:
+    export = tmp_path / "ledger.jsonl"
+    told.run("ledger", "export", str(export))
+    export.write_bytes(b"".join(change(export.read_bytes().splitlines(keepends=True))))
+    said = told.run("ledger", "verify", "--file", str(export))
+    assert said.code == 4
+    assert words in said.err
+
+
+@pytest.mark.parametrize(
+    "head", ["", "12", "x:" + "0" * 64, "1:" + "g" * 64, "1:" + "0" * 63, "²:" + "0" * 64]
+)
+def test_what_is_no_head_is_refused_with_the_way_to_write_one(told: Site, head: str) -> None:
+    said = told.run("ledger", "verify", "--head", head)
+    assert said.code == 2
+    assert "is no head of a ledger" in said.err

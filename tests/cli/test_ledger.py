@@ -153,11 +153,12 @@ def test_an_export_is_whole_by_itself_and_ends_with_the_head(told: Site, tmp_pat
         (lambda lines: [*lines, lines[0]], "line 6 comes after the head"),
         (lambda lines: [lines[0], b"{\n"], "line 2 is no event of a ledger"),
         (lambda lines: [b"[" * 99_999], "line 1 is no event of a ledger"),
+        (lambda lines: [b"7\n"], "line 1 is no event of a ledger"),
         (lambda lines: [b'{"head": 7}\n'], "line 1 is no event of a ledger"),
         (lambda lines: [lines[0].replace(b'"seq":1', b'"seq":true')], "line 1 is no event of a ledger"),
         (lambda lines: [*lines[:2], lines[-1]], "the head is not that of the last event"),
     ],
-    ids=["cut", "empty", "more", "broken", "deep", "no head", "no number", "other head"],
+    ids=["cut", "empty", "more", "broken", "deep", "number", "no head", "no number", "other head"],
 )
 def test_a_file_that_is_no_whole_export_is_told(
     told: Site, tmp_path: Path, change: Callable[[Any], list[bytes]], words: str

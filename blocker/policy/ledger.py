@@ -10,23 +10,27 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from blocker.errors import StoreError
 from blocker.policy import store
 from blocker.policy.chain import Entry, Event, Head, entry, flaws
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 FILE = "ledger.sqlite"
+
+_T = TypeVar("_T")
 
 EVENTS: dict[str, str] = {
     "applied": "A generation became the live policy: its digest, by whom, which orders came and went.",
     "withheld": "The operator stopped enforcing an order or directive, and why.",
     "released": "The operator enforces it again.",
+    "rolled-back": "The operator stopped enforcing all that came into force since a generation, and why.",
     "in-force": "A block was first observed at a point after its start.",
     "lifted": "Its end was first observed at a point.",
     "finding-opened": "Something was first observed at a point that is not as ordered.",
@@ -63,27 +67,46 @@ def append(state: Path, events: Sequence[Event]) -> Head:
         store.make(state)
         # SQLite gives the files beside it the mode of this one.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o640))
-        with closing(sqlite3.connect(path, timeout=_WAIT, isolation_level=None)) as database:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = FULL")
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone():
-                    for statement in _TABLE:
-                        database.execute(statement)
-                head = _head(database)
-                for event in events:
-                    made = entry(event, head)
-                    row = (made.seq, made.at, made.event, made.subject, made.detail, made.prev, made.hash)
-                    database.execute(f"INSERT INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608  # a constant
-                    head = made.head
-            except BaseException:
-                database.execute("ROLLBACK")
-                raise
-            database.execute("COMMIT")
-            return head
+        return _patiently(lambda: _append(path, events))
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"{path}: the ledger can't be written: {error}") from error
+
+
+def _append(path: Path, events: Sequence[Event]) -> Head:
+    with closing(sqlite3.connect(path, timeout=_WAIT, isolation_level=None)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone():
+                for statement in _TABLE:
+                    database.execute(statement)
+            head = _head(database)
+            for event in events:
+                made = entry(event, head)
+                row = (made.seq, made.at, made.event, made.subject, made.detail, made.prev, made.hash)
+                database.execute(f"INSERT INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608  # a constant
+                head = made.head
+        except BaseException:
+            database.execute("ROLLBACK")
+            raise
+        database.execute("COMMIT")
+        return head
+
+
+def _patiently(what: Callable[[], _T]) -> _T:
+    """Do it, again if the file was busy: SQLite itself does not wait for one who makes it, or who is the last
+    to close it and cleans up (https://sqlite.org/wal.html, "Sometimes Queries Return SQLITE_BUSY").
+    """
+    deadline = time.monotonic() + _WAIT
+    while True:
+        try:
+            return what()
+        except sqlite3.OperationalError as error:
+            is_busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def note(state: Path, *events: Event) -> str:
@@ -139,10 +162,19 @@ def _is_there(path: Path) -> bool:
 
 def _reading(path: Path) -> sqlite3.Connection:
     """A connection for one who may only read: without the writer's files beside it nobody is writing."""
-    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=_WAIT)
+    try:
+        return _patiently(lambda: _connected(path, "mode=ro"))
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            raise
+    return _connected(path, "mode=ro&immutable=1")
+
+
+def _connected(path: Path, how: str) -> sqlite3.Connection:
+    database = sqlite3.connect(f"file:{path}?{how}", uri=True, timeout=_WAIT)
     try:
         database.execute("SELECT 1 FROM events LIMIT 1")
-    except sqlite3.OperationalError:
+    except sqlite3.Error:
         database.close()
-        database = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True, timeout=_WAIT)
+        raise
     return database

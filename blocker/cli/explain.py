@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     "as_json",
     is_flag=True,
     help="An object: name, region, at, blocked, action (as ordered), answer (as sent), because, ttl_cap, "
-    "until, directives (a list of {ref, state, by, since, authority, legal_basis, windows}).",
+    "until, directives (a list of {ref, state, by, since, reason, authority, legal_basis, windows}).",
 )
 @click.pass_obj
 def command(
@@ -94,6 +94,7 @@ def _record(
                 "state": one.state,
                 "by": one.by,
                 "since": None if one.since is None else show.moment(one.since),
+                "reason": one.reason,
                 "authority": orders[one.directive.order].authority.name,
                 "legal_basis": list(orders[one.directive.order].legal_basis),
                 "windows": [[show.moment(a), show.moment(b)] for a, b in one.directive.windows],
@@ -137,7 +138,8 @@ def _sentence(one: Standing) -> str:
         case "other-region":
             return f"it holds in {', '.join(one.directive.regions)} only"
         case "withheld":
-            return f"withheld by this operator ({one.by}); the authority did not lift it"
+            why = f": {one.reason}" if one.reason else ""
+            return f"withheld by this operator ({one.by}{why}); the authority did not lift it"
         case "suspended":
             till = (
                 "until it is reinstated or ends" if one.until is None else f"until {show.moment(one.until)}"

@@ -25,6 +25,7 @@ VERBS = (
     "apply",
     "withhold",
     "release",
+    "rollback",
     "serve",
     "watch",
     "push",

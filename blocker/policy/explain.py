@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from blocker.orders.model import Kind, Order
 from blocker.orders.schedule import Book, moment
 from blocker.policy.decide import Policy, Verdict, cap, coverage, decide, path_of
+from blocker.policy.records import Withheld
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +29,8 @@ class Standing:
 
     `state` is one of in-force, excepted, removed, other-region, withheld, pending, suspended, lifted,
     ended. `by` is the id of the order (or, for withheld, the ref) that is the reason, `since` from when; for
-    in-force and ended it is the amend that renewed the directive, if one did.
+    in-force and ended it is the amend that renewed the directive, if one did. `reason` is why the operator
+    withholds it, and who did.
     """
 
     directive: Scheduled
@@ -36,6 +38,7 @@ class Standing:
     by: str = ""
     since: int | None = None
     until: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +108,9 @@ def _standing(
             return Standing(directive=one, state="lifted", by=lifts[0].id, since=one.ends)
         return Standing(directive=one, state="ended", by=_until_by(book, one, one.ends or 0), since=one.ends)
     if held := one.lineage & policy.withheld.keys():
-        return Standing(directive=one, state="withheld", by=min(held))
+        act = policy.withheld[min(held)]
+        reason = f"{act.reason}, {act.by}" if isinstance(act, Withheld) else ""
+        return Standing(directive=one, state="withheld", by=min(held), reason=reason)
     if (cut := cuts.get(one.ref)) is not None:
         return Standing(directive=one, state="removed", by=cut.order, since=cut.windows[0][0])
     return _by_time(book, one, t)

@@ -173,6 +173,15 @@ def unpack_orders(octets: bytes) -> dict[str, str]:
     return dict(json.loads(octets))
 
 
+def pack_arrivals(arrivals: Mapping[str, int]) -> bytes:
+    """Order ids and the numbers of the generations that brought them."""
+    return _json(dict(arrivals))
+
+
+def unpack_arrivals(octets: bytes) -> dict[str, int]:
+    return dict(json.loads(octets))
+
+
 def pack_zones(zones: Sequence[str]) -> bytes:
     """The zones that the names were looked at for."""
     return _json(zones)

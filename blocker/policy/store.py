@@ -1,10 +1,10 @@
 """The policy store: one LMDB file that a single writer changes and every enforcer reads.
 
-Databases: `meta` (format, generation, applied orders, site values, zones, withheld and when that changed),
-`directives` (number → directive or cut), `samples` (number → some of its names, for the prober), `names` (key
-→ set id), `sets` (set id → count of names and (directive, role) pairs). A change is one write transaction
-holding only the difference: readers never wait, and a crash leaves the old generation whole. `writer` makes
-the changes, `reader` gives the snapshots.
+Databases: `meta` (format, generation, applied orders and what brought them, site values, zones, withheld and
+when that changed), `directives` (number → directive or cut), `samples` (number → some of its names, for the
+prober), `names` (key → set id), `sets` (set id → count of names and (directive, role) pairs). A change is one
+write transaction holding only the difference: readers never wait, and a crash leaves the old generation
+whole. `writer` makes the changes, `reader` gives the snapshots.
 
 The map size is fixed from creation, for a map that grows breaks every reader that has it open. Open a
 Reader after fork, never before. The directory is 2750, data 0640, the lock file 0660: readers need to
@@ -130,9 +130,10 @@ class Snapshot:
     """The policy as one read transaction sees it; satisfies decide.Policy.
 
     Good inside the `with` of Reader.snapshot() only. `orders` are the applied ones: id → digest; `zones` are
-    those that the names were looked at for; `changed_at` is when the last apply was, or the last withholding
-    or release after it. Of `before`, the snapshot of an earlier transaction, what did not change is taken
-    over: an apply costs its readers the difference, too.
+    those that the names were looked at for; `arrivals` are the numbers of the generations that brought the
+    orders, 0 for those that came before anybody counted; `changed_at` is when the last apply was, or the last
+    withholding or release after it. Of `before`, the snapshot of an earlier transaction, what did not change
+    is taken over: an apply costs its readers the difference, too.
     """
 
     __slots__ = (
@@ -142,6 +143,7 @@ class Snapshot:
         "_sets",
         "_sets_db",
         "_txn",
+        "arrivals",
         "changed_at",
         "directives",
         "enforcement",
@@ -176,6 +178,8 @@ class Snapshot:
         self.stamp = stamp
         self.generation: Generation = records.unpack_generation(txn.get(b"generation", db=meta))
         self.orders: dict[str, str] = records.unpack_orders(txn.get(b"orders", db=meta))
+        arrivals = records.unpack_arrivals(txn.get(b"arrivals", db=meta, default=b"{}"))
+        self.arrivals = {id_: arrivals.get(id_, 0) for id_ in self.orders}
         self.enforcement: Enforcement = records.unpack_enforcement(txn.get(b"site", db=meta))
         self.withheld: Mapping[str, Withheld] = records.unpack_withheld(
             txn.get(b"withheld", db=meta, default=b"{}")

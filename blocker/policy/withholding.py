@@ -1,16 +1,19 @@
-"""Withhold and release: the operator's own refusal to enforce, at once and until taken back."""
+"""Withhold, release and roll back: the operator's own refusal to enforce, at once and until taken back."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from blocker.errors import OrdersInvalid, Problem
+from blocker.orders.schedule import schedule
 from blocker.policy import ledger, writer
+from blocker.policy.apply import recall
 from blocker.policy.chain import Event
 from blocker.policy.reader import Reader
+from blocker.policy.rollback import grown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from blocker.policy.records import Withheld
@@ -34,26 +37,75 @@ def withhold(state: Path, ref: str, one: Withheld, *, warn: Callable[[str], None
         raise OrdersInvalid(
             [Problem(id="ref-unknown", path=ref, message=f"no applied order or directive is {ref!r}{hint}")]
         )
-    writer.withhold(state, ref, one)
+    writer.withhold(state, [ref], one)
     detail = {"by": one.by, "reason": one.reason}
-    _note(state, Event(at=one.at, event="withheld", subject=ref, detail=detail), warn)
+    _note(state, [Event(at=one.at, event="withheld", subject=ref, detail=detail)], warn)
 
 
-def release(state: Path, ref: str, *, by: str, now: float, warn: Callable[[str], None] | None = None) -> None:
-    """Enforce it again. Raises OrdersInvalid if it is not withheld. `warn` as in `withhold`."""
+def release(
+    state: Path, refs: Sequence[str], *, by: str, now: float, warn: Callable[[str], None] | None = None
+) -> None:
+    """Enforce them again, all or none. Raises OrdersInvalid if one of them is not withheld. `warn` as in
+    `withhold`.
+    """
+    held = _withheld(state)
+    unknown = [ref for ref in refs if ref not in held]
+    if unknown:
+        known = ", ".join(held) or "none"
+        raise OrdersInvalid(
+            [
+                Problem(
+                    id="not-withheld", path=ref, message=f"{ref!r} is not withheld; withheld are: {known}"
+                )
+                for ref in unknown
+            ]
+        )
+    writer.release(state, refs, at=now)
+    _note(state, [Event(at=now, event="released", subject=ref, detail={"by": by}) for ref in refs], warn)
+
+
+def roll_back(
+    state: Path,
+    generation: int,
+    one: Withheld,
+    *,
+    dry_run: bool = False,
+    warn: Callable[[str], None] | None = None,
+) -> tuple[str, ...]:
+    """Stop enforcing what came into force after this generation, in one; what is withheld for it.
+
+    With `dry_run` nothing is done. Raises OrdersInvalid if there is no such earlier generation, StoreError.
+    `warn` as in `withhold`.
+    """
     reader = Reader(state)
     try:
         with reader.snapshot() as policy:
-            held = sorted(policy.withheld)
+            last, arrivals, held = policy.generation.number, policy.arrivals, policy.withheld.keys()
+            digests = policy.orders
     finally:
         reader.close()
-    if ref not in held:
-        message = f"{ref!r} is not withheld; withheld are: {', '.join(held) or 'none'}"
-        raise OrdersInvalid([Problem(id="not-withheld", path=ref, message=message)])
-    writer.release(state, ref, at=now)
-    _note(state, Event(at=now, event="released", subject=ref, detail={"by": by}), warn)
+    if not 0 <= generation < last:
+        message = f"the live policy is generation {last}; roll back to one before it, 0 to {last - 1}"
+        raise OrdersInvalid([Problem(id="no-such-generation", path=str(generation), message=message)])
+    orders = {id_: recall(state, id_, digest).order for id_, digest in digests.items()}
+    before = schedule(order for id_, order in orders.items() if arrivals[id_] <= generation)
+    refs = tuple(ref for ref in grown(before, schedule(orders.values()), one.at) if ref not in held)
+    if refs and not dry_run:
+        writer.withhold(state, refs, one)
+        detail = {"generation": generation, "from": last, "by": one.by, "reason": one.reason, "refs": [*refs]}
+        _note(state, [Event(at=one.at, event="rolled-back", detail=detail)], warn)
+    return refs
 
 
-def _note(state: Path, event: Event, warn: Callable[[str], None] | None) -> None:
-    if (trouble := ledger.note(state, event)) and warn is not None:
+def _withheld(state: Path) -> list[str]:
+    reader = Reader(state)
+    try:
+        with reader.snapshot() as policy:
+            return sorted(policy.withheld)
+    finally:
+        reader.close()
+
+
+def _note(state: Path, events: Sequence[Event], warn: Callable[[str], None] | None) -> None:
+    if (trouble := ledger.note(state, *events)) and warn is not None:
         warn(trouble)

@@ -68,16 +68,17 @@ def commit(
         _Commit(txn, databases, progress or (lambda _what, _done, _total: None)).run(target)
 
 
-def withhold(state: Path, ref: str, one: Withheld) -> None:
-    """Stop enforcing a directive or a whole order, at once. Raises StoreError."""
+def withhold(state: Path, refs: Iterable[str], one: Withheld) -> None:
+    """Stop enforcing directives or whole orders, at once and in one. Raises StoreError."""
     with _withholding(state, one.at) as held:
-        held[ref] = one
+        held.update(dict.fromkeys(refs, one))
 
 
-def release(state: Path, ref: str, *, at: float) -> None:
-    """Enforce it again, at once; `at` is now, in epoch seconds. Raises StoreError."""
+def release(state: Path, refs: Iterable[str], *, at: float) -> None:
+    """Enforce them again, at once; `at` is now, in epoch seconds. Raises StoreError."""
     with _withholding(state, at) as held:
-        held.pop(ref, None)
+        for ref in refs:
+            held.pop(ref, None)
 
 
 @contextmanager
@@ -165,6 +166,11 @@ class _Commit:
         meta = self._db["meta"]
         self._txn.put(b"format", b"%d" % records.FORMAT, db=meta)
         self._txn.put(b"orders", records.pack_orders(target.orders), db=meta)
+        known = records.unpack_arrivals(self._txn.get(b"arrivals", db=meta, default=b"{}"))
+        arrivals = {
+            id_: known.get(id_, 0) if id_ in orders else target.generation.number for id_ in target.orders
+        }
+        self._txn.put(b"arrivals", records.pack_arrivals(arrivals), db=meta)
         self._txn.put(b"site", records.pack_enforcement(target.enforcement), db=meta)
         self._txn.put(b"zones", records.pack_zones(target.zones), db=meta)
         self._txn.put(b"generation", records.pack_generation(target.generation), db=meta)

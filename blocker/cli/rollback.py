@@ -1,0 +1,42 @@
+"""`blocker rollback`: undo a mistaken apply, at once."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command("rollback")
+@click.argument("generation", type=click.IntRange(0))
+@click.option("--reason", required=True, help="Why; it is kept and shown with each directive.")
+@click.option("--dry-run", is_flag=True, help="Say what would be withheld, and change nothing.")
+@click.pass_obj
+def command(site: Path, generation: int, reason: str, dry_run: bool) -> None:
+    """Stop enforcing everything that came into force since GENERATION, at once.
+
+    `blocker ledger` tells which apply made which generation. What was lifted or excepted since stays so:
+    nothing is ever blocked by undoing. It is the operator's own act, as `withhold` is, never shown as the
+    authority's; it survives every later apply until `blocker release`.
+    """
+    from blocker import sitefile
+    from blocker.cli import inputs, show
+    from blocker.policy.records import Withheld
+    from blocker.policy.withholding import roll_back
+
+    if not reason.strip():
+        raise click.UsageError("--reason TEXT: say why; it is kept and shown with each directive")
+    loaded = sitefile.load(site)
+    why = f"rollback to generation {generation}: {reason}"
+    one = Withheld(reason=why, at=time.time(), by=inputs.whoami(loaded))
+    refs = roll_back(loaded.state, generation, one, dry_run=dry_run, warn=show.warning)
+    for ref in refs:
+        click.echo(f"{'would be withheld' if dry_run else 'withheld'}: {ref}")
+    if not refs:
+        click.echo(f"nothing that came into force since generation {generation} is enforced here")
+    elif not dry_run:
+        click.echo("no longer enforced here; `blocker release REF...` ends that, for one or for several")

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, defaultdict
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from blocker.orders.model import Form
 from blocker.prober import expect, profile, report
@@ -56,6 +56,13 @@ class _Entry:
     expectation: Expectation
     finding: Finding
     since: float
+
+
+class _Seen(NamedTuple):
+    """One way in which a name is asked for: when it was last seen blocked in it, and whether it is still."""
+
+    at: float
+    is_blocked: bool
 
 
 class _Proof(Enum):
@@ -105,7 +112,7 @@ class Book:
         }
         self._attributed: OrderedDict[tuple[str, str], None] = OrderedDict.fromkeys(old.attributed)
         self._resolved: OrderedDict[Baseline, None] = OrderedDict.fromkeys(baselines)
-        self._blocked: OrderedDict[tuple[str, str, Key], dict[tuple[int, Variant], float]] = OrderedDict()
+        self._blocked: OrderedDict[tuple[str, str, Key], dict[tuple[int, Variant], _Seen]] = OrderedDict()
         # The confirmations that can be taken back: since the latest round ended, and since the one before.
         self._fresh = {
             (place, proof)
@@ -203,10 +210,11 @@ class Book:
     def _keep_way(self, finding: Finding) -> None:
         """Keep in which ways a name was last seen blocked."""
         name = (finding.point, finding.ref, finding.name)
-        ways = self._blocked.get(name, {})
-        ways.pop((finding.qtype, finding.variant), None)
+        ways, way = self._blocked.get(name, {}), (finding.qtype, finding.variant)
         if finding.kind is Kind.OK:
-            ways[finding.qtype, finding.variant] = finding.at
+            ways[way] = _Seen(finding.at, is_blocked=True)
+        elif way in ways:
+            ways[way] = ways[way]._replace(is_blocked=False)
         _remember(self._blocked, name, ways)
 
     def _confirm(self, expectation: Expectation, finding: Finding) -> None:
@@ -242,9 +250,18 @@ class Book:
         return (point, name, qtype) in self._resolved
 
     def is_blocked_otherwise(self, one: Expectation, variant: Variant) -> bool:
-        """Whether the name was seen blocked, as ordered, when the point was asked in another way."""
+        """Whether the name was seen blocked, as ordered, when the point was asked in another way.
+
+        Only what was seen after this way was last blocked itself tells that they differ: a block that goes in
+        all ways was seen in each of them before.
+        """
         ways = self._blocked.get((one.point, one.ref, one.name), {})
-        return any(way != (one.qtype, variant) and at >= one.since for way, at in ways.items())
+        own = ways.get((one.qtype, variant))
+        return any(
+            seen.is_blocked and seen.at >= one.since and (own is None or seen.at > own.at)
+            for way, seen in ways.items()
+            if way != (one.qtype, variant)
+        )
 
     def baselines(self) -> tuple[Baseline, ...]:
         """What is to be kept for the next run beside the snapshot; these are names."""

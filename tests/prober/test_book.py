@@ -13,7 +13,7 @@ from blocker.prober import report
 from blocker.prober.book import Book
 from blocker.prober.expect import Expectation, Why
 from blocker.prober.judge import Finding, Kind
-from blocker.prober.observe import PLAIN, Observation, Outcome, Reply
+from blocker.prober.observe import OVER_TCP, PLAIN, Observation, Outcome, Reply
 from blocker.prober.report import Confirmed, NotOk, PointView, Snapshot, from_json, to_json
 from tests.prober.world import A, T, key
 
@@ -457,3 +457,31 @@ def test_each_form_of_a_block_has_a_profile_of_its_own() -> None:
     assert (denied.profile.rcode, empty.profile.rcode) == (3, 0)
     assert denied.drift == empty.drift == ""
     assert other in (denied, empty)
+
+
+def by_tcp(kind: Kind, at: float) -> tuple[Expectation, Finding]:
+    expectation, finding = pair(kind, at=at)
+    return expectation, replace(finding, variant=OVER_TCP)
+
+
+@pytest.mark.parametrize(
+    ("seen", "is_in_part"),
+    [
+        ([pair(Kind.OK, at=T), by_tcp(Kind.UNDERBLOCK, T + 1)], True),
+        ([by_tcp(Kind.OK, T), pair(Kind.OK, at=T + 30), by_tcp(Kind.UNDERBLOCK, T + 60)], True),
+        ([pair(Kind.OK, at=T), by_tcp(Kind.OK, T + 1), by_tcp(Kind.UNDERBLOCK, T + 30)], False),
+        ([pair(Kind.OK, at=T), by_tcp(Kind.OK, T + 1), by_tcp(Kind.UNREACHABLE, T + 30)], False),
+        ([pair(Kind.OK, at=T), pair(Kind.UNDERBLOCK, at=T + 30), by_tcp(Kind.UNDERBLOCK, T + 31)], False),
+        ([by_tcp(Kind.UNDERBLOCK, T)], False),
+        ([pair(Kind.OK, at=T - 60, started=T - 90), by_tcp(Kind.UNDERBLOCK, T)], False),
+    ],
+    ids=["never", "differs again", "all at once", "was away", "then the other", "alone", "before the start"],
+)
+def test_only_what_was_blocked_after_this_way_was_shows_that_they_differ(
+    seen: list[tuple[Expectation, Finding]], is_in_part: bool
+) -> None:
+    book = Book()
+    for one in seen:
+        book.note(*one)
+    expectation, finding = seen[-1]
+    assert book.is_blocked_otherwise(replace(expectation, since=T - 10), finding.variant) is is_in_part

@@ -24,12 +24,11 @@ import os
 import signal
 import sys
 import time
-import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from blocker.errors import BlockerError, StoreError
-from blocker.journal import say
+from blocker.journal import fault, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -140,8 +139,8 @@ def _replace(
     except BlockerError as error:
         _say(f"not reloaded: {error}")
         return
-    except Exception:  # noqa: BLE001 - a bug or a disk: neither may take the children along
-        _say(f"not reloaded\n{traceback.format_exc().rstrip()}")
+    except Exception as error:  # noqa: BLE001 - a bug or a disk: neither may take the children along
+        _say(f"not reloaded\n{fault(error)}")
         return
     _forget(lives)  # Before the fork, or the new children would hold what the old ones have open.
     for life in coming:
@@ -224,8 +223,8 @@ def _start(life: _Life, lives: list[_Life], mask: set[int | signal.Signals]) -> 
         code = error.exit_code
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
-    except BaseException:  # noqa: BLE001 - nothing may pass the fork: the parent's stack lies above
-        _say(f"{life.child.name} failed\n{traceback.format_exc().rstrip()}")
+    except BaseException as error:  # noqa: BLE001 - nothing may pass the fork: the parent's stack lies above
+        _say(f"{life.child.name} failed\n{fault(error)}")
     finally:
         _flush()
         os._exit(code)

@@ -6,12 +6,10 @@ import json
 import os
 import sys
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-from blocker.journal import say
+import pytest
 
-if TYPE_CHECKING:
-    import pytest
+from blocker.journal import fault, say
 
 
 def test_people_read_sentences(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,3 +57,48 @@ def test_without_a_log_nothing_is_said_elsewhere(
     monkeypatch.setattr(sys, "stderr", None)
     say("prober", "nobody hears this")
     assert capsys.readouterr().out == ""
+
+
+SECRET = "covert.example"
+
+
+def look_up() -> None:
+    raise KeyError(SECRET)
+
+
+def several() -> None:
+    """A bug that came of another, each with a message that names what nobody may read."""
+    try:
+        look_up()
+    except KeyError as error:
+        raise ExceptionGroup(SECRET, [ValueError(SECRET), OSError(5, "it broke", SECRET)]) from error
+
+
+def alone() -> None:
+    try:
+        look_up()
+    except KeyError:
+        raise ValueError(SECRET) from None
+
+
+def test_a_bug_is_told_by_its_place_and_kind_and_without_its_message() -> None:
+    with pytest.raises(ExceptionGroup) as raised:
+        several()
+    told = fault(raised.value)
+    assert SECRET not in told
+    assert told.startswith("Traceback (most recent call last):\n")
+    assert "in look_up" in told
+    assert all(kind in told for kind in ("KeyError", "ExceptionGroup", "ValueError", "OSError: it broke"))
+    assert told.index("KeyError\nfrom which came:\n") < told.index("ExceptionGroup\n")
+
+
+def test_a_bug_that_is_said_to_have_no_cause_is_told_alone() -> None:
+    with pytest.raises(ValueError, match=SECRET) as raised:
+        alone()
+    assert "from which" not in fault(raised.value)
+
+
+def test_bugs_without_end_are_told_to_an_end() -> None:
+    error = ValueError()
+    error.__cause__ = error
+    assert fault(error).count("ValueError") == 8

@@ -20,7 +20,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -29,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from blocker.errors import BlockerError
 from blocker.fleet import report
 from blocker.fleet.report import Pushed
-from blocker.journal import say
+from blocker.journal import fault, kind, say
 from blocker.orders.timetable import boundaries, last_boundary
 from blocker.resolver.live import LivePolicy
 
@@ -237,12 +236,12 @@ class Pusher:
         self._held = self._ready = None
         self._delay = min(LAST_RETRY, max(FIRST_RETRY, self._delay * 2))
         self._retry_at = self._monotonic() + self._delay
-        trouble = str(error) if isinstance(error, BlockerError) else repr(error)
+        trouble = str(error) if isinstance(error, BlockerError) else kind(error)
         is_new = trouble != self.pushed.trouble
         self.pushed = replace(self.pushed, failures=self.pushed.failures + 1, trouble=trouble)
         self._write()  # Before the log: the report is what alerts are made of.
         if is_new and not isinstance(error, (BlockerError, OSError)):
-            self._say("".join(traceback.format_exception(error)).rstrip())
+            self._say(fault(error))
         if is_new:
             self._say(f"{trouble}; trying again every {LAST_RETRY:.0f} s")
 

@@ -48,6 +48,7 @@ import lmdb
 
 from blocker import names
 from blocker.errors import StoreError
+from blocker.journal import kind
 from blocker.orders.model import Form
 from blocker.orders.timetable import boundaries
 from blocker.plugins import unboundconf, unboundmsg
@@ -185,7 +186,7 @@ class Guest:
         if isinstance(error, StoreError | lmdb.Error | OSError):
             with self._turn:
                 self._live.failed()
-        why = str(error) if isinstance(error, StoreError) else repr(error)
+        why = str(error) if isinstance(error, StoreError) else kind(error)
         self._complain(f"{self._failures} times passed what could not be decided: {why}")
 
     def _complain(self, text: str) -> None:
@@ -316,7 +317,7 @@ class Guest:
     def _give_bare(self, asked: Asked, verdict: Verdict | None, error: Exception | None = None) -> None:
         """The rcode alone, SERVFAIL where that says nothing; to Unbound itself what it found."""
         if error is not None:
-            self._complain(f"a blocked answer went out without its reason: {error!r}")
+            self._complain(f"a blocked answer went out without its reason: {kind(error)}")
         if asked.is_client:
             form = verdict.form_for(asked.qtype) if verdict is not None else None
             rcode = answer.RCODES[form] if form is not None else wire.SERVFAIL

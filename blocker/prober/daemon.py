@@ -12,13 +12,12 @@ import contextlib
 import os
 import signal
 import time
-import traceback
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from zlib import crc32
 
 from blocker.errors import StoreError
-from blocker.journal import say
+from blocker.journal import fault, say
 from blocker.orders import suffixes
 from blocker.orders.timetable import boundaries
 from blocker.policy.reader import Reader
@@ -263,8 +262,8 @@ class _Prober:
             await work
         except StoreError as error:
             self._trouble = str(error)
-        except Exception:  # noqa: BLE001  # whatever it is, the next round must come
-            say("prober", f"a round failed\n{traceback.format_exc().rstrip()}")
+        except Exception as error:  # noqa: BLE001  # whatever it is, the next round must come
+            say("prober", f"a round failed\n{fault(error)}")
 
     async def _around(self, due: schedule.Around) -> None:
         """Look at the directives that change at the transitions due now."""

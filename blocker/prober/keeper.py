@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from blocker import supervisor
 from blocker.errors import StoreError
+from blocker.journal import kind
 from blocker.policy import ledger, store
 from blocker.policy.chain import Event
 from blocker.prober import evidence
@@ -132,7 +133,7 @@ class Keeper:
             try:
                 self._unwritten += self._writer.write(batch, is_last=is_over)
             except Exception as error:  # noqa: BLE001  # whatever it is, the next batch must be written
-                self._writer.fail(len(batch), f"evidence was lost: {error!r}")
+                self._writer.fail(len(batch), f"evidence was lost: {kind(error)}")
                 self._unwritten += batch
 
 
@@ -261,7 +262,7 @@ class _Writer:
             try:
                 stream.sync()
             except OSError as error:
-                self.fail(0, _reason(error, stream.path))
+                self.fail(1, _reason(error, stream.path))
             if (is_time or is_last) and stream.is_ahead:
                 self._pending.append(stream.anchor())
         if is_time:

@@ -15,13 +15,12 @@ import os
 import resource
 import signal
 import time
-import traceback
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blocker.errors import BlockerError
-from blocker.journal import say
+from blocker.journal import fault, say
 from blocker.resolver import upstream, wire
 from blocker.resolver.connections import Connections
 from blocker.resolver.counters import FILE, Count, Counters
@@ -172,8 +171,8 @@ class Worker:
             for slot in range(len(sizes)):
                 batch.answers[slot] = 0
             return range(len(sizes))
-        for fault in faults:
-            self._complain(fault)
+        for one in faults:
+            self._complain(one)
         self._block[Count.QUERIES] += len(sizes) - len(left)
         for outcome, is_truncated, number in counted:
             self._block[_COUNT_OF[outcome]] += number
@@ -263,7 +262,7 @@ class Worker:
     def _complain(self, what: Exception | str) -> None:
         """Say it, but not often: neither bad queries nor a broken disk may become a flood of lines."""
         if isinstance(what, Exception) and not isinstance(what, BlockerError):
-            text = "".join(traceback.format_exception(what)).rstrip()
+            text = fault(what)
         else:
             text = str(what)
         now = time.monotonic()

@@ -446,7 +446,7 @@ def test_a_bug_in_the_writer_is_counted_and_does_not_end_it(
     with monkeypatch.context() as patch:
         patch.setattr(evidence, "pack", broken)
         view = kept(tmp_path, *leaks(1))
-        assert (view.failures, view.trouble) == (1, "evidence was lost: RuntimeError('a bug')")
+        assert (view.failures, view.trouble) == (1, "evidence was lost: RuntimeError")
     assert kept(tmp_path, *leaks(1)).records == 1
 
 
@@ -457,6 +457,18 @@ def test_a_bug_in_choosing_costs_one_record_and_no_round(
         patch.setattr(evidence, "instances_of", lambda samples: 1 / 0)
         view = kept(tmp_path, OK)
     assert (view.failures, view.records) == (1, 0)
+
+
+def test_records_that_the_disk_may_not_have_are_counted_as_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("blocker.prober.segments.os.fdatasync", broken)
+    view = kept(tmp_path, *leaks(1))
+    assert view.failures > 0
+    assert "Input/output error" in view.trouble
 
 
 def test_a_record_longer_than_a_segment_is_refused_and_counted(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ _RANK = {Why.WITHHELD: 0, Why.ENDED: 1, Why.COMING: 2, Why.ELSEWHERE: 3}
 
 
 class Expected(NamedTuple):
-    """`is_secret`: a sealed order that has not begun speaks of the name, so that nobody else is asked."""
+    """`is_secret`: a sealed order speaks of the name, so that nobody but the point is asked."""
 
     expectation: Expectation
     is_secret: bool
@@ -42,6 +42,7 @@ def expected(policy: Source, point: Point, question: tuple[Key, int], variant: V
         region = policy.enforcement.region_of(point.outside.client)
     verdict = decide.decide(policy, name, region, t)
     speaking = list(_speaking(policy, name))
+    sealed = {one.ref: one for one in speaking if one.is_sealed(t)}
 
     def asked(one: Scheduled | None, why: Why) -> list[Expectation]:
         seed = Expectation(
@@ -51,12 +52,12 @@ def expected(policy: Source, point: Point, question: tuple[Key, int], variant: V
             qtype=qtype,
             why=Why.OUTSIDE if variant.outside else why,
             outside=variant.outside,
+            is_sealed=bool(sealed),
             ref=one.ref if one else "",
             order=one.order if one else "",
         )
         return expect.renew(policy, [seed], t)[0]
 
-    secret = {one.ref for one in speaking if one.is_sealed(t) and not _has_begun(one, t)}
     if verdict.is_blocked:
         found = [
             each for one in speaking if one.ref == verdict.because[0] for each in asked(one, Why.SUBJECT)
@@ -64,11 +65,11 @@ def expected(policy: Source, point: Point, question: tuple[Key, int], variant: V
     elif verdict.exempt:
         found = [each for one in speaking if one.ref in verdict.exempt for each in asked(one, Why.EXCEPT)]
     else:
-        told = (one for one in speaking if one.ref not in secret)
+        told = (one for one in speaking if one.ref not in sealed or _has_begun(one, t))
         found = [each for one in told for each in asked(one, Why.SUBJECT)]
     # Without a directive nothing is looked up, so that there always is this one.
     (plain,) = asked(None, Why.ASKED)
-    return Expected(min(found, key=lambda one: _RANK.get(one.why, 0), default=plain), bool(secret))
+    return Expected(min(found, key=lambda one: _RANK.get(one.why, 0), default=plain), bool(sealed))
 
 
 def _has_begun(one: Scheduled, t: float) -> bool:

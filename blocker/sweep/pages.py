@@ -87,13 +87,16 @@ class Sweep:
     _stretch: tuple[float, float | None] = (0.0, None)
     _forged: frozenset[bytes] = frozenset()
     _orders: dict[str, str] = field(default_factory=dict)
+    _sealed: set[str] = field(default_factory=set)
 
     def page(self, policy: Source, t: float, after: Key = names.ROOT, limit: int = PAGE) -> Page:
         """The questions about the next `limit` names of the policy at `t`, beginning after a key."""
         epoch = self._decider.refresh(policy, t)
         if epoch != self._epoch:
             self._epoch, self._stretch, self._forged = epoch, expect.stretch(policy, t), expect.forged(policy)
-            self._orders = {one.ref: one.order for one in policy.directives.values()} | {"": ""}
+            directives = policy.directives.values()
+            self._orders = {one.ref: one.order for one in directives} | {"": ""}
+            self._sealed = {one.ref for one in directives if one.is_sealed(t)}
             self._asked.clear()
         asked, wanted = [], []
         rows = policy.page(after, limit)
@@ -171,6 +174,7 @@ class Sweep:
             form=verdict.form_for(self.qtype),
             addresses=verdict.action.addresses if verdict.action else (),
             because=verdict.because,
+            is_sealed=not self._sealed.isdisjoint((ref, *verdict.because)),
             since=self._stretch[0],
             until=self._stretch[1],
         )

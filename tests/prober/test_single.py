@@ -79,7 +79,16 @@ def test_an_order_with_two_subjects_that_speak_of_a_name_is_one_order() -> None:
 def test_a_sealed_order_that_has_not_begun_is_a_secret_and_not_told() -> None:
     one, is_secret = of("shop.example", block("shop.example", start=T + 10, publication=SEALED))
     assert (one.form, one.ref, is_secret) == (None, "", True)
-    assert not of("shop.example", block("shop.example", publication=Publication.SEALED)).is_secret
+
+
+def test_the_name_of_a_sealed_order_in_force_is_a_secret_too() -> None:
+    one, is_secret = of("shop.example", block("shop.example", publication=Publication.SEALED))
+    assert (one.form, one.ref, one.is_sealed, is_secret) == (Form.NXDOMAIN, "court/o1/d", True, True)
+
+
+def test_the_name_of_an_order_that_is_no_longer_sealed_is_no_secret() -> None:
+    one, is_secret = of("shop.example", block("shop.example", publication=SEALED))
+    assert (one.ref, one.is_sealed, is_secret) == ("court/o1/d", False, False)
 
 
 def test_a_client_of_another_region_is_answered_by_that_regions_orders() -> None:

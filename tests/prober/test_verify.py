@@ -41,6 +41,7 @@ class Verb:
         self.folder, self._capsys, self.patch = folder, capsys, patch
         (folder / "orders").mkdir()
         (folder / "protected.yaml").write_text("protected: []\n")
+        self.asked_outside: list[Any] = []
 
     def run(self, script: Any, *words: str, orders: tuple[Order, ...] = ()) -> tuple[int, str, str]:
         """The exit code, what was printed and what was said aside, the point being the script."""
@@ -51,6 +52,7 @@ class Verb:
             self.patch.setattr("sys.argv", ["blocker", "--site", str(path), "verify", *words])
             with pytest.raises(SystemExit) as ended:
                 main()
+            self.asked_outside = list(reference.asked)
         code = ended.value.code
         assert isinstance(code, int)
         return code, *self._capsys.readouterr()
@@ -245,6 +247,7 @@ def test_of_a_sealed_order_no_name_is_told(lists: Lists, verb: Verb) -> None:
     code, out, aside = verb.run(leaking(order, "n3.shop.example"), "--all", orders=(order,))
     assert code == 1
     assert "shop" not in out + aside
+    assert not [name for name, *_ in verb.asked_outside if "shop" in name]
 
 
 def test_findings_that_are_fine_are_shown_if_asked_for(verb: Verb) -> None:

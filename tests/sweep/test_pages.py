@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocker import names
-from blocker.orders.model import Form, Match
+from blocker.orders.model import Form, Match, Publication
 from blocker.orders.schedule import schedule
 from blocker.policy import decide
 from blocker.policy.directives import Role
@@ -173,6 +173,22 @@ def test_the_addresses_of_redirects_travel_with_the_page() -> None:
     index = policy(block("shop.example", form=Form.REDIRECT, addresses=("192.0.2.1",)))
     [page] = pages(Sweep(POINT), Paged(index), T, 9)
     assert page.forged == {b"\xc0\0\2\1"}
+
+
+def test_the_names_of_sealed_orders_are_marked_as_such_while_they_are_sealed() -> None:
+    index = policy(
+        block("open.example"),
+        block("hush.example", ident="court/o2", publication=Publication.SEALED),
+        block("begun.example", ident="court/o3", publication=Publication.SEALED_UNTIL_EFFECTIVE),
+        block("both.example", ident="court/o4"),
+        block("both.example", ident="court/o5", publication=Publication.SEALED),
+        block("*.wide.example", ident="court/o6", publication=Publication.SEALED),
+    )
+    assert {name for name, one in swept(index).items() if one.is_sealed} == {
+        "hush.example",
+        "both.example",
+        "www.wide.example",
+    }
 
 
 def test_verdicts_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ PURE = {
     "fleet.purge", "fleet.refusal", "fleet.report",
     "prober.expect", "prober.matrix", "prober.profile", "prober.judge", "prober.schedule", "prober.observe",
     "prober.report", "prober.book", "prober.forensics", "prober.single", "prober.evidence",
-    "prober.keeping",
+    "prober.keeping", "prober.owed",
     "compliance.observed", "compliance.document", "compliance.life", "compliance.pictures",
     "sweep.pages", "sweep.peek", "sweep.sampling", "sweep.swept",
 }  # fmt: skip

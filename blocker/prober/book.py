@@ -59,9 +59,10 @@ class _Entry:
 
 
 class _Seen(NamedTuple):
-    """One way in which a name is asked for: when it was last seen blocked in it, and whether it is still."""
+    """One way to ask for a name: when and in which round it was last seen blocked, and if it is still."""
 
     at: float
+    round: int
     is_blocked: bool
 
 
@@ -89,7 +90,7 @@ def _proves(one: Expectation) -> _Proof | None:
 
 
 class Book:
-    """Begins with what an earlier run's Snapshot has, and with the `baselines` beside it.
+    """Begins with what an earlier run's Snapshot has, and with `baselines` and `owed` probes beside it.
 
     `instances` are the NSIDs that site.yaml names, by point: of others it is only counted that they answered.
     """
@@ -100,6 +101,7 @@ class Book:
         *,
         instances: Mapping[str, Collection[str]] | None = None,
         baselines: Iterable[Baseline] = (),
+        owed: Iterable[Probe] = (),
     ) -> None:
         old = before or Snapshot(at=0.0)
         self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
@@ -126,6 +128,7 @@ class Book:
         self._held: dict[_Group, NotOk] = {
             (one.kind, one.rule, one.point, one.order, one.variant): one for one in old.not_ok
         }
+        self._owed: dict[_Key, Probe] = {(expect.question(one.expectation), one.variant): one for one in owed}
         self._judged: set[_Way] = set()
         self._rounds = 0
 
@@ -174,6 +177,7 @@ class Book:
     def note(self, expectation: Expectation, finding: Finding) -> None:
         """Keep the judgement of one expectation in place of the last one."""
         key = (expect.question(expectation), finding.variant)
+        self._owed.pop(key, None)
         old = self._drop(key)
         since = old.since if old is not None and old.finding.kind is finding.kind else finding.at
         self._entries[key] = _Entry(expectation=expectation, finding=finding, since=since)
@@ -212,7 +216,7 @@ class Book:
         name = (finding.point, finding.ref, finding.name)
         ways, way = self._blocked.get(name, {}), (finding.qtype, finding.variant)
         if finding.kind is Kind.OK:
-            ways[way] = _Seen(finding.at, is_blocked=True)
+            ways[way] = _Seen(finding.at, self._rounds, is_blocked=True)
         elif way in ways:
             ways[way] = ways[way]._replace(is_blocked=False)
         _remember(self._blocked, name, ways)
@@ -252,15 +256,17 @@ class Book:
     def is_blocked_otherwise(self, one: Expectation, variant: Variant) -> bool:
         """Whether the name was seen blocked, as ordered, when the point was asked in another way.
 
-        Only what was seen after this way was last blocked itself tells that they differ: a block that goes in
-        all ways was seen in each of them before.
+        Only what was seen in a later round than the last in which a way that leaks was blocked itself tells
+        that they differ: a block that goes in all ways was seen in each of them before.
         """
-        ways = self._blocked.get((one.point, one.ref, one.name), {})
-        own = ways.get((one.qtype, variant))
+        ways, own = self._blocked.get((one.point, one.ref, one.name), {}), (one.qtype, variant)
+        last = max(
+            (seen.round for way, seen in ways.items() if way == own or not seen.is_blocked), default=-1
+        )
         return any(
-            seen.is_blocked and seen.at >= one.since and (own is None or seen.at > own.at)
+            seen.is_blocked and seen.at >= one.since and seen.round > last
             for way, seen in ways.items()
-            if way != (one.qtype, variant)
+            if way != own
         )
 
     def baselines(self) -> tuple[Baseline, ...]:
@@ -273,11 +279,14 @@ class Book:
         return any(edge is not None and edge >= transition for edge in (one.started, one.ended, one.covered))
 
     def not_ok(self) -> list[Probe]:
-        """The probes whose latest finding isn't fine; they are made again each round."""
+        """The probes whose latest finding isn't fine, an earlier run's first: they are made each round."""
         return [
-            Probe(entry.expectation, entry.finding.variant)
-            for entry in self._entries.values()
-            if entry.finding.kind not in FINE
+            *self._owed.values(),
+            *(
+                Probe(entry.expectation, entry.finding.variant)
+                for entry in self._entries.values()
+                if entry.finding.kind not in FINE
+            ),
         ]
 
     def forget(self, gone: Iterable[Expectation]) -> None:
@@ -285,6 +294,7 @@ class Book:
         questions = set(map(expect.question, gone))
         for key in [one for one in self._entries if one[0] in questions]:
             self._drop(key)
+        self._owed = {key: one for key, one in self._owed.items() if key[0] not in questions}
 
     def turn(self, refs: Collection[str], before: float) -> None:
         """Drop what was fine about these directives: a transition passed, it must be seen anew."""
@@ -303,15 +313,20 @@ class Book:
         for place in [one for one in self._confirmed if one[1] not in points]:
             del self._confirmed[place]
         self._held = {group: one for group, one in self._held.items() if one.point in points}
+        self._owed = {key: one for key, one in self._owed.items() if one.expectation.point in points}
 
     def settle(self, rotation: int) -> None:
         """A whole round has ended, of which `rotation` look at everything: what it left as it was stands."""
         self._fresh, self._aging = set(), self._fresh
         self._rounds += 1
+        owed = {
+            (one.expectation.order, one.expectation.point, str(one.variant)) for one in self._owed.values()
+        }
         self._held = {
             group: one
             for group, one in self._held.items()
-            if self._rounds < rotation and (one.order, one.point, one.variant) not in self._judged
+            if (way := (one.order, one.point, one.variant)) in owed
+            or (self._rounds < rotation and way not in self._judged)
         }
 
     def snapshot(self, at: float, *, generation: int, round_at: float, trouble: str) -> Snapshot:

@@ -21,7 +21,7 @@ from blocker.journal import fault, say
 from blocker.orders import suffixes
 from blocker.orders.timetable import boundaries
 from blocker.policy.reader import Reader
-from blocker.prober import expect, matrix, report, schedule
+from blocker.prober import expect, matrix, owed, report, schedule
 from blocker.prober.book import Book
 from blocker.prober.keeper import Keeper
 from blocker.prober.matrix import Probe
@@ -146,6 +146,7 @@ def book_of(site: Site, before: report.Snapshot | None = None) -> Book:
         before or report.from_json(_octets(site.state / report.FILE)),
         instances={point.name: point.instances for point in site.points},
         baselines=report.baselines_from_json(_octets(site.state / report.BASELINES)),
+        owed=owed.from_json(_octets(site.state / owed.FILE)),
     )
 
 
@@ -192,6 +193,7 @@ class _Prober:
         self._quiet = 0.0
         self._unwritten: set[str] = set()
         self._baselines: tuple[report.Baseline, ...] = ()
+        self._left: tuple[Probe, ...] = ()
 
     def tick(self, now: float) -> float:
         """Start what is due at `now` (epoch seconds); the seconds until the next tick."""
@@ -235,6 +237,8 @@ class _Prober:
                     if self._whole is not None:
                         self._whole.cancel()
                     self._whole_due = now + _SETTLE
+                elif now < self._table.since:  # Stepped back: what comes now is not from before.
+                    self._table = replace(self._table, since=now)
             self._trouble = self._reader.trouble
         except StoreError as error:
             self._trouble = str(error)
@@ -357,7 +361,7 @@ class _Prober:
         )
         ways = max((len(matrix.ways(point)) for point in self._site.points), default=1)
         self._book.settle(ways * (1 + directives // _AT_ONCE))
-        self._keep_baselines()
+        self._keep_names()
 
     def write(self, *, force: bool = False) -> None:
         """Replace the report, a few times a second at most; a long one seldom, and never as a look is due."""
@@ -373,12 +377,16 @@ class _Prober:
         self._written_at = time.monotonic()
         self._writing = self._written_at - began
 
-    def _keep_baselines(self) -> None:
-        """They are names, maybe of sealed orders: for this process and the next one alone."""
+    def _keep_names(self) -> None:
+        """Baselines and open questions are names, maybe of sealed orders: for this and the next process."""
         baselines = self._book.baselines()
         if baselines != self._baselines:
             self._baselines = baselines
             self._replace(self._path.with_name(report.BASELINES), report.baselines_to_json(baselines), 0o600)
+        left = tuple(self._book.not_ok()[: owed.MOST])
+        if left != self._left:
+            self._left = left
+            self._replace(self._path.with_name(owed.FILE), owed.to_json(left), 0o600)
 
     def _replace(self, path: Path, text: str, mode: int) -> None:
         """Whole or not at all; a trouble is said once."""
@@ -404,7 +412,7 @@ class _Prober:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._keeper.close()
         self.write(force=True)
-        self._keep_baselines()
+        self._keep_names()
         if self._reader is not None:
             self._reader.close()
 

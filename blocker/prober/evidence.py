@@ -150,13 +150,13 @@ def pack(one: Record, prev: str) -> bytes:
             "rules": one.rules,
             "policy": one.policy,
             "generation": one.generation,
-            "expectation": _expectation(one.expectation),
+            "expectation": expectation_record(one.expectation),
             "known": _known(one.evidence),
             "samples": [_sample(sample) for sample in one.samples],
             "finding": {
                 "kind": one.finding.kind,
                 "rule": one.finding.rule,
-                "variant": _variant(one.finding.variant),
+                "variant": variant_record(one.finding.variant),
                 "detail": one.finding.detail,
             },
         }
@@ -211,7 +211,7 @@ def unpack(line: bytes) -> Record:
     """The record of a line. Raises Unreadable."""
     made = _parse(line)
     try:
-        expectation = _read_expectation(made["expectation"])
+        expectation = expectation_of(made["expectation"])
         point, question = expectation.point, (expectation.name, expectation.qtype)
         finding = made["finding"]
         return Record(
@@ -227,7 +227,7 @@ def unpack(line: bytes) -> Record:
                 why=expectation.why,
                 name=expectation.name,
                 qtype=expectation.qtype,
-                variant=_read_variant(finding["variant"]),
+                variant=variant_of(finding["variant"]),
                 at=_number(made["at"]),
                 detail=_text(finding["detail"]),
             ),
@@ -255,7 +255,8 @@ def _parse(line: bytes) -> dict[str, Any]:
     return made
 
 
-def _expectation(one: Expectation) -> dict[str, Any]:
+def expectation_record(one: Expectation) -> dict[str, Any]:
+    """As a record keeps it; it holds the name."""
     return {
         "point": one.point,
         "region": one.region,
@@ -278,7 +279,8 @@ def _expectation(one: Expectation) -> dict[str, Any]:
     }
 
 
-def _read_expectation(made: Mapping[str, Any]) -> Expectation:
+def expectation_of(made: Mapping[str, Any]) -> Expectation:
+    """Read back. Raises ValueError, TypeError, KeyError."""
     return Expectation(
         point=_text(made["point"]),
         region=None if made["region"] is None else _text(made["region"]),
@@ -397,7 +399,7 @@ def _read_resource(made: Any) -> Resource:
 
 def _sample(one: Observation) -> dict[str, Any]:
     return {
-        "variant": _variant(one.variant),
+        "variant": variant_record(one.variant),
         "sent": one.sent,
         "received": one.received,
         "latency": one.latency,
@@ -416,7 +418,7 @@ def _read_sample(made: Mapping[str, Any], point: str, question: tuple[Key, int])
     arrivals = tuple(_arrival(one, query, question) for one in _several(made["arrivals"]))
     return Observation(
         point=point,
-        variant=_read_variant(made["variant"]),
+        variant=variant_of(made["variant"]),
         name=question[0],
         qtype=question[1],
         sent=_number(made["sent"]),
@@ -448,7 +450,8 @@ def _arrival(made: Any, query: bytes, question: tuple[Key, int]) -> Arrival:
     )
 
 
-def _variant(one: Variant) -> dict[str, Any]:
+def variant_record(one: Variant) -> dict[str, Any]:
+    """As a record keeps it."""
     return {
         "transport": one.transport,
         "edns": one.edns,
@@ -460,7 +463,8 @@ def _variant(one: Variant) -> dict[str, Any]:
     }
 
 
-def _read_variant(made: Mapping[str, Any]) -> Variant:
+def variant_of(made: Mapping[str, Any]) -> Variant:
+    """Read back. Raises ValueError, TypeError, KeyError."""
     return Variant(
         transport=Transport(made["transport"]),
         edns=made["edns"] is True,

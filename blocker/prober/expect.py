@@ -176,13 +176,13 @@ def renew(
     again, gone = [], []
     for old in olds:
         why: Why | None = old.why
-        edges = old.started, old.ended
+        edges, is_sealed = (old.started, old.ended), old.is_sealed
         if old.ref:
             one = directives.get(old.ref)
             if one is None:
                 why = None
             else:
-                edges = _edges(one, t)
+                edges, is_sealed = _edges(one, t), old.is_sealed or one.is_sealed(t)
                 if old.why in _BY_TIME and old.region is not None:
                     why = _standing(policy, one, old.region, t)
         if why is None:
@@ -193,6 +193,7 @@ def renew(
             replace(
                 old,
                 why=why,
+                is_sealed=is_sealed,
                 **_by(verdict, old.qtype),
                 since=max(start, since),
                 until=until,

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from blocker.orders.model import Form
 from blocker.prober import book as book_module
-from blocker.prober import report
+from blocker.prober import owed, report
 from blocker.prober.book import Book
 from blocker.prober.expect import Expectation, Why
 from blocker.prober.judge import Finding, Kind
-from blocker.prober.observe import OVER_TCP, PLAIN, Observation, Outcome, Reply
+from blocker.prober.matrix import Probe
+from blocker.prober.observe import OVER_TCP, PLAIN, Observation, Outcome, Reply, Variant
 from blocker.prober.report import Confirmed, NotOk, PointView, Snapshot, from_json, to_json
 from tests.prober.world import A, T, key
 
@@ -417,6 +418,37 @@ def test_what_an_earlier_run_found_and_nobody_judges_any_more_goes_after_a_rotat
     assert shown(again).not_ok == ()
 
 
+def test_what_an_earlier_run_found_is_asked_first_and_shown_until_that_very_question_was_judged() -> None:
+    book = Book()
+    book.note(*pair(Kind.UNDERBLOCK, name=key("x0.example"), at=T))
+    again = Book(from_json(to_json(shown(book))), owed=owed.from_json(owed.to_json(book.not_ok())))
+    assert [one.expectation.name for one in again.not_ok()] == [key("x0.example")]
+    again.note(*pair(name=key("x1.example"), at=T + 9))
+    for _ in range(3):
+        again.settle(rotation=2)
+    assert [one.kind for one in shown(again).not_ok] == ["underblock"]
+    again.note(*pair(name=key("x0.example"), at=T + 9))
+    again.settle(rotation=2)
+    assert (shown(again).not_ok, again.not_ok()) == ((), [])
+
+
+def test_the_open_questions_of_directives_and_points_that_are_gone_are_dropped() -> None:
+    asked, found = pair(Kind.UNDERBLOCK)
+    left = [Probe(asked, found.variant), Probe(replace(asked, point="p2", ref="court/o2/d"), found.variant)]
+    again = Book(owed=left)
+    again.forget([asked])
+    assert [one.expectation.point for one in again.not_ok()] == ["p2"]
+    again.expire(0.0, {"p1"})
+    assert again.not_ok() == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[1]", "[[]]", '[{"expectation": 1, "variant": {}}]', b"\xff", "[" * 9999]
+)
+def test_anything_else_holds_no_open_questions(text: str | bytes) -> None:
+    assert owed.from_json(text) == ()
+
+
 def test_what_an_earlier_run_found_at_a_point_that_is_gone_is_shown_no_more() -> None:
     book = Book()
     book.note(*pair(Kind.UNDERBLOCK))
@@ -464,24 +496,56 @@ def by_tcp(kind: Kind, at: float) -> tuple[Expectation, Finding]:
     return expectation, replace(finding, variant=OVER_TCP)
 
 
+LEAK, AWAY = Kind.UNDERBLOCK, Kind.UNREACHABLE
+
+
 @pytest.mark.parametrize(
-    ("seen", "is_in_part"),
+    ("rounds", "is_in_part"),
     [
-        ([pair(Kind.OK, at=T), by_tcp(Kind.UNDERBLOCK, T + 1)], True),
-        ([by_tcp(Kind.OK, T), pair(Kind.OK, at=T + 30), by_tcp(Kind.UNDERBLOCK, T + 60)], True),
-        ([pair(Kind.OK, at=T), by_tcp(Kind.OK, T + 1), by_tcp(Kind.UNDERBLOCK, T + 30)], False),
-        ([pair(Kind.OK, at=T), by_tcp(Kind.OK, T + 1), by_tcp(Kind.UNREACHABLE, T + 30)], False),
-        ([pair(Kind.OK, at=T), pair(Kind.UNDERBLOCK, at=T + 30), by_tcp(Kind.UNDERBLOCK, T + 31)], False),
-        ([by_tcp(Kind.UNDERBLOCK, T)], False),
-        ([pair(Kind.OK, at=T - 60, started=T - 90), by_tcp(Kind.UNDERBLOCK, T)], False),
+        ([[pair(at=T), by_tcp(LEAK, T + 1)]], True),
+        ([[by_tcp(Kind.OK, T)], [pair(at=T + 30)], [by_tcp(LEAK, T + 60)]], True),
+        ([[pair(at=T), by_tcp(Kind.OK, T + 1)], [by_tcp(LEAK, T + 30)]], False),
+        ([[by_tcp(Kind.OK, T), pair(at=T + 1)], [by_tcp(LEAK, T + 30)]], False),
+        ([[pair(at=T), by_tcp(Kind.OK, T + 1)], [by_tcp(AWAY, T + 30)]], False),
+        ([[pair(at=T)], [pair(LEAK, at=T + 30), by_tcp(LEAK, T + 31)]], False),
+        ([[by_tcp(LEAK, T)]], False),
+        ([[pair(at=T - 60, started=T - 90)], [by_tcp(LEAK, T)]], False),
     ],
-    ids=["never", "differs again", "all at once", "was away", "then the other", "alone", "before the start"],
+    ids=[
+        "never",
+        "differs later",
+        "all at once",
+        "whichever came first",
+        "was away",
+        "then the other",
+        "alone",
+        "before the start",
+    ],
 )
 def test_only_what_was_blocked_after_this_way_was_shows_that_they_differ(
-    seen: list[tuple[Expectation, Finding]], is_in_part: bool
+    rounds: list[list[tuple[Expectation, Finding]]], is_in_part: bool
 ) -> None:
     book = Book()
-    for one in seen:
+    for seen in rounds:
+        for one in seen:
+            book.note(*one)
+        expectation, finding = seen[-1]
+        found = book.is_blocked_otherwise(replace(expectation, since=T - 10), finding.variant)
+        book.settle(rotation=1)
+    assert found is is_in_part
+
+
+def test_what_leaks_in_two_ways_is_not_kept_from_being_told_by_a_third_that_was_not_asked_again() -> None:
+    book = Book()
+    for one in (pair(at=T), by_tcp(Kind.OK, T + 1)):
         book.note(*one)
-    expectation, finding = seen[-1]
-    assert book.is_blocked_otherwise(replace(expectation, since=T - 10), finding.variant) is is_in_part
+    expectation, finding = pair(at=T + 2)
+    do = replace(finding, variant=Variant(do=True))
+    book.note(expectation, do)
+    book.settle(rotation=1)
+    book.note(*pair(at=T + 30))
+    book.settle(rotation=1)
+    book.note(*pair(LEAK, at=T + 60))
+    book.note(*by_tcp(LEAK, T + 61))
+    assert not book.is_blocked_otherwise(expectation, OVER_TCP)
+    assert not book.is_blocked_otherwise(expectation, PLAIN)

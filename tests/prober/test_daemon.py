@@ -605,13 +605,22 @@ def test_a_stepped_clock_is_outlived(tmp_path: Path, monkeypatch: pytest.MonkeyP
     clock = Clock()
     monkeypatch.setattr(daemon, "time", clock)
     monkeypatch.setattr("blocker.prober.transports.time", clock)
+    monkeypatch.setattr("blocker.prober.rounds.time", clock)
+
+    obeys = True
+
+    def script(query: Any) -> Any:
+        return honest(query) if obeys else real(query)
 
     async def main() -> None:
-        async with watching(tmp_path, honest):
+        nonlocal obeys
+        async with watching(tmp_path, script):
             await until(tmp_path, lambda one: one.round_at)
             clock.offset = step
             stepped = await until(tmp_path, lambda one: abs(one.round_at - clock.time()) < 60)
             assert stepped.not_ok == ()
+            obeys = False
+            await until(tmp_path, lambda one: "underblock" in {found.kind for found in one.not_ok})
 
     asyncio.run(main())
 

@@ -206,7 +206,7 @@ ENGINES: Mapping[str, Engine] = {
         kind="unbound",
         by="rpz",
         start=zones.unbound_both,
-        mends=frozenset({"cached-aliases", "ede", "shaping"}),
+        mends=frozenset({"alias-addresses", "cached-aliases", "ede", "shaping"}),
     ),
     "bind-rpz": Engine(kind="bind", by="rpz", start=zones.bind),
     "powerdns-rpz": Engine(kind="powerdns", by="rpz", start=zones.powerdns),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.conformance.session import Results
 
 _MOOT = {
-    "aliases": ("alias-form", "excepted-aliases", "cached-aliases"),
+    "aliases": ("alias-form", "alias-addresses", "excepted-aliases", "cached-aliases"),
     "ede": ("forged", "reason"),
 }
 """What a limit leaves no room for."""

@@ -61,6 +61,8 @@ def meaning(policy: Policy, ask: Ask, aliases: Mapping[str, str], t: float) -> E
     instead: dict[str, tuple[Expected, ...]] = {}
     if found.form is not None and at:
         instead["aliases"] = instead["cached-aliases"] = (Expected(until=until),)
+    if found.form is Form.REDIRECT and at:
+        instead["alias-addresses"] = (replace(found, addresses=()),)
     if found.form is not None and ask.qtype == "ANY":
         instead["any"] = (replace(found, is_whole=True), replace(found, rcode="SERVFAIL"))
     if hole is not None:

@@ -122,11 +122,15 @@ def _aspects(
         limits={limit: fits and taken in others for limit, others in expected.instead.items()},
     )
     if fits and not taken.rcode:
-        yield from _further(ask, taken, seen, chain)
+        # What nobody ordered to be blocked has no reason that could be told.
+        is_nobodys = expected.form is None and taken in expected.instead.get("excepted-aliases", ())
+        yield from _further(ask, taken, seen, chain, {"ede", "excepted-aliases"} if is_nobodys else {"ede"})
 
 
-def _further(ask: Ask, expected: Expected, seen: Seen, chain: tuple[str, ...]) -> Iterator[_Aspect]:
-    """The aspects of an answer with the rcode and records that are expected."""
+def _further(
+    ask: Ask, expected: Expected, seen: Seen, chain: tuple[str, ...], silent: Iterable[str]
+) -> Iterator[_Aspect]:
+    """The aspects of an answer with the rcode and records that are expected; limits `silent` say nothing."""
     if chain or seen.chain:
         yield _Aspect(
             name="chain",
@@ -141,7 +145,7 @@ def _further(ask: Ask, expected: Expected, seen: Seen, chain: tuple[str, ...]) -
         yield from _shaped(expected, seen, limits, _UPSTREAM)
         return
     if not ask.is_plain:
-        yield from _said(expected, seen, codes)
+        yield from _said(expected, seen, codes, silent)
     if expected.form in (Form.NXDOMAIN, Form.NODATA) or (expected.form is Form.REDIRECT and not seen.records):
         kept = "no SOA" if seen.keeps is None else f"kept for {seen.keeps} s"
         yield _Aspect(
@@ -153,12 +157,12 @@ def _further(ask: Ask, expected: Expected, seen: Seen, chain: tuple[str, ...]) -
     yield from _shaped(expected, seen, {"lift-shaping"}, _UPSTREAM if seen.chain else _MOST_KEPT)
 
 
-def _said(expected: Expected, seen: Seen, codes: Sequence[int]) -> Iterator[_Aspect]:
+def _said(expected: Expected, seen: Seen, codes: Sequence[int], silent: Iterable[str]) -> Iterator[_Aspect]:
     """What a blocked answer says of itself."""
     yield _Aspect(
         name="said",
         detail="" if 16 in codes else f"EDE {codes}, not 16",
-        limits={"ede": not codes},
+        limits=dict.fromkeys(silent, not codes),
     )
     if 16 not in codes:
         return

@@ -123,7 +123,7 @@ _LIMITED = World(
                 block("sub.@", excepts=("free.sub.@",), form=Form.NODATA, **_SINCE),
             ],
             [],
-            aliases={"a.@": "www.bad.@", "free.sub.@": "sub.@", "n.@": "sub.@"},
+            aliases={"a.@": "www.bad.@", "free.sub.@": "sub.@", "n.@": "sub.@", "x.@": "x.to.@"},
         ),
     )
 )
@@ -185,7 +185,12 @@ def test_an_alias_that_is_not_seen_through_leads_to_the_data_that_passes(
             answer("NOERROR", chain=("sub",), edes=(16,)),
             Outcome.DECLARED,
         ),
+        ("free.sub", "A", "excepted-aliases", answer("NOERROR", chain=("sub",)), Outcome.DECLARED),
         ("free.sub", "A", "excepted-aliases", answer("NOERROR", edes=(16,)), Outcome.FAILED),
+        ("x", "A", "alias-addresses", answer("NOERROR", chain=("x.to",), edes=(16,)), Outcome.DECLARED),
+        ("x", "A", "alias-addresses", answer("NXDOMAIN", chain=("x.to",), edes=(16,)), Outcome.FAILED),
+        ("x", "A", "alias-addresses", answer("NOERROR", f"A {_HERE}", chain=("x.to",)), Outcome.FAILED),
+        ("to", "A", "alias-addresses", answer("NOERROR", edes=(16,)), Outcome.FAILED),
         ("free.sub", "A", "excepted-aliases", answer("NXDOMAIN", chain=("sub",)), Outcome.FAILED),
         ("free.sub", "A", "excepted-aliases", answer("SERVFAIL"), Outcome.FAILED),
     ],

@@ -46,11 +46,16 @@ _AUTHORITY = Authority(name="Lab Authority", jurisdiction="ID", contact="mailto:
 
 
 class Phase(StrEnum):
-    """When a question is put: while all stands as it is, or around the one instant of the turning cases."""
+    """When a question is put: while all stands as it is, around the one instant of the turning cases, or
+    around an apply.
+    """
 
     STANDING = "standing"
     BEFORE = "before"
     AFTER = "after"
+    UNAPPLIED = "unapplied"
+    UNPURGED = "applied, not purged"
+    APPLIED = "applied"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +124,12 @@ class Draft:
 
 def when(t: float) -> datetime:
     return datetime.fromtimestamp(t, UTC)
+
+
+def begins(order: Order) -> float:
+    """The instant at which an order of the table takes effect."""
+    start = order.start or min(directive.start for directive in order.directives)
+    return start.timestamp()
 
 
 def block(*subjects: str, start: float, until: float | None, **values: Any) -> Draft:

@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 REACH: Mapping[str, str] = {
     "aliases": "an alias of a blocked name is answered, for where aliases lead is not seen",
     "alias-form": "an alias of a blocked name is denied itself, without the chain to the blocked name",
+    "alias-addresses": (
+        "an alias of a name below a redirected one is answered without the redirect's addresses"
+    ),
     "excepted-aliases": (
-        "an excepted name that is an alias passes or not as a whole, whichever order blocks what it leads to"
+        "an excepted name that is an alias passes or not as a whole, whichever order blocks what it leads "
+        "to; if not, perhaps without a reason"
     ),
     "cached-aliases": "an alias of a blocked name is denied once, and answered while it is in the cache",
     "holes": (
@@ -74,7 +78,9 @@ _TERSE = ("forged", "reason")
 CAPABILITIES: Mapping[tuple[str, str], Capability] = {
     ("embedded", "self"): Capability(),
     ("unbound", "module"): Capability(uncontrolled=("cached-names",)),
-    ("unbound", "rpz"): Capability(forms=_SAYABLE, reach=("cached-aliases", *_ZONE, *_SILENT), is_zone=True),
+    ("unbound", "rpz"): Capability(
+        forms=_SAYABLE, reach=("alias-addresses", "cached-aliases", *_ZONE, *_SILENT), is_zone=True
+    ),
     ("bind", "rpz"): Capability(forms=_SAYABLE, reach=(*_ZONE, *_SILENT, "any"), is_zone=True),
     ("powerdns", "rpz"): Capability(
         forms=_SAYABLE, reach=("alias-form", *_ZONE, *_TERSE, "negative-ttl", "any"), is_zone=True

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blocker.names import Key
-    from blocker.site import Endpoint, Network
+    from blocker.site import Network
     from blocker.yamltext import Node
 
 SITE_CHECKS: dict[str, str] = {
@@ -250,7 +250,7 @@ def _check_points(root: Node, values: dict[str, Any], known: str, complaints: Co
 
 def _check_ways(root: Node, values: dict[str, Any], complaints: Complaints) -> None:
     """How points get the policy. A resolver has one cache, which all its clients share."""
-    regions: dict[tuple[str, Endpoint], str] = {}
+    regions: dict[tuple[str, str], str] = {}
     for position, point in enumerate(values.get("points", ())):
         kind, name = point.get("kind"), shown(str(point.get("name")))
         ways = WAYS.get(kind, ())
@@ -275,14 +275,16 @@ def _check_ways(root: Node, values: dict[str, Any], complaints: Complaints) -> N
             )
         if kind in ("embedded", "dnsdist") or not {"kind", "address", "region"} <= point.keys():
             continue
-        first = regions.setdefault((kind, point["address"]), point["region"])
-        if first != point["region"]:
-            complaints.add(
-                "point-two-regions",
-                yamltext.place(root, "points", position, "region"),
-                f"{point['address']} is in region {first} already, and all clients of one {kind} share its "
-                "cache; run one for each region.",
-            )
+        for mark in _marks(point):
+            first = regions.setdefault((kind, mark), point["region"])
+            if first != point["region"]:
+                complaints.add(
+                    "point-two-regions",
+                    yamltext.place(root, "points", position, "region"),
+                    f"{mark} is in region {first} already, and all clients of one {kind} share its cache; "
+                    "run one for each region.",
+                )
+                break
     rpz = values.get("rpz", {})
     if "primary" in rpz and "key" not in rpz:
         complaints.add(
@@ -290,6 +292,12 @@ def _check_ways(root: Node, values: dict[str, Any], complaints: Complaints) -> N
             yamltext.place(root, "rpz", "primary"),
             "updates to the primary are signed; write 'key' with the path of a file made by `tsig-keygen`.",
         )
+
+
+def _marks(point: dict[str, Any]) -> list[str]:
+    """What tells that two points are one resolver: an address of both, the command that controls both."""
+    control = [f"what {shown(' '.join(point['control']))} controls"] if "control" in point else []
+    return [*map(str, (point["address"], *point.get("also", ()))), *control]
 
 
 def _check_addresses(root: Node, values: dict[str, Any], complaints: Complaints) -> None:

@@ -365,6 +365,30 @@ TABLE = [
         ),
     ),
     (
+        "point-two-regions",
+        SITE.splitlines()[-1],
+        "\n".join(
+            f'  - {{name: {name}, kind: unbound, address: "{at}", region: {region}, also: ["192.0.2.3"]}}'
+            for name, at, region in (("a", "192.0.2.1", "ID"), ("b", "192.0.2.2", "GB"))
+        ),
+        (
+            "site.yaml:14:60 point-two-regions: 192.0.2.3:53 is in region ID already, and all clients of one "
+            "unbound share its cache; run one for each region."
+        ),
+    ),
+    (
+        "point-two-regions",
+        SITE.splitlines()[-1],
+        "\n".join(
+            f'  - {{name: {name}, kind: unbound, address: "{at}", region: {region}, control: [ctl, -c, x]}}'
+            for name, at, region in (("a", "192.0.2.1", "ID"), ("b", "192.0.2.2", "GB"))
+        ),
+        (
+            "site.yaml:14:60 point-two-regions: what 'ctl -c x' controls is in region ID already, and all "
+            "clients of one unbound share its cache; run one for each region."
+        ),
+    ),
+    (
         "rpz-missing",
         "kind: embedded",
         "kind: knot",

@@ -167,12 +167,13 @@ class Guest:
     def decorate(self, qinfo: Any, rep: Any, rcode: int, options: Any, region: Any) -> None:
         """Give an answer of a zone beside us its EDE, if the policy blocks the name and the answer does, too.
 
-        Data of the operator's own for a name that is ordered to be blocked is no order's doing.
+        Of whatever type: a zone denies DS and DNSKEY where the policy lets them pass. Data of the operator's
+        own for a name that is ordered to be blocked is no order's doing.
         """
         try:
             with self._turn, self._live.snapshot() as policy:
                 verdict = self._decide(policy, names.from_wire(bytes(qinfo.qname)), time.time())
-                if verdict.form_for(qinfo.qtype) is None:
+                if not verdict.is_blocked:
                     return
                 said = _said(verdict, policy, qinfo.qtype, 0)
                 if rcode & 0xF or unboundmsg.is_said(rep, said, qinfo.qtype):

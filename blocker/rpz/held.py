@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import signal
 import struct
 import time
 from contextlib import contextmanager
@@ -159,18 +160,28 @@ class Held:
                 faulthandler.disable()  # Its death says enough.
                 self._open()
                 self.state()
-                for _ in self.entries():
-                    pass
+                last = b""
+                for owner, _ in self.entries():
+                    if owner <= last:  # Garbage may lead in a circle, and its reader round and round.
+                        break
+                    last = owner
+                else:
+                    code = 0
                 self.close()
-                code = 0
             finally:
                 os._exit(code)
-        while True:
-            found, status = os.waitpid(pid, os.WNOHANG)
-            if found:
-                return status == 0
-            self._pulse()
-            time.sleep(_TICK)
+        found = 0
+        try:
+            while True:
+                found, status = os.waitpid(pid, os.WNOHANG)
+                if found:
+                    return status == 0
+                self._pulse()
+                time.sleep(_TICK)
+        finally:
+            if not found:  # The pulse says that there is more urgent work than this.
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
 
     def close(self) -> None:
         """Let go of the file."""

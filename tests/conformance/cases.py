@@ -46,11 +46,16 @@ _AUTHORITY = Authority(name="Lab Authority", jurisdiction="ID", contact="mailto:
 
 
 class Phase(StrEnum):
-    """When a question is put: while all stands as it is, or around the one instant of the turning cases."""
+    """When a question is put: while all stands as it is, around the one instant of the turning cases, or
+    around an apply.
+    """
 
     STANDING = "standing"
     BEFORE = "before"
     AFTER = "after"
+    UNAPPLIED = "unapplied"
+    UNPURGED = "applied, not purged"
+    APPLIED = "applied"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +64,9 @@ class Expected:
 
     `because` are refs, the winner first; `public` those of them that may be told. The blocked owner is
     number `at` of the alias chain. Not written in the table but found by `meaning`: `until`, the next
-    instant of which TTLs may tell, and `needs`, the ids of what the answer asks of an engine beyond looking
-    up its question.
+    instant of which TTLs may tell, and `instead`, by the id of a limit (capabilities.REACH) all that an
+    engine with this limit may answer in its place. Only there: `is_whole`, a redirect's addresses of both
+    families, and `rcode`, an error in the place of an answer.
     """
 
     form: Form | None = None
@@ -68,8 +74,10 @@ class Expected:
     because: tuple[str, ...] = ()
     public: tuple[str, ...] = ()
     at: int = 0
+    is_whole: bool = False
+    rcode: str = ""
     until: int | None = field(default=None, compare=False)
-    needs: frozenset[str] = field(default=frozenset(), compare=False)
+    instead: Mapping[str, tuple[Expected, ...]] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +124,12 @@ class Draft:
 
 def when(t: float) -> datetime:
     return datetime.fromtimestamp(t, UTC)
+
+
+def begins(order: Order) -> float:
+    """The instant at which an order of the table takes effect."""
+    start = order.start or min(directive.start for directive in order.directives)
+    return start.timestamp()
 
 
 def block(*subjects: str, start: float, until: float | None, **values: Any) -> Draft:

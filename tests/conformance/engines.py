@@ -40,6 +40,10 @@ class Runner(Protocol):
     def serves_all_regions(self) -> bool:
         """Whether it tells clients of several regions apart."""
 
+    @property
+    def control(self) -> tuple[str, ...]:
+        """The first words of its control command, once it holds a world; empty if it has none."""
+
     def hold(self, world: World, region: str, t: int) -> None:
         """Make it hold the world as of `t`, for the region if it serves one; done when it does."""
 
@@ -60,10 +64,22 @@ class Engine:
     mends: frozenset[str] = frozenset()
     """Limits of its kind that it doesn't have."""
 
+    purged: frozenset[str] = frozenset()
+    """Those that it has only as long as nothing is purged."""
+
     @property
     def can(self) -> Capability:
+        return self._without(self.mends | self.purged)
+
+    @property
+    def can_uncontrolled(self) -> Capability:
+        """The same as long as nothing was purged."""
+        can = self._without(self.mends)
+        return replace(can, reach=(*can.reach, *can.uncontrolled))
+
+    def _without(self, limits: frozenset[str]) -> Capability:
         declared = capabilities.of(self.kind, self.by)
-        return replace(declared, reach=tuple(one for one in declared.reach if one not in self.mends))
+        return replace(declared, reach=tuple(one for one in declared.reach if one not in limits))
 
 
 SITE = """\
@@ -88,6 +104,7 @@ class Stored:
     port: int
     tcp: bool = False
     serves_all_regions: bool = True
+    control: tuple[str, ...] = ()
 
     def hold(self, world: World, region: str, t: int) -> None:
         self.store.hold(world)
@@ -163,16 +180,17 @@ class Modular:
     """Unbound with our module: an Unbound for each region, for each has one cache for all its clients."""
 
     store: Store
-    start: Callable[[str], int]
+    start: Callable[[str], unbound_lab.Unbound]
     port: int = 0
-    ports: dict[str, int] = field(default_factory=dict)
+    control: tuple[str, ...] = ()
+    servers: dict[str, unbound_lab.Unbound] = field(default_factory=dict)
     serves_all_regions: bool = False
 
     def hold(self, world: World, region: str, t: int) -> None:
         self.store.hold(world)
-        if region not in self.ports:
-            self.ports[region] = self.start(region)
-        self.port = self.ports[region]
+        if region not in self.servers:
+            self.servers[region] = self.start(region)
+        self.port, self.control = self.servers[region].port, self.servers[region].control
 
     def turn(self, world: World, region: str, t: int) -> None:
         """The timetable is in the store."""
@@ -188,9 +206,10 @@ def _unbound_module(folder: Path, upstream: int) -> Iterator[Runner]:
     store.hold(World(cases=()))
     with ExitStack() as stack:
 
-        def start(region: str) -> int:
-            server = unbound_lab.unbound(folder / region, store.state, upstream, region=region)
-            return stack.enter_context(server).port
+        def start(region: str) -> unbound_lab.Unbound:
+            return stack.enter_context(
+                unbound_lab.unbound(folder / region, store.state, upstream, region=region)
+            )
 
         yield Modular(store=store, start=start)
 
@@ -206,7 +225,8 @@ ENGINES: Mapping[str, Engine] = {
         kind="unbound",
         by="rpz",
         start=zones.unbound_both,
-        mends=frozenset({"cached-aliases", "ede", "shaping"}),
+        mends=frozenset({"alias-addresses", "ede", "shaping"}),
+        purged=frozenset({"cached-aliases"}),
     ),
     "bind-rpz": Engine(kind="bind", by="rpz", start=zones.bind),
     "powerdns-rpz": Engine(kind="powerdns", by="rpz", start=zones.powerdns),

@@ -15,11 +15,11 @@ from tests.conformance.engines import ENGINES
 from tests.conformance.rows import Outcome
 
 if TYPE_CHECKING:
-    from blocker.capabilities import Capability
+    from tests.conformance.engines import Engine
     from tests.conformance.session import Results
 
 _MOOT = {
-    "aliases": ("alias-form", "excepted-aliases", "cached-aliases"),
+    "aliases": ("alias-form", "alias-addresses", "excepted-aliases", "cached-aliases"),
     "ede": ("forged", "reason"),
 }
 """What a limit leaves no room for."""
@@ -58,16 +58,16 @@ def limits() -> str:
             *("refused if too long for the zone" if ENGINES[name].can.is_zone else "yes" for name in names),
         ]
     )
-    rows += [[f"`{limit}`", *(_reaches(limit, ENGINES[name].can) for name in names)] for limit in REACH]
+    rows += [[f"`{limit}`", *(_reaches(limit, ENGINES[name]) for name in names)] for limit in REACH]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _reaches(limit: str, can: Capability) -> str:
-    if limit in can.reach:
+def _reaches(limit: str, engine: Engine) -> str:
+    if limit in engine.can.reach:
         return "limit"
-    if limit in can.uncontrolled:
+    if limit in engine.can_uncontrolled.reach:
         return "limit without `control`"
-    return "-" if any(limit in _MOOT.get(one, ()) for one in can.reach) else "works"
+    return "-" if any(limit in _MOOT.get(one, ()) for one in engine.can.reach) else "works"
 
 
 def tally(results: Results) -> str:

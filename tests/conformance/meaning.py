@@ -5,6 +5,7 @@ It is also the first runner of the table, so the table's own words hold `decide`
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import dns.name
@@ -12,7 +13,7 @@ import dns.rdatatype
 
 from blocker import names
 from blocker.orders.model import Form
-from blocker.policy.decide import DNSKEY, DS, decide
+from blocker.policy.decide import decide
 from tests.conformance.cases import Expected
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from blocker.policy.decide import Policy, Verdict
     from tests.conformance.cases import Ask
+
+_NO_HOLE = int(dns.rdatatype.TXT)  # A type that passes nowhere where the name is blocked.
 
 
 def key_of(name: str) -> names.Key:
@@ -38,31 +41,44 @@ def chain_of(name: str, qtype: str, aliases: Mapping[str, str]) -> list[str]:
 
 
 def meaning(policy: Policy, ask: Ask, aliases: Mapping[str, str], t: float) -> Expected:
-    """What must come back at `t`, and what that needs of an engine; the ids are those of
-    capabilities.REACH.
-    """
+    """What must come back at `t`, and what may come instead from an engine with a limit."""
     qtype = int(dns.rdatatype.from_text(ask.qtype))
     chain = chain_of(ask.name, ask.qtype, aliases)
     plain = [decide(policy, key_of(one), ask.region, t) for one in chain]
     after = [decide(policy, key_of(one), ask.region, t, exempt=plain[0].exempt) for one in chain[1:]]
-    needs = set()
-    if plain[0].exempt and any(one.is_blocked for one in plain[1:]):
-        needs.add("excepted-aliases")
     until = None
+    hole: Expected | None = None
     for at, verdict in enumerate([plain[0], *after]):
         if verdict.until is not None:
             until = verdict.until if until is None else min(until, verdict.until)
-        form = verdict.form_for(qtype)
-        if form is not None:
-            needs |= {"aliases", "cached-aliases"} if at else set()
-            needs |= {"any"} if ask.qtype == "ANY" else set()
-            return _expected(form, verdict, at, until, needs)
-        if verdict.is_blocked and qtype in (DS, DNSKEY):
-            needs.add("holes")
-    return Expected(until=until, needs=frozenset(needs))
+        if verdict.form_for(qtype) is not None:
+            found = _blocked(verdict, qtype, at, until)
+            break
+        if verdict.is_blocked and hole is None:
+            hole = _blocked(verdict, _NO_HOLE, at, until)
+    else:
+        found, at = Expected(until=until), len(chain)
+    instead: dict[str, tuple[Expected, ...]] = {}
+    if found.form is not None and at:
+        instead["aliases"] = instead["cached-aliases"] = (Expected(until=until),)
+    if found.form is Form.REDIRECT and at:
+        instead["alias-addresses"] = (replace(found, addresses=()),)
+    if found.form is not None and ask.qtype == "ANY":
+        instead["any"] = (replace(found, is_whole=True), replace(found, rcode="SERVFAIL"))
+    if hole is not None:
+        instead["holes"] = (hole,)
+    if plain[0].exempt and at and any(one.is_blocked for one in plain[1:]):
+        first = next((at for at, one in enumerate(plain) if one.form_for(qtype) is not None), None)
+        instead["excepted-aliases"] = (
+            Expected(until=until),
+            *(() if first is None else (_blocked(plain[first], qtype, first, until),)),
+        )
+    return replace(found, instead=instead)
 
 
-def _expected(form: Form, verdict: Verdict, at: int, until: int | None, needs: set[str]) -> Expected:
+def _blocked(verdict: Verdict, qtype: int, at: int, until: int | None) -> Expected:
+    """The answer at the blocked owner."""
+    form = verdict.form_for(qtype)
     addresses = verdict.action.addresses if verdict.action is not None and form is Form.REDIRECT else ()
     return Expected(
         form=form,
@@ -71,5 +87,4 @@ def _expected(form: Form, verdict: Verdict, at: int, until: int | None, needs: s
         public=verdict.public,
         at=at,
         until=until,
-        needs=frozenset(needs),
     )

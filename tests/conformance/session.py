@@ -1,7 +1,7 @@
 """One run: the authority and every engine at once, each asked what the table and the generator ask.
 
 The turning cases share one instant of the real clock; so all engines are up before it and are asked around it
-together.
+together. An apply has none, but the purge that follows it takes seconds; so all are purged together, too.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import multiprocessing
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,19 +18,21 @@ import pytest
 from blocker import names
 from blocker.rpz import zone
 from tests.conformance import authority, generator, table
-from tests.conformance.cases import REGIONS, Phase
+from tests.conformance.cases import REGIONS, Phase, begins
 from tests.conformance.engines import ENGINES
 from tests.conformance.meaning import meaning
+from tests.conformance.purging import purging
 from tests.conformance.rows import Cell, Outcome, cells
 from tests.conformance.world import World
 from tests.servers.zone_lab import ZONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from blocker.capabilities import Capability
-    from tests.conformance.cases import Case
+    from blocker.orders.model import Order
+    from tests.conformance.cases import Ask, Case
     from tests.conformance.engines import Runner
 
 OWNER_LIMIT = 255 - 2 - len(names.to_wire(names.to_key(ZONE))) + 1
@@ -77,6 +79,24 @@ def refused_in(case: Case, can: Capability) -> str:
     return ""
 
 
+Row = tuple["Case", "Ask"]
+
+
+def _rows(world: World, phase: Phase, regions: Sequence[str | None] = (HOME,)) -> list[Row]:
+    """The questions of a phase from clients of these regions."""
+    return [
+        (case, ask)
+        for case in world.cases
+        for ask in case.asks
+        if ask.phase is phase and ask.region in regions
+    ]
+
+
+def _moved(rows: Sequence[Row], phase: Phase) -> list[Row]:
+    """The same questions in another phase."""
+    return [(case, replace(ask, phase=phase)) for case, ask in rows]
+
+
 class Session:
     """The engines that are up, and what they showed."""
 
@@ -111,12 +131,12 @@ class Session:
             now = int(time.time())
             if runner.serves_all_regions:
                 runner.hold(held, HOME, now)
-                self._ask(name, held, Phase.STANDING, tuple(REGIONS), now)
+                self._ask(name, held, _rows(held, Phase.STANDING, tuple(REGIONS)), now)
             else:
                 for region in REGIONS:
                     if region is not None:
                         runner.hold(held, region, now)
-                        self._ask(name, held, Phase.STANDING, (region,), now)
+                        self._ask(name, held, _rows(held, Phase.STANDING, (region,)), now)
 
     def turn(self) -> None:
         """Ask before and after one instant; if the machine is too slow for it, a later one."""
@@ -140,11 +160,11 @@ class Session:
         def before(name: str) -> None:
             self._runners[name].hold(held[name], HOME, now)
             for _ in range(2):  # The second time from the caches.
-                self._ask(name, held[name], Phase.BEFORE, (HOME,), now)
+                self._ask(name, held[name], _rows(held[name], Phase.BEFORE), now)
 
         def at_the_instant(name: str) -> None:
             self._runners[name].turn(held[name], HOME, at)
-            self._ask(name, held[name], Phase.AFTER, (HOME,), at)
+            self._ask(name, held[name], _rows(held[name], Phase.AFTER), at)
 
         with ThreadPoolExecutor(max_workers=len(self._runners)) as pool:
             list(pool.map(before, self._runners))
@@ -155,6 +175,44 @@ class Session:
         for name in self._runners:
             self._refuse(name, world)
         return True
+
+    def apply(self, world: World, is_new: Callable[[Order], bool]) -> None:
+        """Ask all questions of the world while its new orders are not there yet, so that the answers stand in
+        every cache, again when these were applied, and again when the purge has done its work.
+        """
+        after = {name: self._sayable(name, world) for name in self._runners}
+        before = {name: held.without(is_new) for name, held in after.items()}
+        now = int(time.time())
+        with ThreadPoolExecutor(max_workers=len(self._runners)) as pool:
+            list(pool.map(lambda name: self._runners[name].hold(before[name], HOME, now), self._runners))
+        with ExitStack() as stack:  # Without threads: each purger is a fork.
+            purgers = {
+                name: stack.enter_context(
+                    purging(
+                        self._folder / name / f"purges-{time.monotonic_ns()}",
+                        ENGINES[name],
+                        runner.control,
+                        HOME,
+                        before[name],
+                    )
+                )
+                for name, runner in self._runners.items()
+            }
+
+            def warm_and_apply(name: str) -> None:
+                rows = _rows(after[name], Phase.STANDING)
+                # Of a name that passes, each engine gives for ANY what it likes (RFC 8482).
+                cached = [(case, ask) for case, ask in _moved(rows, Phase.UNAPPLIED) if ask.qtype != "ANY"]
+                for _ in range(2):
+                    self._ask(name, before[name], cached, now)
+                self._runners[name].hold(after[name], HOME, now)
+                self._ask(name, after[name], _moved(rows, Phase.UNPURGED), now, cached=before[name])
+                purgers[name].apply(after[name])
+                for _ in range(2):  # The second time from the caches.
+                    self._ask(name, after[name], _moved(rows, Phase.APPLIED), now)
+
+            with ThreadPoolExecutor(max_workers=len(self._runners)) as pool:
+                list(pool.map(warm_and_apply, self._runners))
 
     @staticmethod
     def _sayable(name: str, world: World) -> World:
@@ -170,24 +228,20 @@ class Session:
                     for ask in case.asks
                 ]
 
-    def _ask(self, name: str, world: World, phase: Phase, regions: Sequence[str | None], t: float) -> None:
-        rows = [
-            (case, ask)
-            for case in world.cases
-            for ask in case.asks
-            if ask.phase is phase and ask.region in regions
-        ]
+    def _ask(
+        self, name: str, world: World, rows: Sequence[Row], t: float, *, cached: World | None = None
+    ) -> None:
+        """Put these questions, and judge what comes; it may be `cached` since another world, if there is one
+        and the engine declares so.
+        """
         answers = self._runners[name].ask([ask for _, ask in rows])
+        can = ENGINES[name].can if cached is None else ENGINES[name].can_uncontrolled
         for (case, ask), seen in zip(rows, answers, strict=True):
             expected = meaning(world.policy, ask, world.aliases, t)
-            self.results.cells[name] += cells(
-                case.id,
-                ask,
-                expected,
-                seen,
-                world.aliases,
-                ENGINES[name].can,
-            )
+            if cached is not None:
+                old = meaning(cached.policy, ask, world.aliases, t)
+                expected = replace(expected, instead={**expected.instead, "cached-names": (old,)})
+            self.results.cells[name] += cells(case.id, ask, expected, seen, world.aliases, can)
 
 
 def run(
@@ -197,11 +251,14 @@ def run(
     now = int(time.time())
     standing = World(cases=tuple(table.standing(now, OWNER_LIMIT)))
     turning = World(cases=tuple(table.turning(0)))
+    applied = World(cases=tuple(table.applied(now)))
     random = World(cases=tuple(generator.pieces(-(-generated // _HEARD), seed, now)))
     session = Session(folder, wanted)
-    with session.running([standing, turning, random]):
+    with session.running([standing, turning, applied, random]):
         session.stand(standing)
         session.turn()
+        session.apply(applied, lambda order: begins(order) == now)
+        session.apply(standing, lambda _: True)
         if generated:
             session.stand(random)
     return session.results

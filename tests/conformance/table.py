@@ -362,6 +362,7 @@ def _aliases(since: int, till: int) -> list[Case]:
                 blocked("mid.@", at=1),
                 blocked("t.@", form=Form.REDIRECT, to=(V4,), because=("2",), at=1),
                 blocked("t.@", "TXT", form=Form.REDIRECT, to=(V4,), because=("2",), at=1),
+                blocked("xt.@", form=Form.REDIRECT, to=(V4,), because=("2",), at=1),
                 blocked("n.@", form=Form.NODATA, because=("3",), at=1),
                 passes("ok.@"),
                 passes("ok.@", do=True),
@@ -373,6 +374,7 @@ def _aliases(since: int, till: int) -> list[Case]:
                 "mid.@": "x.bad.@",
                 "x.bad.@": "ok.@",
                 "t.@": "to.@",
+                "xt.@": "x.to.@",
                 "n.@": "no.@",
                 "ok.@": "fine.@",
                 "own.bad.@": "fine.@",
@@ -648,5 +650,107 @@ def turning(at: int) -> list[Case]:
             "the start of a sealed order shows in no TTL before it",
             [start("@", publication=Publication.SEALED)],
             [passes("@", phase=before), blocked("@", sealed=("1",), phase=after)],
+        ),
+    ]
+
+
+def applied(at: int) -> list[Case]:
+    """The cases of an apply, with which the orders come that begin at `at`, some of which end others.
+
+    They are about fewer names than a point is asked to forget one by one.
+    """
+    new, lasting = partial(block, start=at, until=at + WEEK), partial(block, start=at - WEEK, until=at + WEEK)
+    nodata, redirect, to = Form.NODATA, Form.REDIRECT, (V4, V6)
+    return [
+        case(
+            "apply",
+            "a name in every cache is blocked from the apply on that brings its order",
+            [
+                new("@", excepts=("free.@",)),
+                new("apply2.example", to=to),
+                new("apply3.example", form=nodata),
+                new("exact.apply4.example", match=Match.EXACT),
+                new("*.below.apply4.example"),
+            ],
+            [
+                blocked("@", form=nodata),
+                blocked("a.@"),
+                blocked("a.b.@", "AAAA"),
+                blocked("a.@", "HTTPS", do=True),
+                blocked("A.@", "TXT", tcp=True),
+                passes("free.@"),
+                passes("x.free.@", do=True),
+                passes("not@"),
+                blocked("apply2.example", "A", redirect, ("2",), to=to),
+                blocked("x.apply2.example", "AAAA", redirect, ("2",), to=to, do=True),
+                blocked("apply2.example", "HTTPS", redirect, ("2",), to=to),
+                blocked("apply3.example", "MX", nodata, ("3",)),
+                blocked("exact.apply4.example", "A", nodata, ("4",)),
+                passes("exact.apply4.example", "DS"),
+                passes("a.exact.apply4.example"),
+                passes("below.apply4.example"),
+                blocked("a.below.apply4.example", because=("5",)),
+            ],
+        ),
+        case(
+            "applyalias",
+            "an alias in every cache is blocked when an apply blocks what it leads to, or itself",
+            [new("bad.@"), new("own.@"), new("to.@", to=to)],
+            [
+                blocked("a.@", at=1),
+                blocked("a.@", "AAAA", at=1, do=True),
+                blocked("aa.@", at=2),
+                blocked("a2.@", "HTTPS", at=1),
+                blocked("own.@", because=("2",)),
+                blocked("t.@", "A", redirect, ("3",), to=to, at=1),
+                passes("ok.@"),
+            ],
+            aliases={
+                "a.@": "www.bad.@",
+                "aa.@": "a.@",
+                "a2.@": "www.bad.@",
+                "own.@": "fine.@",
+                "t.@": "to.@",
+                "ok.@": "fine.@",
+            },
+        ),
+        case(
+            "applyinner",
+            "an order that comes inside another one changes the form there, if it is sealed the reason",
+            [lasting("@"), new("in.@", form=nodata), new("seal.@", publication=Publication.SEALED)],
+            [
+                blocked("o.@"),
+                blocked("in.@", form=nodata, because=("2", "1")),
+                blocked("x.in.@", form=nodata, because=("2", "1")),
+                blocked("x.seal.@", because=("3", "1"), sealed=("3",)),
+            ],
+        ),
+        case(
+            "applylift",
+            "what an apply lifts, suspends or cuts out passes from then on, unless another order blocks it",
+            [
+                lasting("one.@"),
+                act(Kind.LIFT, "1", at),
+                lasting("two.@"),
+                lasting("two.@", form=nodata),
+                act(Kind.LIFT, "3", at),
+                lasting("suspended.@", to=to),
+                act(Kind.SUSPEND, "6", at),
+                lasting("cut.@"),
+                act(Kind.AMEND, "8", at, remove=("free.cut.@",), subjects=("added.@",)),
+            ],
+            [
+                passes("one.@"),
+                passes("a.one.@", "HTTPS", do=True),
+                passes("alias.@"),
+                blocked("two.@", form=nodata, because=("4",)),
+                passes("suspended.@"),
+                passes("x.suspended.@", "AAAA"),
+                blocked("cut.@", form=nodata, because=("8",)),
+                passes("x.free.cut.@"),
+                blocked("o.cut.@", because=("8",)),
+                blocked("x.added.@", because=("9",)),
+            ],
+            aliases={"alias.@": "x.one.@"},
         ),
     ]

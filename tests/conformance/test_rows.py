@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from blocker.capabilities import Capability
-from blocker.orders.model import Form
-from tests.conformance import generator, rows
-from tests.conformance.cases import INFO, Ask, Expected
+from blocker.orders.model import Form, Match
+from tests.conformance import authority, generator, rows
+from tests.conformance.cases import INFO, WEEK, Ask, Expected, block, case
 from tests.conformance.meaning import meaning
 from tests.conformance.rows import Outcome
 from tests.conformance.seen import Seen
@@ -78,20 +78,161 @@ def test_a_limit_excuses_its_own_aspect_alone_and_is_told_when_it_is_none() -> N
     assert outcomes(BLOCKED, replace(RIGHT, edes=()), silent)["said"] is Outcome.DECLARED
     assert outcomes(BLOCKED, RIGHT, silent)["said"] is Outcome.WORKS
     assert outcomes(BLOCKED, PASSED, silent)["answer"] is Outcome.FAILED
-    needy = replace(BLOCKED, at=1, needs=frozenset({"aliases"}))
-    passed = replace(PASSED, chain=("b.example",))
-    assert outcomes(needy, passed, Capability(), ALIAS)["answer"] is Outcome.FAILED
-    assert outcomes(needy, passed, Capability(reach=("aliases",)), ALIAS) == {"answer": Outcome.DECLARED}
+
+
+@pytest.mark.parametrize(
+    ("limit", "aspect", "excused", "not_excused"),
+    [
+        ("ede", "said", replace(RIGHT, edes=()), replace(RIGHT, edes=((15, ""),))),
+        ("reason", "reason", replace(RIGHT, edes=((16, INFO),)), replace(RIGHT, edes=((16, "lab/y/d"),))),
+        ("negative-ttl", "kept", replace(RIGHT, keeps=None), replace(RIGHT, keeps=10800)),
+        ("lift-shaping", "shaped", RIGHT, replace(RIGHT, keeps=31)),
+    ],
+)
+def test_a_limit_of_what_an_answer_says_excuses_what_the_limit_says(
+    limit: str, aspect: str, excused: Seen, not_excused: Seen
+) -> None:
+    can = Capability(reach=(limit,))
+    assert outcomes(SHAPED, excused, can)[aspect] is Outcome.DECLARED
+    assert outcomes(SHAPED, not_excused, can)[aspect] is Outcome.FAILED
+
+
+def test_without_shaping_what_passes_is_kept_for_its_ttl_and_no_longer() -> None:
+    can = Capability(reach=("shaping",))
+    assert outcomes(Expected(until=NOW + 10), PASSED, can)["shaped"] is Outcome.DECLARED
+    assert outcomes(Expected(until=NOW + 10), replace(PASSED, ttl=301), can)["shaped"] is Outcome.FAILED
+
+
+def test_without_its_chain_a_denied_alias_is_denied_itself_and_not_by_another_way() -> None:
+    expected, can = replace(BLOCKED, at=1), Capability(reach=("alias-form",))
+    elsewhere = replace(RIGHT, chain=("elsewhere.example",))
+    assert outcomes(expected, RIGHT, can, ALIAS)["chain"] is Outcome.DECLARED
+    assert outcomes(expected, elsewhere, can, ALIAS)["chain"] is Outcome.FAILED
+
+
+_SINCE = {"start": NOW - WEEK, "until": NOW + WEEK}
+_LIMITED = World(
+    cases=(
+        case(
+            "limited",
+            "questions that engines with limits answer otherwise",
+            [
+                block("bad.@", **_SINCE),
+                block("exact.@", match=Match.EXACT, **_SINCE),
+                block("to.@", to=("192.0.2.200", "2001:db8::200"), **_SINCE),
+                block("sub.@", excepts=("free.sub.@",), form=Form.NODATA, **_SINCE),
+            ],
+            [],
+            aliases={"a.@": "www.bad.@", "free.sub.@": "sub.@", "n.@": "sub.@", "x.@": "x.to.@"},
+        ),
+    )
+)
+_DS = f"DS {authority.shown('DS')}"
+_HERE = "192.0.2.80"
+
+
+def answer(rcode: str, *records: str, chain: tuple[str, ...] = (), edes: tuple[int, ...] = ()) -> Seen:
+    said = tuple((code, INFO) for code in edes)
+    full = tuple(f"{one}.limited.example" for one in chain)
+    return Seen(rcode=rcode, records=frozenset(records), chain=full, edes=said, asked=NOW, got=NOW)
+
+
+_BOTH = answer("NOERROR", "A 192.0.2.200", "AAAA 2001:db8::200", edes=(16, 4))
+
+
+@pytest.mark.parametrize("limit", ["aliases", "cached-aliases"])
+@pytest.mark.parametrize(
+    ("seen", "outcome"),
+    [
+        (answer("NOERROR", f"A {_HERE}", chain=("www.bad",)), Outcome.DECLARED),
+        (answer("NOERROR", f"A {_HERE}", chain=("www.bad",), edes=(16,)), Outcome.FAILED),
+        (answer("NOERROR", f"A {_HERE}"), Outcome.FAILED),
+        (answer("NOERROR", "A 203.0.113.1", chain=("www.bad",)), Outcome.FAILED),
+        (answer("NOERROR", chain=("www.bad",)), Outcome.FAILED),
+        (answer("SERVFAIL"), Outcome.FAILED),
+        (answer("REFUSED"), Outcome.FAILED),
+        (Seen(), Outcome.FAILED),
+    ],
+    ids=str,
+)
+def test_an_alias_that_is_not_seen_through_leads_to_the_data_that_passes(
+    limit: str, seen: Seen, outcome: Outcome
+) -> None:
+    assert worst("a.limited.example", "A", seen, limit) is outcome
+
+
+@pytest.mark.parametrize(
+    ("name", "qtype", "limit", "seen", "outcome"),
+    [
+        ("exact", "DS", "holes", answer("NOERROR", edes=(16,)), Outcome.DECLARED),
+        ("exact", "DS", "holes", answer("NXDOMAIN", edes=(16,)), Outcome.FAILED),
+        ("exact", "DS", "holes", answer("SERVFAIL"), Outcome.FAILED),
+        ("exact", "DS", "holes", answer("NOERROR", "DS 1 13 2 00"), Outcome.FAILED),
+        ("exact", "A", "holes", answer("NOERROR", f"A {_HERE}"), Outcome.FAILED),
+        ("to", "ANY", "any", _BOTH, Outcome.DECLARED),
+        ("to", "ANY", "any", answer("NOERROR", "A 192.0.2.200", f"A {_HERE}"), Outcome.FAILED),
+        ("to", "ANY", "any", answer("NOERROR", f"A {_HERE}"), Outcome.FAILED),
+        ("to", "ANY", "any", answer("SERVFAIL"), Outcome.DECLARED),
+        ("to", "ANY", "any", answer("NXDOMAIN"), Outcome.FAILED),
+        ("bad", "ANY", "any", answer("SERVFAIL"), Outcome.DECLARED),
+        ("bad", "ANY", "any", answer("NOERROR", f"A {_HERE}"), Outcome.FAILED),
+        ("bad", "ANY", "any", Seen(), Outcome.FAILED),
+        ("bad", "A", "any", answer("SERVFAIL"), Outcome.FAILED),
+        (
+            "free.sub",
+            "A",
+            "excepted-aliases",
+            answer("NOERROR", chain=("sub",), edes=(16,)),
+            Outcome.DECLARED,
+        ),
+        ("free.sub", "A", "excepted-aliases", answer("NOERROR", chain=("sub",)), Outcome.DECLARED),
+        ("free.sub", "A", "excepted-aliases", answer("NOERROR", edes=(16,)), Outcome.FAILED),
+        ("x", "A", "alias-addresses", answer("NOERROR", chain=("x.to",), edes=(16,)), Outcome.DECLARED),
+        ("x", "A", "alias-addresses", answer("NXDOMAIN", chain=("x.to",), edes=(16,)), Outcome.FAILED),
+        ("x", "A", "alias-addresses", answer("NOERROR", f"A {_HERE}", chain=("x.to",)), Outcome.FAILED),
+        ("to", "A", "alias-addresses", answer("NOERROR", edes=(16,)), Outcome.FAILED),
+        ("free.sub", "A", "excepted-aliases", answer("NXDOMAIN", chain=("sub",)), Outcome.FAILED),
+        ("free.sub", "A", "excepted-aliases", answer("SERVFAIL"), Outcome.FAILED),
+    ],
+    ids=str,
+)
+def test_a_limit_excuses_what_it_says_of_an_answer_and_no_other_wrong_one(
+    name: str, qtype: str, limit: str, seen: Seen, outcome: Outcome
+) -> None:
+    assert worst(f"{name}.limited.example", qtype, seen, limit) is outcome
+
+
+def worst(name: str, qtype: str, seen: Seen, limit: str) -> Outcome:
+    """Whether anything of the row failed, else whether anything was excused by the limit."""
+    ask = Ask(name=name, qtype=qtype, expected=Expected())
+    expected = meaning(_LIMITED.policy, ask, _LIMITED.aliases, NOW)
+    can = Capability(reach=(limit, "reason", "negative-ttl"))
+    found = list(rows.cells("limited", ask, expected, seen, _LIMITED.aliases, can))
+    if any(cell.outcome is Outcome.FAILED for cell in found):
+        return Outcome.FAILED
+    return next(cell.outcome for cell in found if limit in cell.limit)
+
+
+def test_a_name_without_data_passes_or_is_blocked_by_what_is_said_of_it() -> None:
+    name, passing = "n.limited.example", replace(answer("NOERROR", chain=("sub",)), keeps=60)
+    assert worst(name, "SRV", passing, "aliases") is Outcome.DECLARED
+    assert worst(name, "SRV", replace(passing, keeps=30, edes=((16, INFO),)), "aliases") is Outcome.WORKS
+    assert worst(name, "SRV", replace(passing, edes=((16, INFO),)), "aliases") is Outcome.FAILED
+
+
+def test_a_limit_that_an_answer_does_not_meet_is_told_as_no_limit() -> None:
+    seen = answer("NOERROR", _DS)
+    assert worst("exact.limited.example", "DS", seen, "holes") is Outcome.WORKS
 
 
 def test_generated_policies_meet_every_form_and_every_need_and_a_seed_makes_the_same_again() -> None:
     made = generator.pieces(60, 1, NOW)
     world = World(cases=tuple(made))
     met: Counter[object] = Counter()
-    for case in made:
-        for ask in case.asks:
+    for piece in made:
+        for ask in piece.asks:
             found = meaning(world.policy, ask, world.aliases, NOW)
-            met.update([found.form, found.at > 0, *found.needs])
+            met.update([found.form, found.at > 0, *found.instead])
     assert {None, *Form} <= met.keys()
     assert {"aliases", "excepted-aliases", "holes"} <= met.keys()
     assert min(met.values()) > 3, met

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
@@ -70,6 +70,17 @@ class World:
     def where(self, fits: Callable[[Case], bool]) -> World:
         """The world of some of the cases."""
         return World(cases=tuple(case for case in self.cases if fits(case)))
+
+    def without(self, unwanted: Callable[[Order], bool]) -> World:
+        """The world before these orders came; nothing was withheld then."""
+        return World(
+            cases=tuple(
+                replace(
+                    case, orders=tuple(order for order in case.orders if not unwanted(order)), withheld=()
+                )
+                for case in self.cases
+            )
+        )
 
 
 @dataclass(kw_only=True)

@@ -28,6 +28,7 @@ class Zoned:
     port: int = 0
     log: Path
     load: Callable[[], object] = lambda: None
+    control: tuple[str, ...] = ()
     serves_all_regions: bool = False
     serial: int = 0
 
@@ -62,7 +63,7 @@ def _zoned(folder: Path) -> Zoned:
 def unbound_rpz(folder: Path, upstream: int) -> Iterator[Zoned]:
     runner = _zoned(folder)
     with unbound_rpz_lab.unbound_rpz(folder, upstream, runner.zonefile) as server:
-        runner.port = server.port
+        runner.port, runner.control = server.port, server.control
         runner.load = lambda: server.controlled("auth_zone_reload", ZONE)
         yield runner
 
@@ -82,7 +83,7 @@ class Beside(Zoned):
             self.servers[region] = self.start(region)
         server = self.servers[region]
         server.controlled("auth_zone_reload", ZONE)
-        self.port, self.log = server.port, server.folder / "log"
+        self.port, self.log, self.control = server.port, server.folder / "log", server.control
         zone_lab.until_marked(self.port, self.serial, self.log)
 
 
@@ -109,7 +110,7 @@ def unbound_both(folder: Path, upstream: int) -> Iterator[Zoned]:
 def bind(folder: Path, upstream: int) -> Iterator[Zoned]:
     runner = _zoned(folder)
     with bind_lab.secondary(folder / "bind", upstream, zone_file=runner.zonefile) as server:
-        runner.port, runner.log = server.port, server.log
+        runner.port, runner.log, runner.control = server.port, server.log, server.control
         runner.load = lambda: server.controlled("reload", ZONE)
         yield runner
 
@@ -118,7 +119,7 @@ def bind(folder: Path, upstream: int) -> Iterator[Zoned]:
 def powerdns(folder: Path, upstream: int) -> Iterator[Zoned]:
     runner = _zoned(folder)
     with powerdns_lab.powerdns(folder, upstream, runner.zonefile) as server:
-        runner.port = server.port
+        runner.port, runner.control = server.port, server.control
         runner.load = lambda: server.controlled("reload-lua-config")
         yield runner
 

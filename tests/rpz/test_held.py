@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import resource
 import signal
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
@@ -82,7 +84,7 @@ def written(path: Path) -> bytearray:
     return bytearray(path.read_bytes())
 
 
-PAGE = 4096
+PAGE, HEADER, BRANCH = 4096, 16, 1  # of LMDB: octets, and the flag of a page that leads to others
 GARBLED = [
     ("truncated", lambda octets, _: octets[: len(octets) // 2]),
     ("one page of nothing", lambda octets, at: octets[:at] + bytes(PAGE) + octets[at + PAGE :]),
@@ -133,6 +135,35 @@ def test_a_file_from_before_is_read_through_with_beats(tmp_path: Path) -> None:
     assert held.state() == (7, 30)
     assert beats
     held.close()
+
+
+def test_a_look_at_a_file_from_before_that_is_overtaken_leaves_no_process(tmp_path: Path) -> None:
+    written(tmp_path / "zone.held")
+
+    def overtaken() -> None:
+        raise LookupError
+
+    def use() -> str:
+        with pytest.raises(LookupError):
+            Held(tmp_path / "zone.held", pulse=overtaken).state()
+        with pytest.raises(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)
+        return "none is left"
+
+    assert in_child(use) == "none is left"
+
+
+def test_a_file_that_leads_its_reader_in_a_circle_is_made_anew(tmp_path: Path) -> None:
+    octets = written(tmp_path / "zone.held")
+    for page in range(0, len(octets), PAGE):
+        flags, lower = struct.unpack_from("=HH", octets, page + 10)
+        if flags == BRANCH:
+            nodes = struct.unpack_from(f"={(lower - HEADER) // 2}H", octets, page + HEADER)
+            first = octets[page + nodes[0] : page + nodes[0] + 6]
+            for node in nodes:
+                octets[page + node : page + node + 6] = first
+    (tmp_path / "zone.held").write_bytes(octets)
+    assert in_child(lambda: Held(tmp_path / "zone.held", pulse=silent).state()) == "None"
 
 
 def test_a_folder_that_is_missing_is_a_store_error_until_it_is_there(tmp_path: Path) -> None:

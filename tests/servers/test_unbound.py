@@ -483,9 +483,11 @@ def test_unbounds_own_queries_are_not_blocked_and_leave_nothing_for_clients(site
 def test_answers_of_a_zone_beside_it_get_their_reason(site: Site) -> None:
     zone = site.folder / "rpz.zone"
     text = "$TTL 30\n@ SOA ns.invalid. h.invalid. 1 60 60 60 30\n@ NS ns.invalid.\n"
-    zone.write_text(text + "nx.example CNAME .\n*.nx.example CNAME .\nmine.example CNAME .\n")
+    text += "nx.example CNAME .\n*.nx.example CNAME .\nmine.example CNAME .\nhole.example CNAME *.\n"
+    zone.write_text(text)
     site.authority.alias("alias.example", "nx.example")
-    site.apply(ordered("nx.example"), ordered("late.example", ident="court/o2"))
+    hole = ordered("hole.example", ident="court/o3", excepts=("free.hole.example",))
+    site.apply(ordered("nx.example"), ordered("late.example", ident="court/o2"), hole)
     rpz = f'rpz:\n  name: "id.rpz.isp.example"\n  zonefile: "{zone}"\n'
     server = 'module-config: "python respip validator iterator"'
     with site.unbound(server=server, after=rpz) as running:
@@ -493,6 +495,9 @@ def test_answers_of_a_zone_beside_it_get_their_reason(site: Site) -> None:
             answer = asked(running.port, name)
             assert answer.rcode() == NXDOMAIN, name
             assert explained(answer) == [(16, "court/o1/d https://isp.example/blocked")], name
+        for rdtype in ("A", "DS", "DNSKEY"):  # The last two would pass, but a zone can't let them.
+            answer = asked(running.port, "hole.example", rdtype)
+            assert explained(answer) == [(16, "court/o3/d https://isp.example/blocked")], rdtype
         answer = asked(running.port, "mine.example")
         assert (answer.rcode(), explained(answer)) == (NXDOMAIN, []), "not an order's"
         assert is_blocked(running.port, "late.example"), "the zone doesn't have it yet"

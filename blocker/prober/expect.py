@@ -40,8 +40,11 @@ MORE = (AAAA, HTTPS, MX, TXT, ANY, decide.DS)
 """The types, beside A, in which what must be blocked is asked for: those that lead to addresses, some that
 don't, and DS, which must pass where names below are free (RFC 8020 §2 and decide)."""
 
-ALIASES = frozenset({"aliases", "cached-aliases", "excepted-aliases"})
-"""The limits of reach by which an alias of a blocked name may be answered."""
+ALIASES = frozenset({"aliases", "cached-aliases"})
+"""The limits of reach by which any alias of a blocked name may be answered."""
+
+EXCEPTED_ALIASES = "excepted-aliases"
+"""That by which one may be at which an except holds."""
 
 LIMITS = {ANY: "any", decide.DS: "holes"}
 """By type, the limit of reach by which a point does not answer it as it must."""
@@ -229,6 +232,10 @@ def forged(policy: decide.Policy) -> frozenset[bytes]:
     )
 
 
+_RAW = b"a.b \xe9"
+"""A label that no host has and any name may have (RFC 2181 §11): an octet beyond ASCII, a space, and a dot,
+which ends the label for whoever compares names as text."""
+
 _BY_TIME = frozenset({Why.SUBJECT, Why.COMING, Why.ENDED, Why.WITHHELD, Why.ELSEWHERE})
 
 
@@ -373,6 +380,9 @@ class _Asks:
                 yield asked
                 if self._look.whole and asked.form is not None:
                     yield self._ask(control, AAAA, kind, one)
+            raw = under(key, _RAW) if self._look.whole and role is not Role.EXACT else None
+            if raw is not None and (asked := self._ask(raw, A, Why.BELOW, one)).form is not None:
+                yield asked
 
     def _subjects(
         self, subjects: Sequence[tuple[Key, Role]], why: Why, one: Scheduled
@@ -403,6 +413,10 @@ class _Asks:
             return ""
         return limit if limit in self._reach else ""
 
+    def _misses_aliases(self, verdict: decide.Verdict) -> bool:
+        limits = ALIASES | {EXCEPTED_ALIASES} if verdict.exempt else ALIASES
+        return not limits.isdisjoint(self._reach)
+
     def _ask(self, name: Key, qtype: int, why: Why, one: Scheduled | None) -> Expectation:
         verdict = decide.decide(self._policy, name, self._point.region, self._t)
         started, ended = _edges(one, self._t) if one else (None, None)
@@ -416,7 +430,7 @@ class _Asks:
             order=one.order if one else "",
             declared=self._declared(qtype, verdict),
             is_sealed=one is not None and one.is_sealed(self._t),
-            misses_aliases=not ALIASES.isdisjoint(self._reach),
+            misses_aliases=self._misses_aliases(verdict),
             **_by(verdict, qtype),
             since=self._since,
             until=self._until,

@@ -110,8 +110,46 @@ def test_a_look_at_the_whole_asks_below_every_subject() -> None:
         {one.name for one in expect(index, [POINT], T, Look(whole=whole)) if one.why is Why.BELOW}
         for whole in (False, True)
     )
-    assert every == {key(f"www.{name}") for name in names}
-    assert some < every
+    hosts = {key(f"www.{name}") for name in names}
+    assert hosts <= every
+    assert some < hosts
+
+
+def raw(*orders: Order, **look: Any) -> list[str]:
+    found = expect(policy(*orders), [POINT], T, Look(**look))
+    return [to_text(one.name) for one in found if one.why is Why.BELOW and "\\" in to_text(one.name)]
+
+
+def test_a_look_at_the_whole_asks_below_a_blocked_name_for_a_label_that_no_host_has() -> None:
+    orders = block("x.blocked.example"), block("*.y.blocked.example", ident="court/o2")
+    label = r"a\046b\032\233"
+    assert sorted(raw(*orders, whole=True)) == [f"{label}.x.blocked.example", f"{label}.y.blocked.example"]
+    assert raw(*orders) == []
+
+
+def test_such_a_label_is_not_asked_for_where_it_need_not_be_blocked() -> None:
+    exact = block("x.blocked.example", match=Match.EXACT)
+    withheld = policy(block("x.blocked.example"), withheld={"court/o1/d": "a reason"})
+    assert raw(exact, whole=True) == []
+    assert all(b"\xe9" not in one.name for one in expect(withheld, [POINT], T, Look(whole=True)))
+
+
+def test_such_a_label_is_left_out_below_too_long_a_name() -> None:
+    long = ".".join(["a" * 63] * 3 + ["b" * 56])
+    assert raw(block(long), whole=True) == []
+
+
+def test_a_zone_may_miss_only_aliases_that_an_except_holds_at() -> None:
+    bind = replace(POINT, kind="bind", by="rpz")
+    index = policy(block("x.blocked.example", excepts=("free.x.blocked.example",)))
+    missed = {one.why for one in expect(index, [bind], T, Look()) if one.misses_aliases}
+    assert missed == {Why.EXCEPT}
+
+
+@pytest.mark.parametrize(("kind", "by"), [("dnsdist", "lmdb"), ("unbound", "rpz")])
+def test_who_misses_aliases_misses_any(kind: str, by: str) -> None:
+    point = replace(POINT, kind=kind, by=by)
+    assert all(one.misses_aliases for one in expect(policy(block("x.blocked.example")), [point], T, Look()))
 
 
 OUTSIDE = Outside(source="192.0.2.1")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, Final
 
 from blocker.errors import Problem
@@ -30,6 +30,7 @@ _TIME = re.compile(
     r"(?P<zone>Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])?)?\Z"
 )
 _DURATION = re.compile(r"([0-9]{1,6})([smhd])\Z")
+_MAPPED = 96  # bits before the IPv4 address
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -238,11 +239,27 @@ def region(value: str) -> str:
     return value
 
 
+def address(value: str) -> IPv4Address | IPv6Address:
+    """An IP address; an IPv4-mapped one (RFC 4291 §2.5.5.2) is the IPv4 address that it means.
+
+    Raises ValueError for anything else.
+    """
+    found = ip_address(value)
+    return found.ipv4_mapped or found if isinstance(found, IPv6Address) else found
+
+
 def network(value: str) -> Network:
-    """An IPv4 or IPv6 prefix without host bits; an address is its own prefix."""
+    """An IPv4 or IPv6 prefix without host bits; an address is its own prefix.
+
+    An IPv4-mapped one is the IPv4 prefix that it means: clients are known by that.
+    """
     try:
-        return ip_network(value)
+        found = ip_network(value)
     except ValueError as error:
         raise Rejected(
             "network-invalid", f"{shown(value)} is not a network: {error}; write 192.0.2.0/24."
         ) from error
+    carried = address(str(found.network_address))
+    if carried.version < found.version and found.prefixlen >= _MAPPED:
+        return IPv4Network((carried, found.prefixlen - _MAPPED))
+    return found

@@ -50,6 +50,7 @@ SITE_CHECKS: dict[str, str] = {
     "number-invalid": "a text is not a number in its range",
     "info-url-invalid": "info_url is not a web address",
     "same-prefix": "two regions have the same prefix",
+    "region-twice": "two regions have names that differ by case alone",
     "instance-invalid": "an NSID of a point's instance can't be one",
     "outside-unclear": "a point's outside client has both an address and a subnet, or neither",
     "path-invalid": "the path of a point's DNS over HTTPS is not one",

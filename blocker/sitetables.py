@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from blocker import names, yamltext
@@ -12,6 +11,7 @@ from blocker.fields import (
     Complaints,
     Field,
     Rejected,
+    address,
     contact,
     duration,
     mapping,
@@ -39,11 +39,11 @@ def _endpoint(default_port: int | None, *, least: int = 1) -> Callable[[str], En
         match = re.match(r"(?:\[([^\]]*)\]|([^:]*))(?::([0-9]{1,5}))?\Z", value)
         try:
             if match is None and default_port is not None:
-                return Endpoint(str(ip_address(value)), default_port)
+                return Endpoint(str(address(value)), default_port)
             if match is not None:
                 port = default_port if match[3] is None else int(match[3])
                 if port is not None and least <= port <= 65535:
-                    return Endpoint(str(ip_address(match[1] or match[2] or "")), port)
+                    return Endpoint(str(address(match[1] or match[2] or "")), port)
         except ValueError:
             pass
         way = "192.0.2.1:53 or [2001:db8::1]:53"
@@ -131,12 +131,21 @@ def _regions(node: Node, complaints: Complaints) -> dict[str, tuple[Network, ...
         complaints.add("not-a-mapping", node, "regions are written as {ID: [prefixes]}.")
         return {}
     found: dict[str, tuple[Network, ...]] = {}
+    alike: dict[str, str] = {}
     for key, value in node.entries:
         try:
             name = region(key.text)
         except Rejected as rejected:
             complaints.add(rejected.id, key, str(rejected))
             continue
+        other = alike.setdefault(name.lower(), name)
+        if other != name:
+            complaints.add(
+                "region-twice",
+                key,
+                f"'{name}' and '{other}' differ by case alone, and zones tell no case apart; give one of "
+                "them another name, in its orders too.",
+            )
         networks = several_or_none(text(network))(value, complaints)
         found[name] = () if networks is MISSING else networks  # No prefixes: only by default_region.
     return found
@@ -144,7 +153,7 @@ def _regions(node: Node, complaints: Complaints) -> dict[str, tuple[Network, ...
 
 def _ip(value: str) -> str:
     try:
-        return str(ip_address(value))
+        return str(address(value))
     except ValueError:
         raise Rejected(
             "address-invalid", f"{shown(value)} is not an IP address; write one, without a port."

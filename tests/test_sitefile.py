@@ -200,6 +200,33 @@ TABLE = [
         ),
     ),
     (
+        "same-prefix",
+        "198.51.100.0/24",
+        "::ffff:192.0.2.0/120",
+        (
+            "site.yaml:5:55 same-prefix: 192.0.2.0/24 is in region ID too; a client is in one "
+            "region, keep one of the two."
+        ),
+    ),
+    (
+        "region-twice",
+        "GB: [",
+        "Id: [",
+        (
+            "site.yaml:5:50 region-twice: 'Id' and 'ID' differ by case alone, and zones tell no case apart; "
+            "give one of them another name, in its orders too."
+        ),
+    ),
+    (
+        "wildcard-listen",
+        '"[::1]:5300"',
+        '"[::ffff:0.0.0.0]:5300"',
+        (
+            "site.yaml:9:39 wildcard-listen: 0.0.0.0:5300 is every address; list the addresses, for answers "
+            "must leave from the one asked."
+        ),
+    ),
+    (
         "instance-invalid",
         "region: ID}",
         f"region: ID, instances: [{'r' * 65}]}}",
@@ -439,6 +466,17 @@ def test_a_bad_site_gets_exactly_this_sentence(
 def test_every_id_of_the_site_file_has_a_bad_file_in_the_table() -> None:
     assert set(sitefile.SITE_CHECKS) <= {row[0] for row in TABLE}
     assert {row[0] for row in TABLE} <= set(sitefile.SITE_CHECKS) | set(check.REGISTRY)
+
+
+def test_a_prefix_or_address_in_ipv4_mapped_form_is_the_ipv4_one_that_it_means(tmp_path: Path) -> None:
+    text = SITE.replace("192.0.2.0/24", "::ffff:192.0.2.0/120").replace("loopback", '"::ffff:198.51.100.7"')
+    text = text.replace("127.0.0.1:5300", "[::ffff:127.0.0.1]:5300")
+    site = sitefile.load(write(tmp_path, text))
+    assert site.enforcement.regions["ID"] == (ip_network("192.0.2.0/24"), ip_network("2001:db8::/32"))
+    assert [site.enforcement.region_of(f"{carried}192.0.2.1") for carried in ("", "::ffff:")] == ["ID"] * 2
+    assert site.resolver is not None
+    assert site.resolver.allow == (ip_network("198.51.100.7/32"),)
+    assert site.points[0].address == site.resolver.listen[0] == Endpoint("127.0.0.1", 5300)
 
 
 def test_points_get_the_policy_by_the_way_of_their_kind(tmp_path: Path) -> None:

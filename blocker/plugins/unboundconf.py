@@ -17,10 +17,20 @@ DEFAULT = "/etc/unbound/unbound.conf"
 
 _MOST_FILES = 256
 _MOST_OCTETS = 1 << 20
-_COMMENT = re.compile(r"#.*")
-_SETTING = re.compile(
-    r"(?<![\w-])(include|include-toplevel|serve-expired|cache-min-ttl):[ \t]*(?:\"([^\"\n]*)\"|([^\s\"]+))"
-)
+_TOKEN = re.compile(r"""\"[^"\n]*"|'[^'\n]*'|#.*|[\w-]+:|[^\s"']+""")
+_INCLUDES = ("include:", "include-toplevel:")
+_FORBIDDEN = {
+    "serve-expired": ("no", "serves what an order has ended; set it to no"),
+    "serve-original-ttl": (
+        "no",
+        "lets caches below keep answers beyond the instant of an order; set it to no",
+    ),
+    "cache-min-ttl": ("0", "keeps answers beyond the instant of an order; remove it"),
+    "cache-min-negative-ttl": ("0", "keeps answers beyond the instant of an order; remove it"),
+}
+"""The settings under which the policy can't hold: what each may be, and why nothing else."""
+
+_KEYS = {*_INCLUDES, *(f"{key}:" for key in _FORBIDDEN)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,25 +79,32 @@ def _read(path: Path, folder: Path, values: dict[str, str], seen: set[Path]) -> 
     if len(seen) > _MOST_FILES:
         raise ValueError(f"more than {_MOST_FILES} files")
     with path.open("rb") as file:
-        text = _COMMENT.sub("", file.read(_MOST_OCTETS).decode(errors="replace"))
-    for match in _SETTING.finditer(text):
-        key, value = match[1], match[2] if match[3] is None else match[3]
-        if key in ("include", "include-toplevel"):
+        text = file.read(_MOST_OCTETS).decode(errors="replace")
+    key = ""
+    for token in _TOKEN.findall(text):
+        if token.startswith("#"):
+            continue
+        if not key:
+            key = token if token in _KEYS else ""
+            continue
+        value = token.strip("\"'")
+        if key in _INCLUDES:
             pattern = Path(value) if value.startswith("/") else folder / value
             for found in sorted(Path("/").glob(str(pattern.absolute()).lstrip("/"))):
                 _read(found, folder, values, seen)
         else:
-            values[key] = value
+            values[key.removesuffix(":")] = value
+        key = ""
 
 
 def check(settings: Settings) -> list[str]:
     """What deserves a warning. Raises ConfigRefused for what can't be left so."""
     values = settings.values
     modules = settings.modules.split()
-    if values.get("serve-expired") == "yes":
-        raise ConfigRefused("serve-expired: yes serves what an order has ended; set it to no")
-    if values.get("cache-min-ttl", "0") != "0":
-        raise ConfigRefused("cache-min-ttl keeps answers beyond the instant of an order; remove it")
+    for key, (harmless, why) in _FORBIDDEN.items():
+        value = values.get(key, harmless)
+        if value != harmless:
+            raise ConfigRefused(f"{key}: {value} {why}")
     if "python" not in modules or "iterator" not in modules[modules.index("python") :]:
         raise ConfigRefused(
             'module-config has python before validator and iterator: "python validator iterator"'
@@ -95,6 +112,11 @@ def check(settings: Settings) -> list[str]:
     if "validator" in modules[: modules.index("python")]:
         raise ConfigRefused(
             "module-config has validator before python; a blocked answer would fail validation"
+        )
+    if "subnetcache" in modules:
+        raise ConfigRefused(
+            "module-config has subnetcache beside python; what is kept for an order's instant is kept for "
+            "all clients, and would give one subnet's answer to the others: remove it"
         )
     if modules[0] != "python":
         raise ConfigRefused(
@@ -109,6 +131,6 @@ def check(settings: Settings) -> list[str]:
         )
     if settings.unread:
         warnings.append(
-            f"could not look for serve-expired and cache-min-ttl, which must not be set: {settings.unread}"
+            f"could not look for {', '.join(_FORBIDDEN)}, which must not be set: {settings.unread}"
         )
     return warnings

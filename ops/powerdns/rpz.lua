@@ -2,6 +2,14 @@
 -- PowerDNS before 5.1 hears no NOTIFY: it asks for the serial every `refresh` seconds, 1 is the least.
 -- The secret is that of the key file which tsig-keygen made; keep this file 0640, group pdns.
 
+-- Debian's own file of this kind sets the root's trust anchors; only one such file is read.
+local anchors = "/usr/share/pdns-recursor/lua-config/rootkeys.lua"
+local file = io.open(anchors)
+if file then
+    file:close()
+    dofile(anchors)
+end
+
 rpzPrimary("192.0.2.53:5354", "id.rpz.isp.example", {
     policyName = "id.rpz.isp.example",
     refresh = 1,

@@ -29,8 +29,8 @@ def settings(modules: str = GOOD, threads: int = 1, unread: str = "", **values: 
         settings(),
         settings("python iterator"),
         settings("python respip validator iterator"),
-        settings("python subnetcache validator iterator"),
-        settings(serve_expired="no", cache_min_ttl="0"),
+        settings("python dns64 validator iterator"),
+        settings(serve_expired="no", serve_original_ttl="no", cache_min_ttl="0", cache_min_negative_ttl="0"),
     ],
 )
 def test_what_can_hold_the_policy_is_taken_without_a_word(found: Settings) -> None:
@@ -41,11 +41,14 @@ def test_what_can_hold_the_policy_is_taken_without_a_word(found: Settings) -> No
     ("found", "words"),
     [
         (settings(serve_expired="yes"), "serve-expired: yes"),
-        (settings(cache_min_ttl="1"), "cache-min-ttl"),
+        (settings(serve_original_ttl="yes"), "serve-original-ttl: yes"),
+        (settings(cache_min_ttl="1"), "cache-min-ttl: 1"),
+        (settings(cache_min_negative_ttl="5"), "cache-min-negative-ttl: 5"),
+        (settings("python subnetcache validator iterator"), "subnetcache beside python"),
         (settings("validator iterator"), "python before"),
         (settings("validator python iterator"), "validator before python"),
         (settings("validator iterator python"), "python before"),
-        (settings("subnetcache python validator iterator"), "subnetcache before python"),
+        (settings("subnetcache python validator iterator"), "subnetcache beside python"),
         (settings("cachedb python iterator"), "cachedb before python"),
         (settings("dns64 python validator iterator"), "dns64 before python"),
     ],
@@ -96,6 +99,38 @@ def test_what_comes_later_counts_across_included_files(tmp_path: Path) -> None:
     assert found.unread == ""
     (parts / "c.conf").write_text(f"server: serve-expired: yes\ninclude-toplevel: {path}\n")
     assert read(path).values["serve-expired"] == "yes"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "serve-expired: yes",
+        "serve-expired:yes",
+        "server:serve-expired: yes",
+        "serve-expired: 'yes'",
+        'serve-expired: "yes"',
+        "serve-expired:\n  yes",
+        "serve-expired: # until the link is mended\n  # no\n  yes",
+        'identity: "the # of them" serve-expired: yes',
+        "identity: a#b serve-expired: yes",
+        'include: "number#1.conf"',
+        'include:\n  "number#1.conf"',
+    ],
+)
+def test_a_setting_is_read_in_every_form_that_unbound_reads(tmp_path: Path, written: str) -> None:
+    (tmp_path / "number#1.conf").write_text("server: serve-expired: yes\n")
+    path = tmp_path / "unbound.conf"
+    path.write_text(f"server:\n  {written}\n  verbosity: 1\n")
+    assert read(path).values == {"serve-expired": "yes"}
+
+
+def test_what_only_looks_like_a_setting_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "unbound.conf"
+    path.write_text(
+        'server: # serve-expired: yes\n  identity: "serve-expired: yes"\n'
+        "  x-serve-expired: yes\n  version: serve-expired\n"
+    )
+    assert read(path).values == {}
 
 
 def test_a_file_that_is_not_there_or_has_too_many_beside_it_is_told(tmp_path: Path) -> None:

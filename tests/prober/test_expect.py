@@ -131,7 +131,7 @@ def test_such_a_label_is_not_asked_for_where_it_need_not_be_blocked() -> None:
     exact = block("x.blocked.example", match=Match.EXACT)
     withheld = policy(block("x.blocked.example"), withheld={"court/o1/d": "a reason"})
     assert raw(exact, whole=True) == []
-    assert all(b"\xe9" not in one.name for one in expect(withheld, [POINT], T, Look(whole=True)))
+    assert all(one.name.find(b"\xe9") < 0 for one in expect(withheld, [POINT], T, Look(whole=True)))
 
 
 def test_such_a_label_is_left_out_below_too_long_a_name() -> None:

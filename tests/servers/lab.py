@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import dns.exception
+import dns.flags
 import dns.message
 import dns.query
 import dns.rdatatype
@@ -93,10 +94,17 @@ def started(
 
 
 def ask(
-    port: int, name: str, rdtype: str = "A", *, timeout: float = 1.0, host: str = "127.0.0.1"
+    port: int,
+    name: str,
+    rdtype: str = "A",
+    *,
+    rdclass: str = "IN",
+    flags: dns.flags.Flag = dns.flags.RD,
+    timeout: float = 1.0,
+    host: str = "127.0.0.1",
 ) -> dns.message.Message | None:
     """One question with EDNS over UDP; None if no answer came."""
-    query = dns.message.make_query(name, rdtype, use_edns=0, payload=1232)
+    query = dns.message.make_query(name, rdtype, rdclass, use_edns=0, payload=1232, flags=flags)
     try:
         return dns.query.udp(query, host, port=port, timeout=timeout, ignore_unexpected=True)
     except (dns.exception.Timeout, OSError):

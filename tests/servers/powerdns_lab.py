@@ -29,7 +29,7 @@ socket-dir={folder}
 daemon=no
 dont-query=
 forward-zones-recurse=.=127.0.0.1:{upstream}
-dnssec=off
+dnssec={dnssec}
 security-poll-suffix=
 threads=1
 """
@@ -57,6 +57,7 @@ def powerdns(
     *,
     primary: int = 0,
     secret: str = SECRET,
+    dnssec: str = "off",
 ) -> Iterator[PowerDNS]:
     """The recursor before the port `upstream`, with the zone of `zonefile`; from the port `primary` if
     there is one.
@@ -69,7 +70,8 @@ def powerdns(
         "/etc/powerdns/blocker-answers.lua": str(HOME / "answers.lua"),
     }
     (folder / "recursor.conf").write_text(
-        _LAB.format(port=port, folder=folder, upstream=upstream) + filled(HOME / "recursor.conf", own)
+        _LAB.format(port=port, folder=folder, upstream=upstream, dnssec=dnssec)
+        + filled(HOME / "recursor.conf", own)
     )
     (folder / "rpz.lua").write_text(_zone(zonefile, primary, secret))
     log = folder / "log"

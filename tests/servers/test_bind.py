@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+import dns.flags
 import dns.message
 import dns.query
 import dns.rcode
@@ -87,6 +88,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     port = lab.free_port()
     with ExitStack() as running:
         upstream = running.enter_context(authority())
+        upstream.alias("alias.example", "www.asked.example")
         primary = running.enter_context(bind_lab.primary(folder / "primary", [port]))
         resolver = running.enter_context(
             bind_lab.secondary(folder / "resolver", upstream.port, primary=primary.port, port=port)
@@ -146,6 +148,18 @@ def test_the_zone_follows_the_timetable_from_instant_to_instant(world: World) ->
     world.becomes("timed.example", NXDOMAIN)
     world.pushed(to, policy, EPOCH + 20)
     assert world.becomes("timed.example", NOERROR).answer
+    to.close()
+
+
+def test_what_is_cached_is_blocked_also_for_those_who_do_not_ask_for_recursion(world: World) -> None:
+    to, names = world.target(), ("asked.example", "www.asked.example", "alias.example")
+    world.pushed(to, blocking("before.example"))
+    for name in names:
+        assert world.becomes(name, NOERROR).answer
+    world.pushed(to, blocking("asked.example"))
+    world.becomes("asked.example", NXDOMAIN)
+    answers = [lab.ask(world.resolver.port, name, flags=dns.flags.Flag(0)) for name in names]
+    assert [answer and answer.rcode() for answer in answers] == [NXDOMAIN] * 3
     to.close()
 
 

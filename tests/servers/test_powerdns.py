@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dns.edns
+import dns.flags
 import dns.message
 import dns.rcode
 import pytest
@@ -16,7 +19,6 @@ from tests.servers.authority import ADDRESS, authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.servers.powerdns_lab import PowerDNS
 
@@ -70,6 +72,24 @@ def test_a_blocked_answer_says_so_and_one_that_an_order_excepts_does_not(recurso
     assert [str(record) for rrset in redirected.answer for record in rrset] == ["192.0.2.200"]
     assert [str(record) for rrset in freed.answer for record in rrset] == [ADDRESS]
     assert edes(freed) == []
+
+
+def test_who_asks_without_recursion_gets_nothing_past_the_zone(recursor: PowerDNS, zonefile: Path) -> None:
+    assert ask(recursor, "alias.example").answer
+    zone_lab.replace(zonefile, 2, "new.example CNAME .", "*.new.example CNAME .")
+    recursor.controlled("reload-lua-config")
+    zone_lab.until_blocked(recursor.port, "new.example", recursor.log)
+    for name in ("new.example", "www.new.example", "alias.example", "other.example"):
+        answer = lab.ask(recursor.port, name, flags=dns.flags.Flag(0))
+        assert answer is not None
+        assert (answer.rcode(), answer.answer) == (dns.rcode.REFUSED, [])
+
+
+def test_debians_trust_anchors_are_kept(tmp_path: Path, zonefile: Path, upstream: int) -> None:
+    given = Path("/usr/share/dns/root.ds").read_text(encoding="ascii")
+    with powerdns_lab.powerdns(tmp_path / "powerdns", upstream, zonefile, dnssec="process") as running:
+        held = running.controlled("get-tas")
+    assert [tag for tag in re.findall(r"DS\s+(\d+)", given) if tag not in held] == []
 
 
 def test_a_new_zone_is_for_names_and_aliases_that_were_just_answered_too(

@@ -526,11 +526,17 @@ def test_the_operators_own_data_is_not_put_down_to_an_order(site: Site) -> None:
 
 REFUSED = {
     "serve-expired": ({"server": "serve-expired: yes"}, "serve-expired: yes"),
+    "serve-expired-quoted": ({"server": "serve-expired:\n    'yes'"}, "serve-expired: yes"),
+    "serve-original-ttl": ({"server": "serve-original-ttl: yes"}, "serve-original-ttl: yes"),
     "cache-min-ttl": ({"server": "cache-min-ttl: 60"}, "cache-min-ttl"),
     "order": ({"server": 'module-config: "validator python iterator"'}, "validator before python"),
     "cache": (
-        {"server": 'module-config: "subnetcache python validator iterator"'},
-        "subnetcache before python",
+        {"server": 'module-config: "dns64 python validator iterator"'},
+        "dns64 before python",
+    ),
+    "subnets": (
+        {"server": 'module-config: "python subnetcache validator iterator"'},
+        "subnetcache beside python",
     ),
     "region": ({"region": "XX"}, "not among the site's regions (GB, ID)"),
     "nothing": ({"region": ""}, "BLOCKER_STATE and BLOCKER_REGION"),

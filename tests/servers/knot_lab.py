@@ -29,6 +29,11 @@ class Knot:
     log: Path
 
 
+def named(nsid: str) -> str:
+    """The configuration with which it says this NSID."""
+    return f"modules = {{nsid = {{name = '{nsid}'}}}}\n"
+
+
 @contextmanager
 def knot(folder: Path, upstream: int, zonefile: Path, *, after: str = "") -> Iterator[Knot]:
     """The resolver before the port `upstream`, with the zone of `zonefile`.

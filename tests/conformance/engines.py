@@ -228,7 +228,7 @@ ENGINES: Mapping[str, Engine] = {
         kind="unbound",
         by="rpz",
         start=zones.unbound_both,
-        mends=frozenset({"alias-addresses", "ede", "shaping"}),
+        mends=frozenset({"alias-addresses", "every-class", "ede", "shaping"}),
         purged=frozenset({"cached-aliases"}),
     ),
     "bind-rpz": Engine(kind="bind", by="rpz", start=zones.bind),

@@ -28,7 +28,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def cells(site: Lab) -> list[Cell]:
-    return site.look(site.faulty)[0]
+    """Where nothing could be told, once more: twenty servers on a busy machine may be too slow to answer."""
+    found = {(cell.point, cell.order): cell for cell in site.look(site.faulty)[0]}
+    unsure = {
+        cell.point
+        for cell in found.values()
+        if not cell.is_right and cell.found <= {cell.wanted, *cell.also, Kind.INSUFFICIENT}
+    }
+    again = tuple(point for point in site.faulty if point.name in unsure)
+    if again:
+        found |= {(cell.point, cell.order): cell for cell in site.look(again)[0]}
+    return list(found.values())
 
 
 @pytest.fixture(scope="module")

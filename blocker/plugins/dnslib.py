@@ -12,6 +12,8 @@ zone, your proxy, `dnslib.proxy.ProxyResolver`. The contract:
 - may: be shared by threads. Deciding takes turns, waiting for the fallback does not.
 - Who may ask is the engine's business here too: `allow` is loopback unless you say otherwise.
 - Nothing is cached here: the fallback's answers are its own to keep.
+- A limit of dnslib's: a query that it can't read gets no answer, and never comes here. That is so for every
+  name with octets that are no UTF-8, blocked or free.
 
     from pathlib import Path
     from dnslib.proxy import ProxyResolver

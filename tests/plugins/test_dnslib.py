@@ -193,6 +193,16 @@ def test_queries_from_many_threads_do_not_disturb_each_other(serve: Callable[...
     assert wrong == []
 
 
+@pytest.mark.parametrize("qname", ["\\200.grok.example", "\\200.free.example"])
+def test_a_name_that_dnslib_cannot_read_gets_no_answer_blocked_or_free_as_the_docstring_says(
+    serve: Callable[..., tuple[int, int]], qname: str
+) -> None:
+    ports = serve(plugin.Resolver(policy(GROK), fallback=Zone(), clock=lambda: T0))
+    with pytest.raises(EOFError):
+        asked(ports, qname, tcp=True)
+    assert "octets that are no UTF-8, blocked or free" in (plugin.__doc__ or "")
+
+
 def test_a_store_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=re.escape(str(tmp_path))):
         plugin.Resolver(tmp_path)

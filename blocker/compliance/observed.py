@@ -22,7 +22,7 @@ from blocker.prober.book import FINE
 from blocker.prober.evidence import instances_of
 from blocker.prober.expect import Why
 from blocker.prober.judge import BAD
-from blocker.prober.keeping import confirms
+from blocker.prober.keeping import TAKEN_BACK, confirms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -206,7 +206,11 @@ def confirmations(facts: Facts) -> list[Confirmation]:
                 own = [facts.orders[one.order]] if number == 0 else []
                 setters = [*own, *(act for act in acts if since in _instants(act))]
                 proof = seen.get((change, one.ref, point, since))
-                several = proofs.get((change, one.ref, point, since), [])
+                several = [
+                    each
+                    for each in proofs.get((change, one.ref, point, since), [])
+                    if proof and each.at >= proof[0]
+                ]
                 found.append(
                     Confirmation(
                         ref=one.ref,
@@ -270,8 +274,13 @@ def _proofs(facts: Facts) -> dict[_Start, list[Finding]]:
 
 
 def _seen(facts: Facts) -> dict[_Start, _Seen]:
-    """The first confirmation of each (change, ref, point, transition), by the ledger and by what is kept."""
+    """The first confirmation of each (change, ref, point, transition), by the ledger and by what is kept.
+
+    What the ledger says was taken back is no confirmation, nor is a record of that time: while answers
+    contradicted each other the prober alone knew which of them it relied on, and told the ledger.
+    """
     found: dict[_Start, _Seen] = {}
+    taken_back = {place: one.seq for one in facts.events if (place := _withdraws(one)) is not None}
 
     def take(place: _Start, seen: _Seen) -> None:
         if place not in found or seen[0] < found[place][0]:
@@ -281,14 +290,27 @@ def _seen(facts: Facts) -> dict[_Start, _Seen]:
         finding = kept.record.finding
         if (confirmed := confirms(kept.record.expectation, finding)) is not None:
             change, since = confirmed
-            take((change, finding.ref, finding.point, since), (finding.at, finding.rule, kept.hash))
+            place = (change, finding.ref, finding.point, since)
+            if place not in taken_back:
+                take(place, (finding.at, finding.rule, kept.hash))
     for one in facts.events:
         if one.event in ("in-force", "lifted"):
             told = one.facts
             point, at, rule = told.get("point"), told.get("since"), told.get("rule")
             if isinstance(point, str) and isinstance(at, int):
-                take((one.event, one.subject, point, at), (one.at, str(rule), str(told.get("evidence", ""))))
+                place = (one.event, one.subject, point, at)
+                if one.seq > taken_back.get(place, 0):
+                    take(place, (one.at, str(rule), str(told.get("evidence", ""))))
     return found
+
+
+def _withdraws(one: Entry) -> _Start | None:
+    """What the event says was not observed after all."""
+    change, point, since = one.facts.get("change"), one.facts.get("point"), one.facts.get("since")
+    is_whole = isinstance(change, str) and isinstance(point, str) and isinstance(since, int)
+    if one.event != TAKEN_BACK or not is_whole:
+        return None
+    return str(change), one.subject, str(point), int(str(since))
 
 
 def troubles(facts: Facts) -> list[Trouble]:

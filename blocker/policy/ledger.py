@@ -33,6 +33,7 @@ EVENTS: dict[str, str] = {
     "rolled-back": "The operator stopped enforcing all that came into force since a generation, and why.",
     "in-force": "A block was first observed at a point after its start.",
     "lifted": "Its end was first observed at a point.",
+    "taken-back": "The `change` first observed at a point no longer counts: contradicting answers came.",
     "finding-opened": "Something was first observed at a point that is not as ordered.",
     "finding-closed": "It was not observed any more.",
     "evidence": "The head of a segment of evidence; `final` if nothing is added to it any more.",

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from blocker.prober.report import Baseline
 
 FINE = frozenset({Kind.OK, Kind.MOOT})
-_CONTRADICTED = frozenset({Kind.INJECTED, Kind.CONFLICT})
+CONTRADICTED = frozenset({Kind.INJECTED, Kind.CONFLICT})
 _ATTRIBUTED = frozenset({"blocked-with-attribution", "attributed-wrong-form"})
 _MOST_BASELINES = 20_000
 _MOST_CONFIRMED = 100_000
@@ -195,7 +195,7 @@ class Book:
             self._keep_way(finding)
         if finding.kind is Kind.OK:
             self._confirm(expectation, finding)
-        elif finding.kind in _CONTRADICTED:
+        elif finding.kind in CONTRADICTED:
             self._take_back(expectation, finding)
 
     def _drop(self, key: _Key) -> _Entry | None:
@@ -206,7 +206,7 @@ class Book:
 
     def _count(self, expectation: Expectation, finding: Finding, change: int) -> None:
         place, proves = (finding.order, finding.point), _proves(expectation)
-        if finding.kind in _CONTRADICTED:
+        if finding.kind in CONTRADICTED:
             self._doubts[place, proves] += change
         if proves is _Proof.LIFT:
             self._freed[place] += change

@@ -178,7 +178,6 @@ class _Prober:
         config = site.prober or ProberConfig()
         self._interval, self._rate = config.interval, float(config.rate)
         self._shard = config.shard, config.shards
-        self._keeper = Keeper(site.state, config.evidence, patience=max(600.0, 3.0 * config.interval))
         self._table = _Timetable()
         self._tasks: set[asyncio.Task[None]] = set()
         self._whole: asyncio.Task[None] | None = None
@@ -186,6 +185,12 @@ class _Prober:
         self._number: int | None = None
         self._dense_after = time.time()
         self._round_at = before.round_at if before else 0.0
+        self._keeper = Keeper(
+            site.state,
+            config.evidence,
+            patience=max(600.0, 3.0 * config.interval),
+            settled=self._round_at,
+        )
         self._trouble = "the policy was not read yet"
         self._reopen_at = 0.0
         self._written_at = 0.0
@@ -361,6 +366,7 @@ class _Prober:
         )
         ways = max((len(matrix.ways(point)) for point in self._site.points), default=1)
         self._book.settle(ways * (1 + directives // _AT_ONCE))
+        self._keeper.settle()
         self._keep_names()
 
     def write(self, *, force: bool = False) -> None:

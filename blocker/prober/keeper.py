@@ -22,7 +22,7 @@ from blocker.journal import kind, say
 from blocker.policy import ledger, store
 from blocker.policy.chain import Event
 from blocker.prober import evidence
-from blocker.prober.keeping import FIRST, Choice, Diary
+from blocker.prober.keeping import FIRST, TAKEN_BACK, Choice, Diary, Known
 from blocker.prober.report import EvidenceView
 from blocker.prober.segments import FOLDER, STREAMS, End, Stream, anchor_of, proof_of, segments
 
@@ -46,16 +46,20 @@ class Keeper:
     """Keeps evidence of what is judged. `space` is what all of it may take (octets).
 
     `patience`: seconds without being seen after which a finding is over; give more than the rounds are apart.
+    `settled`: when the latest whole round of an earlier run ended; what was told since can be taken back.
     """
 
-    def __init__(self, state: Path, space: int, *, patience: float = 600.0) -> None:
+    def __init__(
+        self, state: Path, space: int, *, patience: float = 600.0, settled: float = float("inf")
+    ) -> None:
         self._state, self._patience = state, patience
         self._choice = Choice(space)
-        self._diary = Diary(_told(state))
+        self._diary = Diary(_told(state, settled))
         self._quiet_at = 0.0
         self._queue: queue.Queue[_Item | None] = queue.Queue(_QUEUED)
         self._lost = 0
         self._unwritten: deque[_Item] = deque()
+        self._overdue: list[Event] = []  # what was taken back, and the ledger must learn before anything else
         self._writer = _Writer(state, space)
         self._thread = threading.Thread(target=self._write, name="evidence", daemon=True)
         self._thread.start()
@@ -90,8 +94,12 @@ class Keeper:
         if now - self._quiet_at >= _QUIET_EVERY:
             self._quiet_at = now
             closed = self._diary.quiet(finding.at, now, self._patience)
-            if closed:
+            if closed or self._overdue:
                 self._put(_Item(record=None, is_sealed=False, events=tuple(closed)))
+
+    def settle(self) -> None:
+        """A whole round has ended."""
+        self._diary.settle()
 
     def view(self) -> EvidenceView:
         """What was written so far."""
@@ -105,9 +113,13 @@ class Keeper:
 
     def _put(self, item: _Item) -> None:
         try:
+            if self._overdue:
+                self._queue.put_nowait(_Item(record=None, is_sealed=False, events=tuple(self._overdue)))
+                self._overdue.clear()
             self._queue.put_nowait(item)
         except queue.Full:
             self._lost += 1
+            self._overdue += [one for one in item.events if one.event == TAKEN_BACK]
             self._unwritten.append(item)
 
     def _forget(self) -> None:
@@ -299,20 +311,28 @@ def _reason(error: Exception, path: Path) -> str:
     return f"{path}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
 
 
-def _told(state: Path) -> list[tuple[str, str, str, int, float | None]]:
-    """The confirmations that the ledger has, with their time if it names no record of them.
+def _told(state: Path, settled: float) -> list[Known]:
+    """The confirmations that the ledger has, and that were not taken back.
 
     None if it can't be read: it can't be written either then.
     """
-    found = []
+    found: dict[tuple[str, str, str], Known] = {}
     with suppress(StoreError):
-        for one in ledger.entries(state, only=("in-force", "lifted")):
+        for one in ledger.entries(state, only=("in-force", "lifted", TAKEN_BACK)):
             facts = one.facts
-            since = facts.get("since")
-            if isinstance(since, int):
-                unproven = None if facts.get("evidence") else one.at
-                found.append((one.event, str(facts.get("point")), one.subject, since, unproven))
-    return found
+            since, point = facts.get("since"), str(facts.get("point"))
+            if one.event == TAKEN_BACK:
+                found.pop((str(facts.get("change")), point, one.subject), None)
+            elif isinstance(since, int):
+                found[one.event, point, one.subject] = Known(
+                    event=one.event,
+                    point=point,
+                    ref=one.subject,
+                    transition=since,
+                    unproven=None if facts.get("evidence") else one.at,
+                    is_fresh=one.at > settled,
+                )
+    return list(found.values())
 
 
 def _ends(state: Path) -> dict[str, End]:

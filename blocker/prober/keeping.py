@@ -10,6 +10,9 @@ bounded, so it must not drown in repetition:
 - Of the rest, one an hour for each point, order, variant and reason to ask, and one for each instance of a
   point. If that is more than fills half of the space in a month, it is that much more seldom.
 
+The ledger is told of a confirmation at once, and that it no longer counts if contradicting answers come
+before a whole round has gone by: by the rules of the `book`, directive by directive.
+
 What was wanted and could not be written is owed: the next like it is wanted again. Nothing here grows without
 bound; what is forgotten is at worst kept once more.
 """
@@ -17,10 +20,10 @@ bound; what is forgotten is at worst kept once more.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from blocker.policy.chain import Event
-from blocker.prober.book import FINE
+from blocker.prober.book import CONTRADICTED, FINE
 from blocker.prober.expect import Why
 from blocker.prober.judge import BAD, Kind
 
@@ -38,14 +41,19 @@ TYPICAL = 2500  # octets of a record
 NAMES = 20  # of one directive at one point that are each confirmed; a round asks about as many
 
 _MOST = 100_000
+_MOST_DOUBTS = 1000  # questions about one directive at one point
 _MOST_INSTANCES = 64  # of one point; an NSID is whatever a server says
 
 _Question = tuple[str, str, "Key", int, str]
 _Place = tuple[str, str, str]
+_Edge = tuple[str, str, str, int]
 _OWED = (None, "", 0.0, 0.0)
 
 FIRST = "first"
 """The detail of an event that is told again, with the record that was missing: when it was first observed."""
+
+TAKEN_BACK = "taken-back"
+"""The event by which what the ledger was told of an edge before no longer counts."""
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -53,15 +61,15 @@ _V = TypeVar("_V")
 
 def confirms(expectation: Expectation, finding: Finding) -> tuple[str, int] | None:
     """Whether the finding shows that a directive holds, or has ended, since which transition."""
-    if finding.kind is Kind.OK:
-        if (
-            expectation.why is Why.SUBJECT
-            and expectation.form is not None
-            and expectation.started is not None
-        ):
-            return "in-force", expectation.started
-        if expectation.why is Why.ENDED and expectation.form is None and expectation.ended is not None:
-            return "lifted", expectation.ended
+    return _looks_for(expectation) if finding.kind is Kind.OK else None
+
+
+def _looks_for(expectation: Expectation) -> tuple[str, int] | None:
+    """What is confirmed if it is as expected."""
+    if expectation.why is Why.SUBJECT and expectation.form is not None and expectation.started is not None:
+        return "in-force", expectation.started
+    if expectation.why is Why.ENDED and expectation.form is None and expectation.ended is not None:
+        return "lifted", expectation.ended
     return None
 
 
@@ -177,48 +185,110 @@ def _sort(finding: Finding) -> tuple[str, str, str, Why]:
     return finding.point, finding.order, str(finding.variant), finding.why
 
 
+class Known(NamedTuple):
+    """A confirmation that the ledger has already.
+
+    `unproven` is when it was if no record of it was written, else None; `is_fresh`: it can be taken back.
+    """
+
+    event: str
+    point: str
+    ref: str
+    transition: int
+    unproven: float | None = None
+    is_fresh: bool = False
+
+
 class Diary:
     """What the ledger is told: first confirmations, and what is not as ordered, from when to when.
 
     An event whose record could not be written is told again with the next record that shows it; its `first`
-    says when that was first observed. `known` are the confirmations that the ledger has already: (event,
-    point, ref, transition), and when it was if no record of it was written, else None.
+    says when that was first observed.
     """
 
-    def __init__(self, known: Iterable[tuple[str, str, str, int, float | None]] = ()) -> None:
+    def __init__(self, known: Iterable[Known] = ()) -> None:
         self._told: OrderedDict[_Place, int] = OrderedDict()
         self._open: OrderedDict[_Place, tuple[float, float]] = OrderedDict()
         self._unproven: OrderedDict[_Place, float] = OrderedDict()
-        for event, point, ref, transition, unproven in known:
-            place = (event, point, ref)
-            _remember(self._told, place, transition)
-            if unproven is None:
+        # What was told and can be taken back: since the latest round ended, and since the one before.
+        self._fresh: OrderedDict[_Edge, None] = OrderedDict()
+        self._aging: OrderedDict[_Edge, None] = OrderedDict()
+        # Questions answered in two ways, and when they last were.
+        self._doubts: OrderedDict[_Edge, dict[_Question, float]] = OrderedDict()
+        for one in known:
+            place = (one.event, one.point, one.ref)
+            _remember(self._told, place, one.transition)
+            if one.unproven is None:
                 self._unproven.pop(place, None)
             else:
-                _remember(self._unproven, place, unproven)
+                _remember(self._unproven, place, one.unproven)
+            if one.is_fresh:
+                _remember(self._fresh, (*place, one.transition), None)
 
     def note(self, expectation: Expectation, finding: Finding, now: float) -> list[Event]:
         """What is new with this finding; `now` is in monotonic seconds."""
         found = []
-        confirmed = confirms(expectation, finding)
-        if confirmed is not None:
-            event, transition = confirmed
-            place = (event, finding.point, finding.ref)
-            is_new = self._told.get(place) != transition
-            _remember(self._told, place, transition)
-            if is_new or place in self._unproven:
-                detail = {"point": finding.point, "since": transition, "rule": finding.rule}
-                found.append(self._event(place, event, finding.ref, finding, detail, is_new=is_new))
+        looked_for = _looks_for(expectation)
+        if looked_for is not None:
+            event, transition = looked_for
+            edge = (event, finding.point, finding.ref, transition)
+            is_doubted = self._doubt(edge, finding, now)
+            if finding.kind is Kind.OK and not is_doubted:
+                found += self._confirm(edge, finding)
+            elif finding.kind in CONTRADICTED:
+                found += self._take_back(edge, finding)
         if finding.kind in BAD:
             place = (finding.kind, finding.point, finding.order)
             is_new = place not in self._open
             _remember(self._open, place, (finding.at, now))
             if is_new or place in self._unproven:
-                detail = {"point": finding.point, "kind": finding.kind, "rule": finding.rule}
+                detail: dict[str, object] = {
+                    "point": finding.point,
+                    "kind": finding.kind,
+                    "rule": finding.rule,
+                }
                 found.append(
                     self._event(place, "finding-opened", finding.order, finding, detail, is_new=is_new)
                 )
         return found
+
+    def settle(self) -> None:
+        """A whole round has ended: what it left as it was stands."""
+        self._fresh, self._aging = OrderedDict(), self._fresh
+
+    def _doubt(self, edge: _Edge, finding: Finding, now: float) -> bool:
+        """Whether questions about it are answered in two ways, this one or another."""
+        doubts, question = self._doubts.pop(edge, {}), _question(finding)
+        doubts.pop(question, None)
+        if finding.kind in CONTRADICTED and len(doubts) < _MOST_DOUBTS:
+            doubts[question] = now
+        if doubts:
+            _remember(self._doubts, edge, doubts)
+        return bool(doubts)
+
+    def _confirm(self, edge: _Edge, finding: Finding) -> list[Event]:
+        event, point, ref, transition = edge
+        place = (event, point, ref)
+        is_new = self._told.get(place) != transition
+        _remember(self._told, place, transition)
+        if is_new:
+            _remember(self._fresh, edge, None)
+        elif place not in self._unproven:
+            return []
+        detail = {"point": point, "since": transition, "rule": finding.rule}
+        return [self._event(place, event, ref, finding, detail, is_new=is_new)]
+
+    def _take_back(self, edge: _Edge, finding: Finding) -> list[Event]:
+        """Withdraw what was told a short while ago, and is contradicted now."""
+        event, point, ref, transition = edge
+        if edge not in self._fresh and edge not in self._aging:
+            return []
+        self._fresh.pop(edge, None)
+        self._aging.pop(edge, None)
+        self._told.pop((event, point, ref), None)
+        self._unproven.pop((event, point, ref), None)
+        detail = {"point": point, "change": event, "since": transition, "rule": finding.rule}
+        return [Event(at=finding.at, event=TAKEN_BACK, subject=ref, detail=detail)]
 
     def _event(
         self,
@@ -237,6 +307,8 @@ class Diary:
     def lost(self, events: Iterable[Event]) -> None:
         """The record that shows these could not be written; what ended is told again as ended."""
         for event in events:
+            if event.event == TAKEN_BACK:
+                continue
             detail = event.detail
             place = (detail.get("kind", event.event), detail["point"], event.subject)
             if event.event == "finding-closed":
@@ -250,6 +322,9 @@ class Diary:
         `at` is the time of day, `now` the monotonic one: a clock that is stepped ends nothing.
         """
         found = []
+        for edge, doubts in list(self._doubts.items()):
+            if now - max(doubts.values()) >= patience:
+                del self._doubts[edge]
         for place, (last, seen) in list(self._open.items()):
             if now - seen >= patience:
                 del self._open[place]

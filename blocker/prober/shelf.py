@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from blocker.policy.chain import Entry
     from blocker.prober.evidence import Record
 
-_NAMING = ("in-force", "lifted", "finding-opened")
+_NAMING = ("in-force", "lifted", "taken-back", "finding-opened")
 """The events that name the record which shows them."""
 
 

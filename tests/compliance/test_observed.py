@@ -17,9 +17,10 @@ from blocker.orders.model import Kind, Publication
 from blocker.orders.schedule import schedule
 from blocker.policy.chain import Event
 from blocker.prober.judge import Kind as Finding
+from blocker.prober.observe import OVER_TCP
 from tests.prober import lives
 from tests.prober.lives import DAY, ORDER, REF, kept, ledger, records, root, sealed, whole
-from tests.prober.proof import blocked, expectation, once, twice
+from tests.prober.proof import blocked, expectation, forged, once, twice
 from tests.prober.world import T, act, answer, block, key, real, when
 
 if TYPE_CHECKING:
@@ -36,6 +37,42 @@ def test_each_start_and_end_was_first_observed_at_each_point_or_is_said_not_to_b
     assert confirmed(WHOLE, "jakarta-anycast", "in-force") == [T + 0.04, T + 30 * DAY + 0.004]
     assert confirmed(WHOLE, "jakarta-anycast", "lifted") == [T + 20 * DAY + 0.002, T + 50 * DAY + 0.004]
     assert confirmed(WHOLE, "surabaya", "lifted") == [T + 20 * DAY + 540, None]
+
+
+def told(event: str, at: float, **more: Any) -> Event:
+    detail = {"point": "surabaya", "since": T, "rule": "blocked-with-attribution", **more}
+    return Event(at=at, event=event, subject=REF, detail=detail)
+
+
+FORGERY = (told("in-force", T + 0.004), told("taken-back", T + 1.0, change="in-force"))
+ONE = lives.subject("surabaya", T)
+FORGED = (once(ONE, blocked, at=T + 0.004), forged(ONE, at=T + 1.0))
+
+
+def test_what_the_prober_took_back_was_not_observed() -> None:
+    facts = whole(records=kept([*FORGED]), events=ledger(*FORGERY))
+    assert confirmed(facts, "surabaya", "in-force") == [None]
+    (one,) = [
+        one for one in observed.confirmations(facts) if (one.point, one.change) == ("surabaya", "in-force")
+    ]
+    assert (one.names_seen, one.variants) == (0, ())
+
+
+def test_what_was_taken_back_and_confirmed_then_was_observed_at_the_later_instant() -> None:
+    true = once(ONE, blocked, at=T + 90.0, variant=OVER_TCP)
+    facts = whole(
+        records=kept([*FORGED, true]),
+        events=ledger(*FORGERY, told("in-force", T + 90.0, evidence="f" * 64)),
+    )
+    one = next(
+        one for one in observed.confirmations(facts) if (one.point, one.change) == ("surabaya", "in-force")
+    )
+    assert (one.seen, one.hash, one.names_seen, one.variants) == (T + 90.0, "f" * 64, 1, ("tcp",))
+
+
+def test_a_taking_back_that_says_too_little_takes_nothing() -> None:
+    facts = whole(records=(), events=ledger(FORGERY[0], told("taken-back", T + 1.0)))
+    assert confirmed(facts, "surabaya", "in-force") == [T + 0.004]
 
 
 def test_a_point_of_another_region_owes_nothing() -> None:

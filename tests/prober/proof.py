@@ -105,5 +105,11 @@ def once(one: Expectation, script: Any, *, at: float = T, **more: Any) -> Record
     return judged(one, [seen(one, script, at=at, **more)])
 
 
+def forged(one: Expectation, *scripts: Any, at: float = T) -> Record:
+    """Two answers to each question, the forged one first: that of a block, if not told otherwise."""
+    both = scripts or (blocked, real)
+    return judged(one, [seen(one, *both, at=at - 0.3), seen(one, *both, at=at)])
+
+
 def text(record: Record) -> str:
     return names.to_text(record.expectation.name)

@@ -19,7 +19,7 @@ import pytest
 
 from blocker.errors import StoreError
 from blocker.orders.model import Form, Publication
-from blocker.policy import writer
+from blocker.policy import ledger, writer
 from blocker.policy.records import Withheld
 from blocker.prober import daemon, matrix, report
 from blocker.prober.expect import MORE, Why
@@ -682,6 +682,8 @@ def test_a_confirmation_by_a_forger_is_taken_back_when_the_point_answers_too(tmp
             assert later.confirmed == {}
 
     asyncio.run(main())
+    told = [one.event for one in ledger.entries(tmp_path, only=("in-force", "taken-back"))]
+    assert (told[0], told[-1]) == ("in-force", "taken-back"), "no report swears by it"
 
 
 def test_each_of_many_orders_that_start_at_once_is_seen_at_each_point_without_a_round(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from blocker.prober import evidence, keeper
 from blocker.prober.keeper import Keeper
 from blocker.prober.keeping import Diary
 from blocker.prober.shelf import Shelf
-from tests.prober.proof import blocked, expectation, once, twice
+from tests.prober.proof import blocked, expectation, forged, once, twice
 from tests.prober.world import T, key, real
 
 if TYPE_CHECKING:
@@ -102,6 +102,53 @@ def test_the_ledger_has_confirmations_and_findings_with_the_hash_of_their_record
     assert (opened["stream"], opened["segment"]) == ("open", 1)
     kept(tmp_path, replace(OK, finding=replace(OK.finding, at=T + 50.0)))
     assert len(events(tmp_path, "in-force")) == 1, "a prober started again confirms nothing twice"
+
+
+def test_the_ledger_is_told_what_no_longer_counts_and_the_next_run_knows(tmp_path: Path) -> None:
+    kept(tmp_path, OK, forged(OK.expectation, at=T + 1))
+    (back,) = events(tmp_path, "taken-back")
+    assert (back["change"], back["stream"]) == ("in-force", "open"), "it names the record that shows why"
+    assert shelf(tmp_path)[1] == []
+    kept(tmp_path, once(OK.expectation, blocked, at=T + 9))
+    assert len(events(tmp_path, "in-force")) == 2
+
+
+@pytest.mark.parametrize(("settled", "times"), [(T - 9.0, 1), (T + 9.0, 0)])
+def test_after_a_restart_only_what_was_told_since_the_last_whole_round_is_taken_back(
+    tmp_path: Path, settled: float, times: int
+) -> None:
+    kept(tmp_path, OK)
+    one = Keeper(tmp_path, SPACE, settled=settled)
+    keep(one, forged(OK.expectation, at=T + 1))
+    one.close()
+    assert len(events(tmp_path, "taken-back")) == times
+
+
+def test_what_a_whole_round_left_standing_twice_is_not_taken_back(tmp_path: Path) -> None:
+    with keeping(tmp_path) as one:
+        keep(one, OK)
+        one.settle()
+        one.settle()
+        keep(one, forged(OK.expectation, at=T + 1))
+    assert events(tmp_path, "taken-back") == []
+
+
+def test_what_was_taken_back_while_the_queue_was_full_is_told_before_anything_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "_QUEUED", 2)
+    monkeypatch.setattr(threading.Thread, "start", lambda self: None)
+    one = Keeper(tmp_path, SPACE)
+    for record in (OK, *leaks(1), forged(OK.expectation, at=T + 1)):
+        keep(one, record)
+    for _ in range(2):
+        one._queue.get_nowait()
+    keep(one, once(OK.expectation, blocked, at=T + 3))
+    queued = [one._queue.get_nowait() for _ in range(2)]
+    assert [[event.event for event in item.events] for item in queued if item] == [
+        ["taken-back"],
+        ["in-force"],
+    ]
 
 
 def test_what_is_over_is_told_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,9 @@ import pytest
 from blocker.prober import keeping
 from blocker.prober.expect import Why
 from blocker.prober.judge import Kind
-from blocker.prober.keeping import DAY, HOUR, NAMES, REPEAT, Choice, Diary, confirms
+from blocker.prober.keeping import DAY, HOUR, NAMES, REPEAT, TAKEN_BACK, Choice, Diary, Known, confirms
 from blocker.prober.observe import OVER_TCP
-from tests.prober.proof import blocked, expectation, once, twice
+from tests.prober.proof import blocked, expectation, forged, once, twice
 from tests.prober.world import T, key, real
 
 if TYPE_CHECKING:
@@ -196,15 +196,80 @@ def test_the_ledger_is_told_of_first_confirmations_once() -> None:
 
 
 def test_what_the_ledger_has_from_an_earlier_run_is_not_told_again() -> None:
-    diary = Diary([("in-force", "p1", "court/o1/d", T - 1000, None)])
+    diary = Diary([Known("in-force", "p1", "court/o1/d", T - 1000)])
     assert note(diary, OK) == []
 
 
 def test_what_the_ledger_has_without_a_record_is_told_again_with_one_and_says_since_when() -> None:
     known = ("in-force", "p1", "court/o1/d", T - 1000)
-    (again,) = note(Diary([(*known, T - 7.0)]), OK)
+    (again,) = note(Diary([Known(*known, T - 7.0)]), OK)
     assert (again.event, again.at, again.detail["first"]) == ("in-force", T, T - 7.0)
-    assert note(Diary([(*known, T - 7.0), (*known, None)]), OK) == []
+    assert note(Diary([Known(*known, T - 7.0), Known(*known)]), OK) == []
+
+
+FORGED = forged(expectation())
+STILL_BLOCKED = forged(expectation(why=Why.ENDED, form=None, ended=T - 10), real, blocked)
+
+
+@pytest.mark.parametrize(
+    ("fine", "forged", "change"), [(OK, FORGED, "in-force"), (LIFTED, STILL_BLOCKED, "lifted")]
+)
+def test_what_was_told_is_taken_back_when_contradicting_answers_come_and_told_anew_when_they_end(
+    fine: Any, forged: Any, change: str
+) -> None:
+    diary = Diary()
+    (told,) = note(diary, fine)
+    (back,) = [one for one in note(diary, forged, at=T + 1) if one.event == TAKEN_BACK]
+    assert (told.event, back.at, back.subject) == (change, T + 1, told.subject)
+    assert back.detail["change"] == change
+    assert (back.detail["point"], back.detail["since"]) == (told.detail["point"], told.detail["since"])
+    assert TAKEN_BACK not in {one.event for one in note(diary, forged, at=T + 2)}
+    (anew,) = note(diary, fine, at=T + 3)
+    assert (anew.event, anew.at, "first" in anew.detail) == (change, T + 3, False)
+
+
+def test_nothing_is_told_while_another_question_about_it_has_contradicting_answers() -> None:
+    diary = Diary()
+    note(diary, FORGED)
+    other = once(expectation(), blocked, variant=OVER_TCP)
+    assert note(diary, other, at=T + 1, now=1) == []
+    note(diary, LEAK, at=T + 2, now=2)
+    assert [one.event for one in note(diary, other, at=T + 3, now=3)] == ["in-force"]
+
+
+def test_a_doubt_that_nobody_looked_into_again_ends() -> None:
+    diary = Diary()
+    note(diary, FORGED)
+    other = once(expectation(), blocked, variant=OVER_TCP)
+    diary.quiet(T + 500, 500)
+    assert note(diary, other, at=T + 500, now=500) == []
+    diary.quiet(T + 600, 600)
+    assert [one.event for one in note(diary, other, at=T + 600, now=600)] == ["in-force"]
+
+
+@pytest.mark.parametrize(("rounds", "is_back"), [(0, True), (1, True), (2, False)])
+def test_what_has_outlived_a_whole_round_is_never_taken_back(rounds: int, is_back: bool) -> None:
+    diary = Diary()
+    note(diary, OK)
+    for _ in range(rounds):
+        diary.settle()
+    found = {one.event for one in note(diary, FORGED, at=T + 1)}
+    assert (TAKEN_BACK in found) is is_back
+
+
+@pytest.mark.parametrize("is_fresh", [True, False])
+def test_what_an_earlier_run_told_a_short_while_ago_can_be_taken_back(is_fresh: bool) -> None:
+    diary = Diary([Known("in-force", "p1", "court/o1/d", T - 1000, None, is_fresh)])
+    found = {one.event for one in note(diary, FORGED)}
+    assert (TAKEN_BACK in found) is is_fresh
+
+
+def test_a_lost_record_of_what_was_taken_back_changes_nothing_of_what_is_told_then() -> None:
+    diary = Diary()
+    note(diary, OK)
+    diary.lost(one for one in note(diary, FORGED, at=T + 1) if one.event == TAKEN_BACK)
+    (anew,) = note(diary, OK, at=T + 3)
+    assert "first" not in anew.detail
 
 
 @pytest.mark.parametrize("record", [OK, LIFTED, LEAK], ids=["start", "end", "trouble"])

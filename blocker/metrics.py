@@ -114,7 +114,8 @@ METRICS: dict[str, str] = {
     "blocker_evidence_bytes": "Octets of evidence kept.",
     "blocker_evidence_written_timestamp_seconds": "When the last record of evidence was written.",
     "blocker_evidence_failures_total": "Records of evidence that could not be written.",
-    "blocker_push_up": "Whether the target holds the policy of now, as far as the pusher knows.",
+    "blocker_push_up": "Whether the target holds the policy of now, as its pusher says; 0 if it is dead.",
+    "blocker_push_report_timestamp_seconds": "When the target's pusher last wrote its report; 0 never.",
     "blocker_push_generation": "Number of the generation that was last pushed to the target.",
     "blocker_push_instant_timestamp_seconds": "The instant whose policy the target was last made to hold.",
     "blocker_push_sent_timestamp_seconds": "When that was done.",
@@ -543,14 +544,18 @@ def _of_evidence(evidence: EvidenceView | None) -> Iterator[Metric]:
 
 def _of_fleet(view: View) -> Iterator[Metric]:
     pushed, purged = view.pushed, view.purged
+    # Of what nobody here ever pushed nothing is shown but that: it may be another node's work.
+    begun = [one for one in pushed if one.at]
     yield _by(
-        "blocker_push_up", ["target"], (([one.target], one.sent_at > 0 and not one.trouble) for one in pushed)
+        "blocker_push_up", ["target"], (([one.target], one.sent_at > 0 and not one.trouble) for one in begun)
     )
+    yield _by("blocker_push_report_timestamp_seconds", ["target"], (([one.target], one.at) for one in pushed))
     for name, attribute in _PUSHED.items():
         done = ((one.target, getattr(one, attribute)) for one in pushed if one.sent_at)
         yield _by(name, ["target"], (([target], value) for target, value in done))
     for name, attribute in _PUSHED_COUNTERS.items():
-        yield _by(name, ["target"], (([one.target], getattr(one, attribute)) for one in pushed))
+        yield _by(name, ["target"], (([one.target], getattr(one, attribute)) for one in begun))
+    purged = tuple(one for one in purged if one.at)
     yield _by("blocker_purge_up", ["point"], (([one.point], not one.trouble) for one in purged))
     for name, attribute in _PURGED.items():
         yield _by(name, ["point"], (([one.point], getattr(one, attribute)) for one in purged))

@@ -61,10 +61,17 @@ FULL = View(
         lift_unconfirmed={"court/o2": 0},
     ),
     pushed=(
-        Pushed(target="dnsdist", generation=4, instant=T - 2.0, sent_at=T - 1.0, lateness=1.0, changes=1),
-        Pushed(target="rpz id.rpz", failures=3, trouble="no answer"),
+        Pushed(
+            target="dnsdist", generation=4, instant=T - 2.0, sent_at=T - 1.0, lateness=1.0, changes=1, at=T
+        ),
+        Pushed(target="rpz id.rpz", failures=3, trouble="no answer", at=T),
+        Pushed(target="rpz gb.rpz", trouble="nobody is at work for it"),
     ),
-    purged=(Purged(point="p1", names=2, failures=1, trouble="no socket"), Purged(point="p2")),
+    purged=(
+        Purged(point="p1", names=2, failures=1, trouble="no socket", at=T),
+        Purged(point="p2", at=T),
+        Purged(point="p3"),
+    ),
 )
 
 
@@ -127,6 +134,8 @@ def test_every_metric_is_shown_in_a_full_view_and_no_other() -> None:
         ("blocker_evidence_failures_total", (), 1),
         ("blocker_push_up", (("target", "dnsdist"),), 1),
         ("blocker_push_up", (("target", "rpz id.rpz"),), 0),
+        ("blocker_push_report_timestamp_seconds", (("target", "dnsdist"),), T),
+        ("blocker_push_report_timestamp_seconds", (("target", "rpz gb.rpz"),), 0),
         ("blocker_push_failures_total", (("target", "rpz id.rpz"),), 3),
         ("blocker_push_lateness_seconds", (("target", "dnsdist"),), 1),
         ("blocker_purge_up", (("point", "p1"),), 0),
@@ -135,6 +144,13 @@ def test_every_metric_is_shown_in_a_full_view_and_no_other() -> None:
 )
 def test_the_view_is_what_is_shown(name: str, labels: tuple[tuple[str, str], ...], value: float) -> None:
     assert samples(FULL)[name, labels] == value
+
+
+def test_of_what_nobody_pushed_yet_it_is_shown_that_nobody_did_and_no_more() -> None:
+    shown = {name for name, labels in samples(FULL) if {"rpz gb.rpz", "p3"} & set(dict(labels).values())}
+    assert {name for name in shown if name.startswith(("blocker_push", "blocker_purge"))} == {
+        "blocker_push_report_timestamp_seconds"
+    }
 
 
 def test_an_empty_view_shows_zeros_and_nothing_invented() -> None:

@@ -309,11 +309,12 @@ class Purger:
 
     def _write(self) -> None:
         now, found = time.monotonic(), tuple(cache.purged for cache in self.caches)
-        if found == self._written[1] or now - self._written[0] < _WRITE_EVERY:
+        age = now - self._written[0]
+        if age < (report.WRITE_EVERY if found == self._written[1] else _WRITE_EVERY):
             return
         self._written = (now, found)
         with contextlib.suppress(OSError):  # As with the prober's report: the work goes on unseen.
             self._path.parent.mkdir(mode=0o2750, exist_ok=True)
             scratch = self._path.with_suffix(f".{os.getpid()}.new")
-            scratch.write_text(report.to_json(found))
+            scratch.write_text(report.to_json(tuple(replace(one, at=time.time()) for one in found)))
             scratch.replace(self._path)

@@ -143,11 +143,12 @@ class Pusher:
         self._delay = 0.0
         self._look_at = 0.0
         self._right_at = 0.0
+        self._written_at = float("-inf")
         self.pushed = Pushed(target=target.name)
 
     def step(self) -> float:
         """Do what is due; the seconds until something may be."""
-        self._beat()
+        self._live_on()
         now = self._clock()
         if self._monotonic() < self._retry_at:
             return min(_POLL, self._retry_at - self._monotonic())
@@ -192,8 +193,14 @@ class Pusher:
             self._is_ahead = False
         self._took(self._monotonic() - started)
 
-    def _pulse(self) -> None:
+    def _live_on(self) -> None:
+        """Show that we live: to the supervisor, and to who reads the report."""
         self._beat()
+        if self._monotonic() - self._written_at >= report.WRITE_EVERY:
+            self._write()
+
+    def _pulse(self) -> None:
+        self._live_on()
         if self._is_ahead and self._live.is_overtaken:
             raise _OvertakenError
 
@@ -246,6 +253,8 @@ class Pusher:
             self._say(f"{trouble}; trying again every {LAST_RETRY:.0f} s")
 
     def _write(self) -> None:
+        self._written_at = self._monotonic()
+        self.pushed = replace(self.pushed, at=self._clock())
         text, scratch = report.to_json((self.pushed,)), self._path.with_suffix(f".{os.getpid()}.new")
         try:
             self._path.parent.mkdir(mode=0o2750, exist_ok=True)

@@ -1,6 +1,7 @@
 """What the pusher did, as values: one Pushed for each target, one Purged for each point.
 
-Pure. Each process writes its own as JSON below `state/push/`; metrics and people read them. A file that isn't
+Pure. Each process writes its own as JSON below `state/push/`, again and again as long as it lives, so that a
+report which grows old tells of one that doesn't; metrics and people read them. A file that isn't
 one of ours reads as None, for a broken report must not stop its readers. No name is ever in it.
 """
 
@@ -13,10 +14,16 @@ from typing import Any
 FORMAT = 1
 FOLDER = "push"
 
+WRITE_EVERY = 15.0
+"""Seconds after which a report is written again though nothing changed."""
+
+STALE = 90.0
+"""Seconds after which nothing is concluded from a report: more than a target may take for one step."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pushed:
-    """One target. Times are epoch seconds, 0 never.
+    """One target. Times are epoch seconds, 0 never; `at` is when this was written.
 
     `instant` is the one whose policy the target was last made to hold, `sent_at` when that was done and
     `lateness` how many seconds after the instant, the apply or the moment when the target was right last,
@@ -33,6 +40,7 @@ class Pushed:
     changes: int = 0
     failures: int = 0
     trouble: str = ""
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +54,7 @@ class Purged:
     failures: int = 0
     purged_at: float = 0.0
     trouble: str = ""
+    at: float = 0.0
 
 
 Report = Pushed | Purged

@@ -35,9 +35,14 @@ def children(site: Site) -> list[Child]:
         Child(name=f"push {name}", run=partial(_push, site.state, make), heartbeat=HEARTBEAT, alone=True)
         for name, make in targets(site).items()
     ]
-    if any(point.control and (point.kind, point.by) in purge.WAYS for point in site.points):
+    if caches(site):
         found.append(Child(name="purge", run=partial(_purge, site), heartbeat=HEARTBEAT, alone=True))
     return found
+
+
+def caches(site: Site) -> list[str]:
+    """The points whose caches are purged."""
+    return [point.name for point in site.points if point.control and (point.kind, point.by) in purge.WAYS]
 
 
 def targets(site: Site) -> dict[str, Make]:

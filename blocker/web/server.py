@@ -27,6 +27,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from blocker import metrics
 from blocker.errors import PointError
+from blocker.fleet import targets
 from blocker.supervisor import Child
 from blocker.web.view import Scene
 
@@ -95,7 +96,7 @@ def bind(endpoint: Endpoint, *, share: bool = True) -> socket.socket:
 
 async def serve(site: Site, listening: socket.socket, beat: Callable[[], None], stop: asyncio.Event) -> None:
     """As `run`, on a listening socket in a running event loop, until `stop` is set."""
-    scene = Scene(site.state, site.points)
+    scene = Scene(site.state, site.points, targets=targets.targets(site), caches=targets.caches(site))
     config = uvicorn.Config(
         application(scene),
         http=_Connection,

@@ -44,17 +44,27 @@ STALE = 60.0
 _MOST_OCTETS = 64 << 20
 _MOST_TARGETS = 1000
 _REOPEN_EVERY = 0.5
+_LEFT = "nobody is at work for it"
 
 
 class Scene:
     """The state folder of a site as the web process sees it; open it after fork.
 
-    `points` are the site's: with any, a prober's report is expected.
+    `points` are the site's: with any, a prober's report is expected. `targets` are those that get the policy
+    pushed, `caches` the points that are purged: of each a pusher's report is expected.
     """
 
-    def __init__(self, state: Path, points: Sequence[Point] = ()) -> None:
+    def __init__(
+        self,
+        state: Path,
+        points: Sequence[Point] = (),
+        *,
+        targets: Iterable[str] = (),
+        caches: Iterable[str] = (),
+    ) -> None:
         self._state = state
         self._points = points
+        self._targets, self._caches = tuple(targets), tuple(caches)
         self._reader: Reader | None = None
         self._reopen_at = 0.0
         self._loaded_at = 0.0
@@ -65,7 +75,7 @@ class Scene:
         """All that can be seen now."""
         now = time.time()
         workers = _workers(self._state)
-        pushed, purged = _fleet(self._state)
+        pushed, purged = self._fleet(now)
         secret = self._key()
         snapshot = _report(self._state)
         try:
@@ -123,12 +133,27 @@ class Scene:
 
         Why is in the log: what a bug says of itself is not for everybody who connects.
         """
+        pushed, purged = self._fleet(time.time())
+        targets = [one for one in pushed if one.trouble or not one.sent_at]
+        caches = [one for one in purged if one.trouble]
+        found = [f"{one.target} does not hold the policy of now" for one in targets if not _is_left(one)]
+        found += [f"the cache of {one.point} can't be purged" for one in caches if not _is_left(one)]
+        said = ["; ".join(found) + "; the log says why"] if found else []
+        left = [one.target for one in targets if _is_left(one)]
+        left += [f"the cache of {one.point}" for one in caches if _is_left(one)]
+        said += [f"no `blocker push` is at work for {one}" for one in left]
+        return "; ".join(said)
+
+    def _fleet(self, now: float) -> tuple[tuple[Pushed, ...], tuple[Purged, ...]]:
+        """What the pusher's processes reported; of who was to report and doesn't, that nobody is at work."""
         pushed, purged = _fleet(self._state)
-        targets = [one.target for one in pushed if one.trouble or not one.sent_at]
-        caches = [one.point for one in purged if one.trouble]
-        found = [f"{target} does not hold the policy of now" for target in targets]
-        found += [f"the cache of {point} can't be purged" for point in caches]
-        return "; ".join(found) + "; the log says why" * bool(found)
+        targets, caches = {one.target for one in pushed}, {one.point for one in purged}
+        pushed += tuple(Pushed(target=name) for name in self._targets if name not in targets)
+        purged += tuple(Purged(point=name) for name in self._caches if name not in caches)
+        return (
+            tuple(replace(one, trouble=_LEFT) if now - one.at > fleet.STALE else one for one in pushed),
+            tuple(replace(one, trouble=_LEFT) if now - one.at > fleet.STALE else one for one in purged),
+        )
 
     def _of(
         self,
@@ -180,6 +205,10 @@ class Scene:
         if self._secret is None:
             self._secret = secret_of(self._state)
         return self._secret
+
+
+def _is_left(one: Pushed | Purged) -> bool:
+    return one.trouble == _LEFT
 
 
 def secret_of(state: Path) -> bytes:

@@ -280,6 +280,16 @@ def test_the_report_can_be_read_by_others(tmp_path: Path, world: World) -> None:
     assert "grok" not in octets.decode()
 
 
+def test_the_report_is_written_again_and_again_as_long_as_the_pusher_lives(
+    tmp_path: Path, world: World
+) -> None:
+    orders(tmp_path, "grok.example")
+    loop = pusher(world, tmp_path)
+    world.until(loop, T0 + 60)
+    (one,) = report.from_json((tmp_path / report.FOLDER / "rpz-lab.rpz.json").read_bytes()) or ()
+    assert world.now - one.at <= report.WRITE_EVERY + 1
+
+
 def test_where_there_is_no_room_for_another_report_the_last_one_is_written_over(
     tmp_path: Path, world: World
 ) -> None:

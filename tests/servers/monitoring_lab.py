@@ -276,10 +276,11 @@ class World:
         )
         b.write(report.FILE, report.to_json(late))
         pushed = (
-            Pushed(target="dnsdist", sent_at=now, lateness=9.0 * is_bad, instant=now),
-            Pushed(target="rpz id.rpz", sent_at=now, trouble="no answer" * is_bad),
+            Pushed(target="dnsdist", sent_at=now, lateness=9.0 * is_bad, instant=now, at=now),
+            Pushed(target="rpz id.rpz", sent_at=now, trouble="no answer" * is_bad, at=now),
+            Pushed(target="rpz gb.rpz", sent_at=now, at=now - 100 * is_bad),
         )
-        purged = (Purged(point="p1", skipped=self.step, trouble="no socket" * is_bad),)
+        purged = (Purged(point="p1", skipped=self.step, trouble="no socket" * is_bad, at=now),)
         a.write(f"{fleet.FOLDER}/a.json", fleet.to_json((*pushed, *purged)))
         for at, block_ in enumerate(self.workers):
             is_old = is_bad and at == 0

@@ -18,15 +18,13 @@ from blocker.fleet import report as fleet
 from blocker.fleet.report import Purged, Pushed
 from blocker.prober import report
 from blocker.prober.report import EvidenceView, Snapshot
-from blocker.site import Endpoint
+from blocker.site import Endpoint, Point
 from blocker.web import server
 from tests.prober.world import block, commit, site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from blocker.site import Point
 
 
 @contextmanager
@@ -112,12 +110,19 @@ def test_readiness_to_answer_says_nothing_of_prober_and_pusher_which_have_their_
 
     (tmp_path / report.FILE).write_text(report.to_json(Snapshot(at=time.time())))
     (tmp_path / fleet.FOLDER).mkdir()
-    pushed = (tmp_path / fleet.FOLDER / "a.json", Pushed(target="dnsdist", sent_at=1.0))
-    pushed[0].write_text(fleet.to_json((pushed[1], Purged(point="p1"))))
+    pushed = (tmp_path / fleet.FOLDER / "a.json", Pushed(target="dnsdist", sent_at=1.0, at=time.time()))
+    pushed[0].write_text(fleet.to_json((pushed[1], Purged(point="p1", at=time.time()))))
     assert get(live, "/readyz/prober")[0] == get(live, "/readyz/push")[0] == 200
 
     (tmp_path / report.FILE).write_text(report.to_json(Snapshot(at=time.time(), trouble="no policy")))
-    pushed[0].write_text(fleet.to_json((Pushed(target="dnsdist"), Purged(point="p1", trouble="no socket"))))
+    pushed[0].write_text(
+        fleet.to_json(
+            (
+                Pushed(target="dnsdist", at=time.time()),
+                Purged(point="p1", trouble="no socket", at=time.time()),
+            )
+        )
+    )
     assert get(live, "/readyz/prober")[2] == "not ready: no policy\n"
     assert get(live, "/readyz/push")[2] == (
         "not ready: dnsdist does not hold the policy of now; the cache of p1 can't be purged; "
@@ -133,6 +138,16 @@ def test_readiness_to_answer_says_nothing_of_prober_and_pusher_which_have_their_
     (tmp_path / report.FILE).write_text(report.to_json(Snapshot(at=time.time() - 100)))
     assert "wrote its last report 100 s ago" in get(live, "/readyz/prober")[2]
     assert get(live, "/readyz")[0] == 200
+
+
+def test_what_the_site_has_pushed_is_not_ready_as_long_as_nobody_pushes(tmp_path: Path) -> None:
+    commit(tmp_path)
+    point = Point(name="d1", kind="dnsdist", by="lmdb", address=Endpoint("127.0.0.1", 1), region="ID")
+    with serving(tmp_path, point) as port:
+        assert get(port, "/readyz/push")[::2] == (
+            503,
+            "not ready: no `blocker push` is at work for dnsdist\n",
+        )
 
 
 @pytest.mark.parametrize(

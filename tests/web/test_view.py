@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import stat
+import time
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -80,13 +81,31 @@ def test_the_view_gathers_store_counters_and_report(tmp_path: Path) -> None:
 def test_the_view_gathers_what_the_pusher_reported_and_passes_over_what_is_broken(tmp_path: Path) -> None:
     folder = tmp_path / fleet.FOLDER
     folder.mkdir()
-    (folder / "a.json").write_text(fleet.to_json((fleet.Pushed(target="dnsdist", changes=2),)))
-    (folder / "b.json").write_text(fleet.to_json((fleet.Purged(point="p1", names=3),)))
+    pushed, purged = fleet.Pushed(target="dnsdist", changes=2, at=FAR), fleet.Purged(point="p1", at=FAR)
+    (folder / "a.json").write_text(fleet.to_json((pushed,)))
+    (folder / "b.json").write_text(fleet.to_json((purged,)))
     (folder / "c.json").write_text("{")
     (folder / "d.json").mkdir()
     view = Scene(tmp_path).view()
-    assert view.pushed == (fleet.Pushed(target="dnsdist", changes=2),)
-    assert view.purged == (fleet.Purged(point="p1", names=3),)
+    assert view.pushed == (pushed,)
+    assert view.purged == (purged,)
+
+
+def test_a_pusher_that_is_dead_or_was_never_started_is_neither_up_nor_ready(tmp_path: Path) -> None:
+    folder = tmp_path / fleet.FOLDER
+    folder.mkdir()
+    old = time.time() - fleet.STALE - 1
+    dead = fleet.Pushed(target="dnsdist", generation=1, sent_at=old, at=old)
+    (folder / "a.json").write_text(fleet.to_json((dead, fleet.Purged(point="p1", at=old))))
+    scene = Scene(tmp_path, targets=["dnsdist", "rpz id.rpz"], caches=["p1", "p2"])
+    assert scene.push_trouble() == "; ".join(
+        f"no `blocker push` is at work for {one}"
+        for one in ("dnsdist", "rpz id.rpz", "the cache of p1", "the cache of p2")
+    )
+    shown = generate_latest(metrics.registry(scene.view)).decode()
+    assert 'blocker_push_up{target="dnsdist"} 0.0' in shown
+    assert 'blocker_purge_up{point="p1"} 0.0' in shown
+    assert 'blocker_push_report_timestamp_seconds{target="rpz id.rpz"} 0.0' in shown
 
 
 def test_a_withheld_directive_is_not_in_force(tmp_path: Path) -> None:

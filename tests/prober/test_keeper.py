@@ -16,6 +16,7 @@ import pytest
 from blocker import supervisor
 from blocker.errors import StoreError
 from blocker.policy import ledger
+from blocker.policy.chain import Event
 from blocker.prober import evidence, keeper
 from blocker.prober.keeper import Keeper
 from blocker.prober.keeping import Diary
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from blocker.policy.chain import Event
     from blocker.prober.evidence import Record
     from blocker.prober.report import EvidenceView
 
@@ -469,6 +469,32 @@ def test_records_that_the_disk_may_not_have_are_counted_as_a_failure(
     view = kept(tmp_path, *leaks(1))
     assert view.failures > 0
     assert "Input/output error" in view.trouble
+
+
+def test_what_the_disk_may_not_have_is_kept_again_and_no_ledger_answers_for_it_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing: list[int] = [1]
+
+    def sync(_: int) -> None:
+        if failing:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("blocker.prober.segments.os.fdatasync", sync)
+    writer = keeper._Writer(tmp_path, SPACE)
+    told = Event(at=T, event="finding-opened", subject="court/o1", detail={"point": "p1", "kind": "leak"})
+    first, second = leaks(2)
+    open_ = keeper._Item(record=first, is_sealed=False, events=(told,))
+    sealed = keeper._Item(record=second, is_sealed=True, events=())
+    over = keeper._Item(record=None, is_sealed=False, events=())
+    monkeypatch.setattr(keeper, "_ANCHOR_EVERY", 0.0)
+    assert writer.write([open_, sealed, over]) == [open_, sealed]
+    assert events(tmp_path, "evidence") == []
+    assert ["evidence" in one for one in events(tmp_path, "finding-opened")] == [False]
+    failing.clear()
+    assert writer.write([open_, sealed], is_last=True) == []
+    assert [one["records"] for one in events(tmp_path, "evidence")] == [2, 2]
+    assert ["evidence" in one for one in events(tmp_path, "finding-opened")] == [False, True]
 
 
 def test_a_record_longer_than_a_segment_is_refused_and_counted(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ REACH: Mapping[str, str] = {
         "below this one may fail those"
     ),
     "any": "a query for ANY gets a redirect's addresses, or an error whether the name is blocked or not",
+    "every-class": "a query for every class (255) may get what a blocked name has in class IN",
     "ede": "a blocked answer does not say that it is one (EDE 16), nor why",
     "forged": "a redirect says EDE 16, and not EDE 4 beside it",
     "reason": "a blocked answer tells where to read more, and not the order",
@@ -79,7 +80,9 @@ CAPABILITIES: Mapping[tuple[str, str], Capability] = {
     ("embedded", "self"): Capability(),
     ("unbound", "module"): Capability(uncontrolled=("cached-names",)),
     ("unbound", "rpz"): Capability(
-        forms=_SAYABLE, reach=("alias-addresses", "cached-aliases", *_ZONE, *_SILENT), is_zone=True
+        forms=_SAYABLE,
+        reach=("alias-addresses", "cached-aliases", "every-class", *_ZONE, *_SILENT),
+        is_zone=True,
     ),
     ("bind", "rpz"): Capability(forms=_SAYABLE, reach=(*_ZONE, *_SILENT, "any"), is_zone=True),
     ("powerdns", "rpz"): Capability(

@@ -32,10 +32,11 @@ do
   local store = {store}
   local ttl, most = {ttl}, {max_ttl} -- seconds: of blocked answers; at most of passing ones
 
-  -- Which class is the name of: its own, else that of the longest suffix?
+  -- Which class is the name of: its own, else that of the longest suffix? What servers say of themselves
+  -- (CHAOS) is about no name of an order.
   local class, answer = "blocker-class", "blocker-answer"
   addAction(
-    AllRule(),
+    NotRule(QClassRule(DNSClass.CHAOS)),
     KeyValueStoreLookupAction(newLMDBKVStore(store, "own"), KeyValueLookupKeyQName(true), class)
   )
   addAction(
@@ -51,7 +52,7 @@ do
       clients:addMask(prefix)
     end
     addAction(
-      AndRule({{NotRule(TagRule(class, "")), NetmaskGroupRule(clients)}}),
+      AndRule({{TagRule(class), NotRule(TagRule(class, "")), NetmaskGroupRule(clients)}}),
       KeyValueStoreLookupAction(newLMDBKVStore(store, "active-" .. name), KeyValueLookupKeyTag(class), answer)
     )
   end

@@ -37,7 +37,7 @@ def withhold(state: Path, ref: str, one: Withheld, *, warn: Callable[[str], None
         raise OrdersInvalid(
             [Problem(id="ref-unknown", path=ref, message=f"no applied order or directive is {ref!r}{hint}")]
         )
-    writer.withhold(state, [ref], one)
+    writer.withhold(state, one, ref)
     detail = {"by": one.by, "reason": one.reason}
     _note(state, [Event(at=one.at, event="withheld", subject=ref, detail=detail)], warn)
 
@@ -60,7 +60,7 @@ def release(
                 for ref in unknown
             ]
         )
-    writer.release(state, refs, at=now)
+    writer.release(state, *refs, at=now)
     _note(state, [Event(at=now, event="released", subject=ref, detail={"by": by}) for ref in refs], warn)
 
 
@@ -91,7 +91,7 @@ def roll_back(
     before = schedule(order for id_, order in orders.items() if arrivals[id_] <= generation)
     refs = tuple(ref for ref in grown(before, schedule(orders.values()), one.at) if ref not in held)
     if refs and not dry_run:
-        writer.withhold(state, refs, one)
+        writer.withhold(state, one, *refs)
         detail = {"generation": generation, "from": last, "by": one.by, "reason": one.reason, "refs": [*refs]}
         _note(state, [Event(at=one.at, event="rolled-back", detail=detail)], warn)
     return refs

@@ -68,13 +68,13 @@ def commit(
         _Commit(txn, databases, progress or (lambda _what, _done, _total: None)).run(target)
 
 
-def withhold(state: Path, refs: Iterable[str], one: Withheld) -> None:
+def withhold(state: Path, one: Withheld, *refs: str) -> None:
     """Stop enforcing directives or whole orders, at once and in one. Raises StoreError."""
     with _withholding(state, one.at) as held:
         held.update(dict.fromkeys(refs, one))
 
 
-def release(state: Path, refs: Iterable[str], *, at: float) -> None:
+def release(state: Path, *refs: str, at: float) -> None:
     """Enforce them again, at once; `at` is now, in epoch seconds. Raises StoreError."""
     with _withholding(state, at) as held:
         for ref in refs:

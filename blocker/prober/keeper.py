@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from blocker import supervisor
 from blocker.errors import StoreError
-from blocker.journal import kind
+from blocker.journal import kind, say
 from blocker.policy import ledger, store
 from blocker.policy.chain import Event
 from blocker.prober import evidence
@@ -158,6 +158,7 @@ class _Writer:
         self._open_at = float("-inf")
         self._doomed: list[Path] = []
         self._closed = 0  # octets of the segments that are closed
+        self._said = ""
         self.view = EvidenceView()
 
     def write(self, batch: Sequence[_Item], *, is_last: bool = False) -> list[_Item]:
@@ -182,7 +183,7 @@ class _Writer:
             for item in batch:
                 self._tell(item, {})
         if self._pending and (trouble := ledger.note(self._state, *self._pending)):
-            self.fail(max(0, len(self._pending) - _PENDING), trouble)
+            self.fail(max(1, len(self._pending) - _PENDING), trouble)
             del self._pending[:-_PENDING]
         else:
             self._pending.clear()
@@ -198,8 +199,11 @@ class _Writer:
         return unwritten
 
     def fail(self, count: int, trouble: str) -> None:
-        """So many records were lost, and why."""
+        """So many records were lost, or writes failed, and why; that is said once."""
         self.view = replace(self.view, failures=self.view.failures + count, trouble=trouble)
+        if trouble and trouble != self._said:
+            say("evidence", trouble)
+        self._said = trouble or self._said
 
     def _open(self) -> bool:
         """Whether the streams are open; what was left incomplete is mended first."""

@@ -200,6 +200,9 @@ async def _udp(
         sock.connect((address.host, address.port))
 
         def readable() -> None:
+            if catch.is_full:  # While it lingers, too.
+                loop.remove_reader(sock.fileno())
+                return
             try:
                 octets, ancillary, _, _ = sock.recvmsg(_MOST_OCTETS, 64)
             except BlockingIOError:

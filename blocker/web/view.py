@@ -112,7 +112,11 @@ class Scene:
         age = time.time() - snapshot.at
         if age > STALE:
             return f"the prober wrote its last report {age:.0f} s ago"
-        return snapshot.trouble
+        if snapshot.trouble:
+            return snapshot.trouble
+        return (
+            "evidence or the ledger can't be written; the log says why" if snapshot.evidence.trouble else ""
+        )
 
     def push_trouble(self) -> str:
         """Which targets don't hold the policy of now, and which caches can't be purged; empty if none.

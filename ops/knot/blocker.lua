@@ -3,7 +3,7 @@
 -- kresd.conf says, before its own policy rules:
 --
 --     blocker = {
---         zone = '/var/lib/blocker/rpz/id.rpz.isp.example.zone',   -- what `blocker push` writes
+--         zone = '/var/lib/blocker/state/rpz/id.rpz.isp.example.zone',   -- what `blocker push` writes
 --         info = 'https://isp.example/blocked',                    -- told in the EDE of every blocked answer
 --         ttl = 30,                                                -- seconds a blocked answer may be kept
 --     }
@@ -102,6 +102,9 @@ end
 
 -- Before the first query all of it is read at once.
 refresh(math.huge)
+if known == nil then
+	log_error(ffi.C.LOG_GRP_POLICY, 'blocker: ' .. blocker.zone .. ' is not there yet: nothing is enforced')
+end
 event.recurrent(sec / 5, function () refresh(PIECE) end)
 
 -- The rule for a name: its own, or that of the nearest wildcard. The zone is closed, so the nearest is the right

@@ -1,5 +1,7 @@
 """The world behind every engine: an authority in which each name has each type, and some names are aliases.
 
+Asked for every class (255) it gives what it has in IN; other classes it refuses.
+
 Asked for ANY it gives one of them (RFC 8482 §4.1): BIND takes "nothing of any type" for the name's absence.
 
 It stands for an unfiltered resolver, so its answers can be told from any blocked one: whatever is asked gets
@@ -115,6 +117,8 @@ def answer(packet: bytes, aliases: Mapping[bytes, bytes]) -> bytes | None:
         end += 1 + packet[end]
     end += 1
     qtype = int.from_bytes(packet[end : end + 2], "big")
+    if int.from_bytes(packet[end + 2 : end + 4], "big") not in (dns.rdataclass.IN, dns.rdataclass.ANY):
+        return packet[:2] + b"\x81\x85" + struct.pack("!HHHH", 1, 0, 0, 0) + packet[12 : end + 4]
     question = packet[12 : end + 4]
     opt = packet[end + 4 :]
     has_opt = packet[11] > 0 and opt[:3] == b"\0\0\x29"

@@ -82,10 +82,14 @@ class Expected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One question and its answer. `is_plain` asks without EDNS."""
+    """One question and its answer. `is_plain` asks without EDNS.
+
+    In another class than IN the policy says nothing; see rows.
+    """
 
     name: str
     qtype: str = "A"
+    qclass: str = "IN"
     region: str | None = "ID"
     do: bool = False
     tcp: bool = False
@@ -94,7 +98,8 @@ class Ask:
     expected: Expected
 
     def __str__(self) -> str:
-        more = [f"from {self.region or 'no region'}"] if self.region != "ID" else []
+        more = [f"class {self.qclass}"] if self.qclass != "IN" else []
+        more += [f"from {self.region or 'no region'}"] if self.region != "ID" else []
         more += [word for word, on in (("DO", self.do), ("TCP", self.tcp), ("no EDNS", self.is_plain)) if on]
         more += [self.phase] if self.phase is not Phase.STANDING else []
         shown = self.name if len(self.name) < 60 else f"{self.name[:57]}…"

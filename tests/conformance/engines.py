@@ -56,11 +56,14 @@ class Runner(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """How a kind of enforcer is started, and what it declares that it can't do."""
+    """How a kind of enforcer is started, and what it declares that it can't do. `named` starts it with an
+    NSID, if it can say one.
+    """
 
     kind: str
     by: str
     start: Callable[[Path, int], AbstractContextManager[Runner]]
+    named: Callable[[Path, int, str], AbstractContextManager[Runner]] | None = None
     mends: frozenset[str] = frozenset()
     """Limits of its kind that it doesn't have."""
 
@@ -83,7 +86,7 @@ class Engine:
 
 
 SITE = """\
-site: {{operator: Lab, contact: "mailto:legal@isp.example", node: lab}}
+site: {{operator: Lab, contact: "mailto:legal@isp.example", node: {node}}}
 state: state
 orders: orders
 protected: protected.yaml
@@ -117,11 +120,11 @@ class Stored:
 
 
 @contextmanager
-def _embedded(folder: Path, upstream: int, *, tcp: bool = False) -> Iterator[Runner]:
+def _embedded(folder: Path, upstream: int, nsid: str = "lab", *, tcp: bool = False) -> Iterator[Runner]:
     port = lab.free_port()
     (folder / "orders").mkdir()
     (folder / "protected.yaml").write_text("protected: []\n")
-    (folder / "site.yaml").write_text(SITE.format(port=port, upstream=upstream))
+    (folder / "site.yaml").write_text(SITE.format(port=port, upstream=upstream, node=nsid))
     store = Store(state=folder / "state")
     store.hold(World(cases=()))
     log = folder / "log"
@@ -200,35 +203,35 @@ class Modular:
 
 
 @contextmanager
-def _unbound_module(folder: Path, upstream: int) -> Iterator[Runner]:
+def _unbound_module(folder: Path, upstream: int, nsid: str = "") -> Iterator[Runner]:
     unbound_lab.module()
+    named = unbound_lab.named(nsid) if nsid else ""
     store = Store(state=folder / "state")
     store.hold(World(cases=()))
     with ExitStack() as stack:
 
         def start(region: str) -> unbound_lab.Unbound:
-            return stack.enter_context(
-                unbound_lab.unbound(folder / region, store.state, upstream, region=region)
-            )
+            server = unbound_lab.unbound(folder / region, store.state, upstream, region=region, server=named)
+            return stack.enter_context(server)
 
         yield Modular(store=store, start=start)
 
 
 ENGINES: Mapping[str, Engine] = {
-    "embedded": Engine(kind="embedded", by="self", start=_embedded),
+    "embedded": Engine(kind="embedded", by="self", start=_embedded, named=_embedded),
     "embedded-tcp": Engine(kind="embedded", by="self", start=_embedded_tcp),
     "dnslib": Engine(kind="embedded", by="self", start=_dnslib),
     "dnsdist": Engine(kind="dnsdist", by="lmdb", start=_dnsdist),
-    "unbound-module": Engine(kind="unbound", by="module", start=_unbound_module),
-    "unbound-rpz": Engine(kind="unbound", by="rpz", start=zones.unbound_rpz),
+    "unbound-module": Engine(kind="unbound", by="module", start=_unbound_module, named=_unbound_module),
+    "unbound-rpz": Engine(kind="unbound", by="rpz", start=zones.unbound_rpz, named=zones.unbound_rpz),
     "unbound-both": Engine(
         kind="unbound",
         by="rpz",
         start=zones.unbound_both,
-        mends=frozenset({"alias-addresses", "ede", "shaping"}),
+        mends=frozenset({"alias-addresses", "every-class", "ede", "shaping"}),
         purged=frozenset({"cached-aliases"}),
     ),
     "bind-rpz": Engine(kind="bind", by="rpz", start=zones.bind),
     "powerdns-rpz": Engine(kind="powerdns", by="rpz", start=zones.powerdns),
-    "knot-rpz": Engine(kind="knot", by="rpz", start=zones.knot),
+    "knot-rpz": Engine(kind="knot", by="rpz", start=zones.knot, named=zones.knot),
 }

@@ -29,6 +29,7 @@ _RCODES = {None: "NOERROR", Form.REFUSED: "REFUSED", Form.NXDOMAIN: "NXDOMAIN"}
 _MOST_KEPT = 30  # seconds: answers.ttl
 _MOST_REFS = 3
 _UPSTREAM = authority.TTL
+_DATA = {f"{qtype} {authority.shown(qtype)}" for qtype in authority.RECORDS}
 
 
 class Outcome(StrEnum):
@@ -81,6 +82,8 @@ def cells(
     be the right answer and an excused one (a name without data, blocked or not) is taken for what it is
     without fault.
     """
+    if ask.qclass != "IN":
+        return [_cell(case, ask, _astray(ask, seen), can)]
     instead = {limit: others for limit, others in expected.instead.items() if limit in can.reach}
     others = [one for limit in sorted(instead) for one in instead[limit]]
     readings = [one for one in (expected, *others) if _fits(ask, one, seen)] or [expected]
@@ -92,6 +95,21 @@ def cells(
         for one in readings
     ]
     return next((one for one in found if all(cell.outcome is not Outcome.FAILED for cell in one)), found[0])
+
+
+def _astray(ask: Ask, seen: Seen) -> _Aspect:
+    """Whether an answer to a question that is not of class IN leads astray.
+
+    Orders are about names of class IN. What these names have must not come by asking for every class (255),
+    and what a server says of itself (CH, RFC 4892) is not theirs to block.
+    """
+    leaks = bool(_DATA & seen.records)
+    blocks = ask.qclass == "CH" and bool({4, 16} & {code for code, _ in seen.edes})
+    return _Aspect(
+        name="class",
+        detail=str(seen) if leaks or blocks or not seen.rcode else "",
+        limits={"every-class": leaks} if ask.qclass == "ANY" else {},
+    )
 
 
 def _cell(case: str, ask: Ask, aspect: _Aspect, can: Capability) -> Cell:

@@ -60,8 +60,10 @@ class Seen:
 def query_of(ask: Ask) -> dns.message.Message:
     """The question as it is put."""
     if ask.is_plain:
-        return dns.message.make_query(ask.name, ask.qtype)
-    return dns.message.make_query(ask.name, ask.qtype, use_edns=0, payload=1232, want_dnssec=ask.do)
+        return dns.message.make_query(ask.name, ask.qtype, ask.qclass)
+    return dns.message.make_query(
+        ask.name, ask.qtype, ask.qclass, use_edns=0, payload=1232, want_dnssec=ask.do
+    )
 
 
 def read(message: dns.message.Message, asked: float, got: float) -> Seen:

@@ -203,6 +203,7 @@ class Session:
                 rows = _rows(after[name], Phase.STANDING)
                 # Of a name that passes, each engine gives for ANY what it likes (RFC 8482).
                 cached = [(case, ask) for case, ask in _moved(rows, Phase.UNAPPLIED) if ask.qtype != "ANY"]
+                cached = [row for row in cached if row[1].qclass == "IN"]
                 for _ in range(2):
                     self._ask(name, before[name], cached, now)
                 self._runners[name].hold(after[name], HOME, now)

@@ -306,6 +306,21 @@ def standing(now: int, owner_limit: int) -> list[Case]:
         *_aliases(since, till),
         *_regions(since, till),
         *_lives(now),
+        case(
+            "classes",
+            "no class leads to a blocked name's data, and what servers say of themselves is nobody's name",
+            [of("@"), of("to.classes2.example", to=(V4,)), of("id.server"), of("version.bind", to=(V4,))],
+            [
+                *(passes("@", qtype, qclass="ANY") for qtype in ("A", "HTTPS", "ANY")),
+                passes("a.@", "AAAA", qclass="ANY", do=True, tcp=True),
+                passes("to.classes2.example", qclass="ANY"),
+                *(passes("a.@", qtype, qclass=qclass) for qtype in ("A", "TXT") for qclass in ("HS", "CH")),
+                passes("id.server", "TXT", qclass="CH"),
+                passes("version.bind", "TXT", qclass="CH"),
+                blocked("id.server", "TXT", because=("3",)),
+                blocked("version.bind", form=redirect, to=(V4,), because=("4",)),
+            ],
+        ),
     ]
 
 

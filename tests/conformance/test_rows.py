@@ -225,6 +225,37 @@ def test_a_limit_that_an_answer_does_not_meet_is_told_as_no_limit() -> None:
     assert worst("exact.limited.example", "DS", seen, "holes") is Outcome.WORKS
 
 
+@pytest.mark.parametrize(
+    ("qclass", "seen", "outcome"),
+    [
+        ("ANY", Seen(rcode="REFUSED"), Outcome.PASSED),
+        ("ANY", Seen(rcode="NXDOMAIN", edes=((16, INFO),)), Outcome.PASSED),
+        ("ANY", answer("NOERROR", "A 192.0.2.200", edes=(16, 4)), Outcome.PASSED),
+        ("ANY", PASSED, Outcome.FAILED),
+        ("ANY", Seen(), Outcome.FAILED),
+        ("CH", Seen(rcode="NOERROR", records=frozenset({'TXT "r1"'})), Outcome.PASSED),
+        ("CH", Seen(rcode="NXDOMAIN", edes=((16, INFO),)), Outcome.FAILED),
+        ("CH", PASSED, Outcome.FAILED),
+    ],
+)
+def test_no_class_leads_to_a_blocked_name_and_none_but_in_is_blocked(
+    qclass: str, seen: Seen, outcome: Outcome
+) -> None:
+    ask = replace(ASK, qclass=qclass)
+    assert [cell.outcome for cell in rows.cells("case", ask, Expected(), seen, {}, Capability())] == [outcome]
+
+
+def test_a_limit_of_every_class_excuses_what_comes_by_it_and_by_no_other_class() -> None:
+    can = Capability(reach=("every-class",))
+    for qclass, seen, outcome in (
+        ("ANY", PASSED, Outcome.DECLARED),
+        ("ANY", Seen(), Outcome.FAILED),
+        ("CH", PASSED, Outcome.FAILED),
+    ):
+        (cell,) = rows.cells("case", replace(ASK, qclass=qclass), Expected(), seen, {}, can)
+        assert cell.outcome is outcome, (qclass, seen)
+
+
 def test_generated_policies_meet_every_form_and_every_need_and_a_seed_makes_the_same_again() -> None:
     made = generator.pieces(60, 1, NOW)
     world = World(cases=tuple(made))

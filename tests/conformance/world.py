@@ -110,5 +110,5 @@ class Store:
         for ref in self.withheld:
             release(self.state, ref, at=time.time())
         for ref in world.withheld:
-            withhold(self.state, ref, Withheld(reason="lab", at=time.time(), by="lab"))
+            withhold(self.state, Withheld(reason="lab", at=time.time(), by="lab"), ref)
         self.withheld = world.withheld

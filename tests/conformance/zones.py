@@ -60,9 +60,10 @@ def _zoned(folder: Path) -> Zoned:
 
 
 @contextmanager
-def unbound_rpz(folder: Path, upstream: int) -> Iterator[Zoned]:
+def unbound_rpz(folder: Path, upstream: int, nsid: str = "") -> Iterator[Zoned]:
     runner = _zoned(folder)
-    with unbound_rpz_lab.unbound_rpz(folder, upstream, runner.zonefile) as server:
+    named = unbound_lab.named(nsid) if nsid else ""
+    with unbound_rpz_lab.unbound_rpz(folder, upstream, runner.zonefile, server=named) as server:
         runner.port, runner.control = server.port, server.control
         runner.load = lambda: server.controlled("auth_zone_reload", ZONE)
         yield runner
@@ -125,8 +126,9 @@ def powerdns(folder: Path, upstream: int) -> Iterator[Zoned]:
 
 
 @contextmanager
-def knot(folder: Path, upstream: int) -> Iterator[Zoned]:
+def knot(folder: Path, upstream: int, nsid: str = "") -> Iterator[Zoned]:
     runner = _zoned(folder)
-    with knot_lab.knot(folder, upstream, runner.zonefile) as server:
+    named = knot_lab.named(nsid) if nsid else ""
+    with knot_lab.knot(folder, upstream, runner.zonefile, after=named) as server:
         runner.port = server.port
         yield runner

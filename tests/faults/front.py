@@ -1,21 +1,25 @@
 """A front: what stands between the prober and an engine, and does one thing wrong.
 
-It relays each query to the engine and its answer back, over UDP and TCP, but for names below `way.example`,
-where its `Trick` decides. In a process of its own.
+It relays each query to the engine and its answer back, over UDP and TCP, but for what its `Trick` says. In a
+process of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import random
 import socket
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import dns.edns
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
+import dns.rdatatype
 import dns.rrset
 
 from tests.faults.planted import Query
@@ -23,67 +27,99 @@ from tests.servers import lab
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from multiprocessing.synchronize import Event
 
 _PATIENCE = 2.0
 FAR = 47
 """The IP TTL of what an injector sends."""
+SEED = 20260110
+"""Which datagrams are lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trick:
-    """What a front does. `leaks`: which queries go to the open resolver instead. `others` are ports of
-    further instances, which have all queries in turn. `forges` adds an answer to each over UDP, from as far
-    as `ip_ttl` says. `refuses` everything, or `is_silent`.
+    """What a front does to queries for `zone` and what is below it: `leaks` are those that go to the open
+    resolver instead; with `forges` each has another answer over UDP, from as far as `ip_ttl` says, which with
+    `mimics` has all else that the true one says.
+
+    And to all queries: `others` are ports of further instances, which have them in turn. `drops` is the share
+    of datagrams that never arrive. It `refuses` everything, or `is_silent`. Once `faded` is set, no answer
+    says why any more, nor has an SOA.
     """
 
+    zone: str = "way.example"
     leaks: Callable[[Query], bool] | None = None
-    others: tuple[int, ...] = ()
     forges: bool = False
+    mimics: bool = False
     ip_ttl: int = 64
+    others: tuple[int, ...] = ()
+    drops: float = 0.0
     refuses: bool = False
     is_silent: bool = False
+    faded: Event | None = None
 
 
 class _Front:
     def __init__(self, engine: int, open_: int, trick: Trick) -> None:
         self._engine, self._open, self._trick = engine, open_, trick
         self._number = 0
+        self._zone = dns.name.from_text(trick.zone)
+        self._random = random.Random(SEED)
 
     async def answers(self, packet: bytes, *, tcp: bool) -> list[bytes]:
-        message = dns.message.from_wire(packet)
         trick = self._trick
-        if trick.is_silent:
+        # `random` is below 1: with drops of 1 nothing arrives.
+        if trick.is_silent or (not tcp and self._random.random() < trick.drops):
             return []
+        message = dns.message.from_wire(packet)
         if trick.refuses:
             refusal = dns.message.make_response(message)
             refusal.set_rcode(dns.rcode.REFUSED)
             return [refusal.to_wire()]
         self._number += 1
         port = self._engine
-        name = message.question[0].name.to_text()
-        is_ours = f".{name.lower()}".endswith(".way.example.")
-        if is_ours:
+        name = message.question[0].name
+        is_ours = name.is_subdomain(self._zone)
+        if is_ours and trick.leaks is not None:
             query = Query(
+                zone=trick.zone,
+                name=name,
                 qtype=int(message.question[0].rdtype),
                 tcp=tcp,
                 do=bool(message.ednsflags & dns.flags.DO),
                 cd=bool(message.flags & dns.flags.CD),
                 edns=message.edns >= 0,
-                has_capitals=name != name.lower(),
-                is_below=name.lower() != "way.example.",
             )
-            if trick.leaks is not None and trick.leaks(query):
-                port = self._open
+            port = self._open if trick.leaks(query) else port
         if trick.others:
             port = (port, *trick.others)[self._number % (1 + len(trick.others))]
         answer = await _relayed(packet, port, tcp=tcp)
         if answer is None:
             return []
+        if trick.faded is not None and trick.faded.is_set():
+            answer = _faded(answer)
         if is_ours and trick.forges and not tcp:
-            forged = dns.message.make_response(message)
-            forged.answer.append(dns.rrset.from_text(message.question[0].name, 60, "IN", "A", "203.0.113.66"))
-            return [answer, forged.to_wire()]
+            return [answer, _forged(message, answer, mimics=trick.mimics)]
         return [answer]
+
+
+def _forged(query: dns.message.Message, true: bytes, *, mimics: bool) -> bytes:
+    forged = dns.message.make_response(query)
+    forged.answer.append(dns.rrset.from_text(query.question[0].name, 60, "IN", "A", "203.0.113.66"))
+    if mimics and query.edns >= 0:
+        forged.use_edns(options=list(dns.message.from_wire(true).options))
+    return forged.to_wire()
+
+
+def _faded(answer: bytes) -> bytes:
+    message = dns.message.from_wire(answer)
+    for section in (message.authority, message.additional):
+        section[:] = [rrset for rrset in section if rrset.rdtype != dns.rdatatype.SOA]
+    message.flags &= ~dns.flags.AA
+    if message.edns >= 0:
+        options = [one for one in message.options if one.otype != dns.edns.OptionType.EDE]
+        message.use_edns(0, message.ednsflags, message.payload, options=options)
+    return message.to_wire()
 
 
 async def _relayed(packet: bytes, port: int, *, tcp: bool) -> bytes | None:

@@ -103,7 +103,7 @@ def test_what_is_in_force_depends_on_time_region_and_the_operator(tmp_path: Path
         block("b.example", start=T0, until=T0 + 10, ident="court/b", regions=("GB",)),
         block("c.example", start=T0, until=T0 + 10, ident="court/c"),
     )
-    withhold(tmp_path, "court/c", Withheld(reason="mistaken", at=0.0, by="noc"))
+    withhold(tmp_path, Withheld(reason="mistaken", at=0.0, by="noc"), "court/c")
     with Reader(tmp_path).snapshot() as policy:
         here, there = purge.force(policy, "ID"), purge.force(policy, "GB")
     refs = [
@@ -123,7 +123,7 @@ def test_what_is_in_force_depends_on_time_region_and_the_operator(tmp_path: Path
 
 def test_what_was_withheld_lately_is_told_by_region(tmp_path: Path) -> None:
     store(tmp_path, block("a.example", ident="court/a"), block("b.example", ident="court/b"))
-    withhold(tmp_path, "court/a", Withheld(reason="mistaken", at=T0, by="noc"))
+    withhold(tmp_path, Withheld(reason="mistaken", at=T0, by="noc"), "court/a")
     with Reader(tmp_path).snapshot() as policy:
         asked = [("ID", T0 - 1), ("GB", T0 - 1), ("ID", T0)]
         found = [[ref for ref, _ in purge.let_go(policy, region, since)] for region, since in asked]

@@ -223,7 +223,7 @@ def test_a_target_that_lost_what_it_held_is_sent_it_again(tmp_path: Path, world:
 
 def test_what_is_withheld_long_after_the_apply_is_not_late_since_then(tmp_path: Path, world: World) -> None:
     orders(tmp_path, "grok.example")
-    word = Child(lambda: writer.withhold(tmp_path, ["court/o1/d"], Withheld(reason="x", at=0.0, by="test")))
+    word = Child(lambda: writer.withhold(tmp_path, Withheld(reason="x", at=0.0, by="test"), "court/o1/d"))
     world.now = START + 1
     loop = pusher(world, tmp_path)
     world.until(loop, END - 50)

@@ -191,7 +191,7 @@ def test_a_class_that_comes_back_has_another_number(world: World) -> None:
 def test_what_the_operator_withholds_passes_without_a_walk_over_the_names(world: World) -> None:
     world.apply(TWO)
     world.push(2)
-    writer.withhold(world.state, ["x/2"], Withheld(reason="a reason", at=EPOCH, by="someone"))
+    writer.withhold(world.state, Withheld(reason="a reason", at=EPOCH, by="someone"), "x/2")
     change = world.prepare(2)
     assert not change.is_new
     world.target.send(change)

@@ -208,9 +208,9 @@ def test_withholding_survives_every_commit_until_its_release(tmp_path: Path) -> 
     held = records.Withheld(reason="a hospital's name", at=EPOCH, by="someone")
     first = [order("x/1", directives=(directive("d", "a.example"),))]
     with pytest.raises(StoreError, match="run `blocker apply`"):
-        writer.withhold(tmp_path, refs_of(first)[:1], held)
+        writer.withhold(tmp_path, held, refs_of(first)[0])
     base = commit(tmp_path, first, base="")
-    writer.withhold(tmp_path, refs_of(first)[:1], held)
+    writer.withhold(tmp_path, held, refs_of(first)[0])
     base = commit(tmp_path, [], base=base)
     commit(tmp_path, first, base=base)
     reader = Reader(tmp_path)
@@ -219,7 +219,7 @@ def test_withholding_survives_every_commit_until_its_release(tmp_path: Path) -> 
         assert not decide(snapshot, key("a.example"), "ID", EPOCH).is_blocked
     reader.close()
     for _ in range(2):  # The second release finds nothing to do.
-        writer.release(tmp_path, ["x/1/d"], at=EPOCH + 1)
+        writer.release(tmp_path, "x/1/d", at=EPOCH + 1)
     reader = Reader(tmp_path)
     with reader.snapshot() as snapshot:
         assert snapshot.withheld == {}

@@ -497,7 +497,7 @@ def test_a_new_generation_and_a_withholding_are_picked_up(tmp_path: Path) -> Non
             await until(tmp_path, lambda one: one.generation == 2)
             await until(tmp_path, lambda one: one.ok.get("court/o1"))
             why = Withheld(reason="appeal", at=now, by="me")
-            await asyncio.to_thread(apart, writer.withhold, tmp_path, ["court/o1"], why)
+            await asyncio.to_thread(apart, writer.withhold, tmp_path, why, "court/o1")
             # The point goes on blocking what the operator withholds.
             await until(tmp_path, lambda one: any(found.kind == "overblock" for found in one.not_ok))
 

@@ -76,6 +76,11 @@ def test_a_flood_of_noise_is_bounded(variant: Variant) -> None:
     assert 0 < seen.malformed <= 500
 
 
+def test_a_flood_of_answers_is_bounded_while_another_is_waited_for() -> None:
+    seen = ask(lambda query: [real(query).to_wire()] * 500, linger=0.5)
+    assert len(seen.arrivals) == 64
+
+
 def test_a_later_contradicting_answer_is_noted() -> None:
     def script(query: dns.message.Message) -> list[bytes]:
         return [answer(query, rcode=3).to_wire(), real(query).to_wire()]

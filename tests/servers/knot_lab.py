@@ -29,6 +29,11 @@ class Knot:
     log: Path
 
 
+def named(nsid: str) -> str:
+    """The configuration with which it says this NSID."""
+    return f"modules = {{nsid = {{name = '{nsid}'}}}}\n"
+
+
 @contextmanager
 def knot(folder: Path, upstream: int, zonefile: Path, *, after: str = "") -> Iterator[Knot]:
     """The resolver before the port `upstream`, with the zone of `zonefile`.
@@ -41,7 +46,7 @@ def knot(folder: Path, upstream: int, zonefile: Path, *, after: str = "") -> Ite
     own = {
         "'127.0.0.1', 53,": f"'127.0.0.1', {port},",
         "100 * MB, 'lmdb:///var/cache/knot-resolver'": f"10 * MB, 'lmdb://{folder}/cache'",
-        f"/var/lib/blocker/rpz/{ZONE}.zone": str(zonefile),
+        f"/var/lib/blocker/state/rpz/{ZONE}.zone": str(zonefile),
         "/etc/knot-resolver/blocker.lua": str(HOME / "blocker.lua"),
     }
     conf = folder / "kresd.conf"

@@ -18,6 +18,7 @@ import pytest
 
 from blocker.fleet import report
 from blocker.fleet.push import LAST_RETRY, LEAD
+from blocker.rpz.exchange import ANSWER
 from tests.servers import bind_lab, lab
 from tests.servers.authority import authority
 from tests.servers.test_daemons import children, until
@@ -202,6 +203,28 @@ def test_a_primary_that_is_down_at_the_instant_is_told_when_it_is_back(fleet: Fl
         assert "nothing listens there" in fleet.site.pushed().trouble
         fleet.primary.start()
         assert until(lambda: fleet.is_blocked("grok.example"), SOON)
+
+
+def test_a_primary_that_hangs_while_a_start_is_prepared_holds_it_soon_after_it_goes_on(fleet: Fleet) -> None:
+    start = int(time.time()) + LEAD + 4
+    fleet.site.order("grok", "grok.example", start=start)
+    fleet.site.apply()
+    process = fleet.primary.process
+    assert process is not None
+    with fleet.site.pushing():
+        assert until(fleet.site.has_pushed)
+        assert time.time() < start - LEAD  # It has not prepared the start yet.
+        process.send_signal(signal.SIGSTOP)
+        try:
+            assert until(lambda: fleet.site.pushed().failures > 0, LEAD + 4 + ANSWER + SOON)
+            assert time.time() > start
+            assert str(fleet.primary.port) in fleet.site.pushed().trouble
+            assert fleet.site.pushed().trouble in fleet.site.log
+            assert fleet.passes("grok.example")
+        finally:
+            process.send_signal(signal.SIGCONT)
+        assert until(lambda: fleet.is_blocked("grok.example"), SOON)
+        assert until(lambda: fleet.site.pushed().trouble == "")
 
 
 def test_a_primary_killed_in_the_middle_of_an_update_ends_with_all_of_it(fleet: Fleet) -> None:

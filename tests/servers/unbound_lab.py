@@ -75,6 +75,11 @@ class Unbound:
         return ran.stdout
 
 
+def named(nsid: str) -> str:
+    """The line of its server section with which it says this NSID."""
+    return f'nsid: "ascii_{nsid}"'
+
+
 def module() -> Path:
     """Where Unbound's Python module is; without it the test is skipped with the command that installs it."""
     lab.program("unbound")

@@ -33,6 +33,7 @@ server:
   pidfile: "{folder}/unbound.pid"
   do-not-query-localhost: no
   do-ip6: no
+  {server}
 forward-zone:
   name: "."
   forward-addr: 127.0.0.1@{upstream}
@@ -59,10 +60,10 @@ class UnboundRpz:
 
 @contextmanager
 def unbound_rpz(
-    folder: Path, upstream: int, zonefile: Path, *, primary: int = 0, port: int = 0
+    folder: Path, upstream: int, zonefile: Path, *, primary: int = 0, port: int = 0, server: str = ""
 ) -> Iterator[UnboundRpz]:
     """Unbound before the port `upstream`, with the zone of `zonefile`; from the port `primary` if there is
-    one.
+    one. `server` are further lines of its server section.
     """
     path = lab.program("unbound")
     folder.mkdir(exist_ok=True)
@@ -70,7 +71,7 @@ def unbound_rpz(
     source = f"    primary: 127.0.0.1@{primary}\n    allow-notify: 127.0.0.1\n" if primary else ""
     conf = folder / "unbound.conf"
     conf.write_text(
-        _LAB.format(port=port, folder=folder, upstream=upstream)
+        _LAB.format(port=port, folder=folder, upstream=upstream, server=server)
         + filled(CONF, {PRIMARY: source, ZONEFILE: str(zonefile)})
     )
     log = folder / "log"

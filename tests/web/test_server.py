@@ -17,7 +17,7 @@ from blocker.errors import PointError
 from blocker.fleet import report as fleet
 from blocker.fleet.report import Purged, Pushed
 from blocker.prober import report
-from blocker.prober.report import Snapshot
+from blocker.prober.report import EvidenceView, Snapshot
 from blocker.site import Endpoint
 from blocker.web import server
 from tests.prober.world import block, commit, site
@@ -122,6 +122,12 @@ def test_readiness_to_answer_says_nothing_of_prober_and_pusher_which_have_their_
     assert get(live, "/readyz/push")[2] == (
         "not ready: dnsdist does not hold the policy of now; the cache of p1 can't be purged; "
         "the log says why\n"
+    )
+
+    failing = Snapshot(at=time.time(), evidence=EvidenceView(trouble="no space left"))
+    (tmp_path / report.FILE).write_text(report.to_json(failing))
+    assert get(live, "/readyz/prober")[2] == (
+        "not ready: evidence or the ledger can't be written; the log says why\n"
     )
 
     (tmp_path / report.FILE).write_text(report.to_json(Snapshot(at=time.time() - 100)))

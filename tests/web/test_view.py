@@ -91,7 +91,7 @@ def test_the_view_gathers_what_the_pusher_reported_and_passes_over_what_is_broke
 
 def test_a_withheld_directive_is_not_in_force(tmp_path: Path) -> None:
     commit(tmp_path, block("x.example", start=T - 10**9, until=FAR))
-    writer.withhold(tmp_path, ["court/o1"], Withheld(reason="appeal", at=T, by="me"))
+    writer.withhold(tmp_path, Withheld(reason="appeal", at=T, by="me"), "court/o1")
     view = Scene(tmp_path).view()
     assert (view.directives_in_force, view.withheld, view.orders[OrderState.WITHHELD]) == (0, 1, 1)
 

@@ -108,6 +108,8 @@ METRICS: dict[str, str] = {
     "blocker_probes_differing_total": "Later answers of the point that contradict the first.",
     "blocker_point_answered_timestamp_seconds": "When the point last answered a probe.",
     "blocker_point_controls_ok": "Whether the latest controls at the point passed: names that must resolve.",
+    "blocker_point_directives": "Directives that rounds of everything ask the point about, in turn.",
+    "blocker_point_directives_waiting": "Those of them that the latest round had no room for.",
     "blocker_point_instance_answered_timestamp_seconds": "When the instance (NSID) last answered; 0 never.",
     "blocker_point_strangers_total": "Answers from instances that site.yaml does not name.",
     "blocker_evidence_records_total": "Records of evidence written.",
@@ -511,6 +513,8 @@ def _of_prober(view: View) -> Iterator[Metric]:
         (([name], one.answered_at) for name, one in points if one.answered_at),
     )
     yield _by("blocker_point_controls_ok", ["point"], (([name], one.controls_ok) for name, one in points))
+    yield _by("blocker_point_directives", ["point"], (([name], one.directives) for name, one in points))
+    yield _by("blocker_point_directives_waiting", ["point"], (([name], one.waiting) for name, one in points))
     yield from _of_instances(prober)
     yield from _of_evidence(prober.evidence)
 

@@ -93,19 +93,25 @@ around it. [forensics.md](forensics.md) says how to read them.
 _LISTS = """
 ## Long lists
 
-A round looks at a few names of each list. `blocker verify` asks about more of the long ones: of a list of
-which more than half would be needed every name, else a sample drawn at random, large enough that with 95 %
-confidence at most 0.3 % of all names are not as ordered if all of the sample are. It says what the sample
-shows at 95 % and at 99 %. `blocker verify --all` asks about every name, at the site's `rate` or at `--rate`
-(at 50 a second a million names take five and a half hours). Both ask for addresses (A) over UDP, and print
-for each point:
+A round looks at up to 20 names of each directive, in every type and way. If that leaves names out, for a
+list is longer or there is no room for all, `blocker verify` goes on and asks for addresses (A) over UDP.
+Each order is looked at by itself: of a list of which more than half would be needed every name is asked (up
+to some 1,300), of a longer one a sample drawn at random, large enough that with 95 % confidence at most 0.3
+% of its names are not as ordered if all of the sample are (up to 1,000). It says what each sample shows at
+95 % and at 99 %.
+
+`blocker verify --all` asks for A over UDP about every name at every address of the point, and for AAAA and
+HTTPS and over TCP about a sample of all. It does so at the site's `rate` or at `--rate` (at 50 a second a
+million names take five and a half hours). What no line names was not asked, but for what the round did. For
+each point and way it prints:
 
 | word | meaning |
 |---|---|
-| as ordered | blocked, and the answer shows it; an except that passes |
+| as ordered at first sight | blocked, and the answer shows it; an except that passes |
 | in the ordered form without attribution | blocked, or no such name; the reference is asked about a hundred |
-| otherwise | anything else; up to 400 are probed again in full, and those findings are shown |
-| without an answer | asked three times; treated as otherwise |
+| in doubt | anything else; up to 400 are probed again in full, and those findings are shown |
+| without an answer | asked three times; treated as in doubt |
+| looked at again | probed in full: with controls, the reference and a second sample; fine or not |
 | while the controls failed, while the policy changed | not judged |
 | still under way | the sweep was stopped before the answer came |
 

@@ -49,7 +49,7 @@ FULL = View(
             "p1": PointView(
                 sent=10, lost=1, ok=5, moot=2, answered_at=T - 1.0, instances={"a": T - 4.0}, strangers=3
             ),
-            "p2": PointView(controls_ok=False, strangers=1),
+            "p2": PointView(controls_ok=False, strangers=1, directives=90, waiting=30),
         },
         instances={"p1": ("a", "b"), "p2": (), "p3": ("c",)},
         evidence=EvidenceView(records=7, octets=9_000, written_at=T - 2.0, failures=1),
@@ -128,6 +128,8 @@ def test_every_metric_is_shown_in_a_full_view_and_no_other() -> None:
         ("blocker_point_instance_answered_timestamp_seconds", (("nsid", "b"), ("point", "p1")), 0),
         ("blocker_point_instance_answered_timestamp_seconds", (("nsid", "c"), ("point", "p3")), 0),
         ("blocker_point_strangers_total", (("point", "p1"),), 3),
+        ("blocker_point_directives", (("point", "p2"),), 90),
+        ("blocker_point_directives_waiting", (("point", "p2"),), 30),
         ("blocker_evidence_records_total", (), 7),
         ("blocker_evidence_bytes", (), 9_000),
         ("blocker_evidence_written_timestamp_seconds", (), T - 2),

@@ -160,6 +160,11 @@ class Book:
         """How the latest controls of the point fared."""
         self._points[point] = replace(self._points.get(point, PointView()), controls_ok=are_fine)
 
+    def turns(self, point: str, directives: int, waiting: int) -> None:
+        """Of how many directives a round asks the point, and how many wait for a later one."""
+        old = self._points.get(point, PointView())
+        self._points[point] = replace(old, directives=directives, waiting=waiting)
+
     def canary(self, point: str, form: Form, reply: Reply, at: float) -> None:
         """An answer of the canary order: the point's profile is learnt from it, or held against it.
 

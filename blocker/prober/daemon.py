@@ -345,7 +345,10 @@ class _Prober:
             again, gone = expect.renew(policy, (probe.expectation for probe in doubted), now, since=since)
             look = _look(self._site, number=number, since=since)
             asked = expect.expect(policy, self._site.points, now, look)
+            turns = expect.turns(policy, self._site.points, now, look)
             directives = len(policy.directives)
+        for point, (concerned, waiting) in turns.items():
+            self._book.turns(point, concerned, waiting)
         self._book.forget(gone)
         renewed = {expect.question(one): one for one in again}
         probes = [

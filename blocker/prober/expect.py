@@ -170,6 +170,15 @@ def count(policy: Source, points: Iterable[Point], t: float, look: Look) -> int:
     return total
 
 
+def turns(policy: Source, points: Iterable[Point], t: float, look: Look) -> dict[str, tuple[int, int]]:
+    """By point: of how many directives there is something to ask, and of how many a round has no room for."""
+    found = {}
+    for asks in _of_points(policy, points, t, look):
+        concerned = asks.concerned()
+        found[asks.point] = len(concerned), len(concerned) - len(_rotated(concerned, look)[0])
+    return found
+
+
 def renew(
     policy: Source, olds: Iterable[Expectation], t: float, *, since: float = 0.0
 ) -> tuple[list[Expectation], list[Expectation]]:
@@ -316,6 +325,10 @@ class _Asks:
         self._since, self._until = within
         self._reach = capabilities.of(point.kind, point.by).reach
         self._canaries, self._protected = frozenset(look.canaries), frozenset(look.protected)
+
+    @property
+    def point(self) -> str:
+        return self._point.name
 
     def canaries(self) -> Iterator[Expectation]:
         for key in sorted(self._canaries if self._look.only is None else ()):

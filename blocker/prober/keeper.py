@@ -176,14 +176,19 @@ class _Writer:
     def write(self, batch: Sequence[_Item], *, is_last: bool = False) -> list[_Item]:
         """Write and sync the records, then tell the ledger; whatever fails is counted.
 
-        The answer is what has a record that was not written.
+        The answer is what has a record that was not written, or that the disk may not have.
         """
         unwritten: list[_Item] = []
         if batch and self._streams:
             self.view = replace(self.view, trouble="")
         if self._open():
-            unwritten = [item for item in batch if not self._one(item)]
-            self._sync(is_last=is_last)
+            proofs = [self._one(item) for item in batch]
+            doubtful = self._sync(is_last=is_last)
+            for item, proof in zip(batch, proofs, strict=True):
+                is_kept = proof is not None and _stream_of(item) not in doubtful
+                self._tell(item, proof if proof is not None and is_kept else {})
+                if not is_kept:
+                    unwritten.append(item)
         else:
             unwritten = [item for item in batch if item.record is not None]
             self.fail(len(unwritten), self.view.trouble)
@@ -241,12 +246,11 @@ class _Writer:
         self._trim()
         return True
 
-    def _one(self, item: _Item) -> bool:
-        """Write one record, and have the ledger told; whether it was written, or there is none."""
+    def _one(self, item: _Item) -> dict[str, object] | None:
+        """Write one record; what the ledger is told of where it is, None if it was not written."""
         if item.record is None:
-            self._tell(item, {})
-            return True
-        stream = self._streams["sealed" if item.is_sealed else "open"]
+            return {}
+        stream = self._streams[_stream_of(item)]
         try:
             line = evidence.pack(item.record, stream.head)
             if stream.size + len(line) >= stream.limit and stream.is_begun:
@@ -258,11 +262,9 @@ class _Writer:
             head = stream.append(line)
         except (OSError, ValueError) as error:
             self.fail(1, _reason(error, stream.path))
-            self._tell(item, {})
-            return False
+            return None
         self.view = replace(self.view, written_at=item.record.finding.at)
-        self._tell(item, proof_of(stream, head))
-        return True
+        return proof_of(stream, head)
 
     def _tell(self, item: _Item, proof: dict[str, object]) -> None:
         """Have the ledger told; what it knows already is told again with its proof alone."""
@@ -272,13 +274,21 @@ class _Writer:
             if proof or FIRST not in event.detail
         ]
 
-    def _sync(self, *, is_last: bool) -> None:
+    def _sync(self, *, is_last: bool) -> set[str]:
+        """Have the disk take what was written; the streams of which it may not have all.
+
+        What a disk failed to take once it is not asked for again (fsync(2)), and the ledger does not answer
+        for it before the stream goes on.
+        """
+        doubtful: set[str] = set()
         is_time = time.monotonic() - self._anchored_at >= _ANCHOR_EVERY
         for stream in self._streams.values():
             try:
                 stream.sync()
             except OSError as error:
                 self.fail(1, _reason(error, stream.path))
+                doubtful.add(stream.name)
+                continue
             if (is_time or is_last) and stream.is_ahead:
                 self._pending.append(stream.anchor())
         if is_time:
@@ -288,6 +298,7 @@ class _Writer:
             records=sum(stream.count for stream in self._streams.values()),
             octets=self._closed + sum(stream.size for stream in self._streams.values()),
         )
+        return doubtful
 
     def _trim(self) -> None:
         """Have the oldest segments removed until the rest has room for one more."""
@@ -305,6 +316,11 @@ class _Writer:
             detail = {"stream": path.parent.name, "segment": int(path.stem), "octets": sizes[path].st_size}
             self._pending.append(Event(at=time.time(), event="evidence-dropped", detail=detail))
         self._closed = total - sum(sizes[path].st_size for path in current)
+
+
+def _stream_of(item: _Item) -> str:
+    """The stream that its record belongs to; none without one."""
+    return "" if item.record is None else "sealed" if item.is_sealed else "open"
 
 
 def _reason(error: Exception, path: Path) -> str:

@@ -47,7 +47,8 @@ class PointView:
 
     `answered_at` is when it last answered (epoch seconds, 0 never); `ok` counts expectations now met.
     `controls_ok`: the latest controls passed. `instances` are those of its instances (NSID) that answered,
-    and when each last did; `strangers` counts answers of instances that site.yaml doesn't name.
+    and when each last did; `strangers` counts answers of instances that site.yaml doesn't name. `directives`
+    are those of which there is something to ask, `waiting` those that the latest round had no room for.
     """
 
     sent: int = 0
@@ -61,6 +62,8 @@ class PointView:
     controls_ok: bool = True
     instances: Mapping[str, float] = field(default_factory=dict)
     strangers: int = 0
+    directives: int = 0
+    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

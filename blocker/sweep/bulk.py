@@ -144,7 +144,7 @@ class Lane:
         for page in self._open:
             self._count(page)
         self.swept.seconds = time.monotonic() - self._began
-        self.swept.doubts = self._odd.kept + self._formed.kept
+        self.swept.doubts, self.swept.samples = self._odd.kept, self._formed.kept
         self._ports, self._open = [], deque()
         return self.swept
 
@@ -287,15 +287,18 @@ class Lane:
         else:
             for tally in page.tallies:
                 if tally.ok:
-                    swept.by_ref[tally.wanted.ref] += tally.ok
+                    swept.ok_of[tally.wanted.order] += tally.ok
                     swept.ok += tally.ok
             swept.formed += page.marks[Mark.FORMED]
             swept.odd += page.marks[Mark.ODD]
             swept.void += page.marks[Mark.VOID]
             swept.lost += page.marks[None]
             for mark, asked, owner in page.doubts:
-                if mark is not Mark.VOID:
-                    (self._formed if mark is Mark.FORMED else self._odd).take(owner.wanted, asked)
+                if mark is Mark.FORMED:
+                    swept.formed_of[owner.wanted.order] += 1
+                    self._formed.take(owner.wanted, asked)
+                elif mark is not Mark.VOID:
+                    self._odd.take(owner.wanted, asked)
 
     def _fill(self, now: float) -> float:
         """Send what may leave; the seconds until there is more to do."""

@@ -3,14 +3,15 @@
 Pure. Names come from the policy page by page, in its order; what must come back is what `decide` says, once
 for all names that have the same sets on their path. Asked are the names that are blocked for the point's
 region, a name below where only what is below is, and the excepts of directives in force, which must pass.
+Each question knows the orders that name it, so that each order's names can be sampled by themselves.
 A page is decided by one policy at one instant and good until the next transition: whoever asks takes the next
 page from the policy of then.
 """
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from dataclasses import dataclass, field, replace
-from itertools import compress
 from typing import TYPE_CHECKING, Protocol
 
 from blocker import names
@@ -22,7 +23,7 @@ from blocker.prober.expect import Expectation, Why
 from blocker.prober.observe import A
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from blocker.names import Key
     from blocker.orders.timetable import Scheduled
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 PAGE = 4096
 _MOST = 65536
 _Path = tuple[bytes, ...]
+Speaking = tuple[tuple[str, str], ...]
+EVERY = ""
+"""In the place of an order's id: all questions."""
 
 
 class Source(decide.Policy, Protocol):
@@ -47,6 +51,7 @@ class Source(decide.Policy, Protocol):
 class Page:
     """Questions in a row. `names[n]` must be answered as `wanted[n]` says, whose own name is another.
 
+    `speaking[n]` are the directives that made us ask, of each order that names it one: (order, ref).
     `after` is where the next page begins, None after the last. `stamp` is that of the policy; the answers
     are judged if they come within `[since, until)`, epoch seconds, while it is in force. `forged` holds the
     RDATA of every redirect address of the policy. `read` names were looked at.
@@ -54,6 +59,7 @@ class Page:
 
     names: Sequence[Key]
     wanted: Sequence[Expectation]
+    speaking: Sequence[Speaking]
     after: Key | None
     stamp: int
     since: float
@@ -72,6 +78,7 @@ class _Asked:
 
     own: Expectation | None
     ref_below: str | None
+    speaking: Speaking = ()
     below: Expectation | None = None
 
 
@@ -98,7 +105,7 @@ class Sweep:
             self._orders = {one.ref: one.order for one in directives} | {"": ""}
             self._sealed = {one.ref for one in directives if one.is_sealed(t)}
             self._asked.clear()
-        asked, wanted = [], []
+        asked, wanted, speaking = [], [], []
         rows = policy.page(after, limit)
         above = self._above(policy, rows[0][0]) if rows else []
         known = self._asked
@@ -113,6 +120,7 @@ class Sweep:
             if found.own is not None:
                 asked.append(key)
                 wanted.append(found.own)
+                speaking.append(found.speaking)
             if found.ref_below is not None:
                 child = expect.under(key, b"www")
                 if child is not None and policy.find(child) is None:  # Else it has its turn by itself.
@@ -120,9 +128,11 @@ class Sweep:
                         found.below = self._expect(policy, child, found.ref_below, t)
                     asked.append(child)
                     wanted.append(found.below)
+                    speaking.append(found.speaking)
         return Page(
             names=asked,
             wanted=wanted,
+            speaking=speaking,
             after=rows[-1][0] if len(rows) == limit else None,
             stamp=policy.stamp,
             since=self._stretch[0],
@@ -147,15 +157,17 @@ class Sweep:
             self._asked.clear()
         set_id = policy.set_of(key)
         assert set_id is not None  # noqa: S101 - for the types: the policy gave the name
-        by_role = {
-            role: policy.directives[number].ref
+        holding = [
+            (role, policy.directives[number])
             for number, role in policy.pairs(set_id)
             if _holds(policy, policy.directives[number], self.point.region, t)
-        }
+        ]
+        by_role = {role: one.ref for role, one in holding}
         own = self._expect(policy, key, by_role.get(Role.EXCEPT, ""), t)
         found = self._asked[path] = _Asked(
             own=own if own.form is not None or Role.EXCEPT in by_role else None,
             ref_below=by_role.get(Role.BELOW, by_role.get(Role.EXCEPT_BELOW)),
+            speaking=tuple({one.order: one.ref for _, one in holding}.items()) or ((own.order, own.ref),),
         )
         return found
 
@@ -182,43 +194,71 @@ class Sweep:
 
 @dataclass(slots=True)
 class Sample:
-    """A part of a sweep: the questions at these places of it, which ascend.
+    """A part of a sweep: by order the places among the questions that it names, which ascend.
 
-    It looks at `step` names of the policy at once.
+    What was drawn for an order is asked on its account; what two orders drew is asked twice. The places of
+    EVERY are those among all questions. It looks at `step` names of the policy at once.
     """
 
     sweep: Sweep
-    places: Sequence[int]
+    places: Mapping[str, Sequence[int]]
     step: int = PAGE
-    _at: int = 0
-    _passed: int = 0
+    _left: dict[str, deque[int]] = field(default_factory=dict)
+    _passed: Counter[str] = field(default_factory=Counter)
+    _drawn: dict[tuple[int, str], Expectation] = field(default_factory=dict)
 
     @property
     def point(self) -> Point:
         return self.sweep.point
 
     def page(self, policy: Source, t: float, after: Key = names.ROOT, limit: int = PAGE) -> Page:
-        """As that of the sweep, with what was drawn of it; `limit` questions, if there are so many."""
+        """As that of the sweep, with what was drawn of it: `limit` questions, or some more."""
         if after == names.ROOT:
-            self._at = self._passed = 0
+            self._left = {order: deque(places) for order, places in self.places.items() if places}
+            self._passed.clear()
         asked: list[Key] = []
         wanted: list[Expectation] = []
         read, there = 0, after
         while True:
             whole = self.sweep.page(policy, t, there, self.step)
-            chosen = bytearray(len(whole.names))
-            while self._at < len(self.places) and self.places[self._at] < self._passed + len(chosen):
-                chosen[self.places[self._at] - self._passed] = 1
-                self._at += 1
-            self._passed += len(chosen)
-            asked += compress(whole.names, chosen)
-            wanted += compress(whole.wanted, chosen)
+            self._drawn.clear()
+            for name, one, speaking in zip(whole.names, whole.wanted, whole.speaking, strict=True):
+                for order, ref in ((EVERY, one.ref), *speaking):
+                    if self._is_drawn(order):
+                        asked.append(name)
+                        wanted.append(self._for(one, order or one.order, ref))
             read += whole.read
-            if whole.after is None or self._at == len(self.places) or len(asked) >= limit:
+            if whole.after is None or not self._left or len(asked) >= limit:
                 break
             there = whole.after
-        is_last = self._at == len(self.places)
-        return replace(whole, names=asked, wanted=wanted, read=read, after=None if is_last else whole.after)
+        return replace(
+            whole,
+            names=asked,
+            wanted=wanted,
+            speaking=[((one.order, one.ref),) for one in wanted],
+            read=read,
+            after=whole.after if self._left else None,
+        )
+
+    def _is_drawn(self, order: str) -> bool:
+        left = self._left.get(order)
+        if left is None:
+            return False
+        place = self._passed[order]
+        self._passed[order] += 1
+        if left[0] != place:
+            return False
+        left.popleft()
+        if not left:
+            del self._left[order]
+        return True
+
+    def _for(self, one: Expectation, order: str, ref: str) -> Expectation:
+        """The expectation on this order's account: one value for all of a page that are answered alike."""
+        found = self._drawn.get((id(one), order))
+        if found is None:
+            found = self._drawn[id(one), order] = replace(one, order=order, ref=ref)
+        return found
 
 
 def _holds(policy: decide.Policy, one: Scheduled, region: str, t: float) -> bool:

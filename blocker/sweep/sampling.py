@@ -26,6 +26,8 @@ class Bound:
 
     def __str__(self) -> str:
         if self.sampled >= self.count:
+            if not self.bad:
+                return f"all {self.count:,} names are as ordered"
             return f"all {self.count:,} names asked about, {self.bad:,} not as ordered"
         return (
             f"{self.sampled:,} of {self.count:,} names sampled, {self.bad:,} not as ordered: with "

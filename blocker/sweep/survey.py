@@ -1,4 +1,4 @@
-"""What `blocker verify` does beyond one round: every name of every list, or a sample that bounds the rest.
+"""What `blocker verify` does beyond one round: every name of every list, or of long ones a sample.
 
 Shell; it wires sweeps to rounds. What a sweep hands back is probed in full, with controls, reference and a
 second sample, before anything bad is said; that is bounded, and how much was left out is said.
@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from blocker import names
@@ -18,18 +19,18 @@ from blocker.prober import expect
 from blocker.prober.book import FINE
 from blocker.prober.daemon import book_of
 from blocker.prober.matrix import Probe
-from blocker.prober.observe import PLAIN
+from blocker.prober.observe import AAAA, HTTPS, OVER_TCP, PLAIN, A, Variant
 from blocker.prober.reference import Reference, endpoints
 from blocker.prober.rounds import Rounds
 from blocker.site import ProberConfig
 from blocker.sweep import bulk, sampling
-from blocker.sweep.pages import PAGE, Sample, Sweep
-from blocker.sweep.swept import Limits
+from blocker.sweep.pages import EVERY, PAGE, Sample, Sweep
+from blocker.sweep.swept import STOPPED, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from blocker.policy.store import Snapshot
+    from blocker.prober.expect import Expectation
     from blocker.prober.judge import Finding
     from blocker.site import Point, Site
     from blocker.sweep.bulk import Questions
@@ -40,85 +41,189 @@ SHARE = 0.003
 CONFIDENCES = (0.95, 0.99)
 """What a sample is to show: with the first, that at most the SHARE of all names is not as ordered."""
 
+OTHERWISE = ((AAAA, PLAIN), (HTTPS, PLAIN), (A, OVER_TCP))
+"""What is asked besides about a sample where all names are asked about: types that lead to addresses as well,
+and the other transport."""
+
+_HEED = 0.1  # seconds between two looks at whether to stop
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surveyed:
-    """What came of one point's names: `size` of `count` were to be asked in bulk, some were looked at again.
-
-    `findings` are those of the second look. `hidden` were not as ordered at the first look and had no second.
+class Part:
+    """Names of which the same may be said: of `what` (an order, short lists; empty: of everything) there are
+    `count`, `asked` of them were asked about, and `bad` of those are not shown to be as ordered.
     """
 
+    what: str = ""
     count: int
-    size: int
-    swept: Swept
-    findings: tuple[Finding, ...] = ()
-    hidden: int = 0
-
-    @property
-    def bad(self) -> int:
-        """Names that are not shown to be as ordered."""
-        swept = self.swept
-        unfit = swept.void + swept.unproven + swept.unanswered
-        return self.hidden + unfit + sum(one.kind not in FINE for one in self.findings)
+    asked: int
+    bad: int
 
     @property
     def bounds(self) -> tuple[Bound, ...]:
-        """What may be said of all names; nothing if not all that were drawn were asked."""
-        if self.swept.asked != self.size:
-            return ()
-        said = (sampling.bound(self.swept.asked, self.bad, self.count, one) for one in CONFIDENCES)
-        return tuple(said)[: 1 if self.size == self.count else None]
+        """What may be said of all its names, with each confidence."""
+        said = (sampling.bound(self.asked, self.bad, self.count, one) for one in CONFIDENCES)
+        return tuple(said)[: 1 if self.asked == self.count else None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surveyed:
+    """What came of asking one point in one `way`, which is words.
+
+    `swept` are the figures of the first look, if there was one in bulk. `again` were probed in full, and
+    `findings` are what came of that; `hidden` were not as ordered at the first look and had no second.
+    `parts` are empty if not all was asked that was to be; `trouble` says why.
+    """
+
+    point: str
+    way: str
+    swept: Swept | None = None
+    parts: tuple[Part, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    again: int = 0
+    hidden: int = 0
+    trouble: str = ""
+
+    @property
+    def bad(self) -> int:
+        """Names looked at again that are not shown to be as ordered."""
+        return sum(one.kind not in FINE for one in self.findings)
 
     @property
     def is_fine(self) -> bool:
-        return not self.swept.trouble and not self.bad
+        return bool(self.parts) and not any(one.bad for one in self.parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """How much of one point's names is asked about: by order, how many it names and how many are drawn."""
+
+    point: Point
+    count: int
+    sizes: Mapping[str, tuple[int, int]]
+
+    @property
+    def is_whole(self) -> bool:
+        return all(size == count for count, size in self.sizes.values())
+
+    @property
+    def total(self) -> int:
+        return self.count if self.is_whole else sum(size for _, size in self.sizes.values())
+
+    def questions(self, point: Point) -> Questions:
+        """What is asked of the point, or of another address of it."""
+        if self.is_whole:
+            return Sweep(point)
+        return Sample(Sweep(point), {order: _drawn(*both) for order, both in self.sizes.items()})
+
+    def parts(self) -> list[tuple[str, Sequence[str] | None, int, int]]:
+        """What may be spoken of: whose names (None: all), how many, and how many are asked about."""
+        if self.is_whole:
+            return [("", None, self.count, self.count)]
+        short = {order: count for order, (count, size) in self.sizes.items() if size == count}
+        total = sum(short.values())
+        found: list[tuple[str, Sequence[str] | None, int, int]] = []
+        if short:
+            found.append(("short lists", [*short], total, total))
+        return found + [(order, [order], *both) for order, both in self.sizes.items() if order not in short]
 
 
 def survey(
     site: Site,
     *,
     whole: bool,
-    rate: float | None = None,
+    rate: int | None = None,
     stop: Callable[[], bool] = lambda: False,
-    told: Callable[[int, int], None] = lambda _done, _all: None,
+    told: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
 ) -> list[Surveyed]:
-    """Ask every point about every name in force for it, or about a sample; one result for each point.
+    """Ask every point about every name in force for it, or of each order with a long list about a sample.
 
-    `rate` is in queries a second to one point, by default the site's. `told` says how many names of how many
-    were looked at. Raises StoreError.
+    With `whole` about every name at every address of the point, and about a sample of all in OTHERWISE.
+    `rate` is in queries a second to one point, by default the site's. `told` says of what so many of so many
+    names were looked at. Raises StoreError.
     """
+    config = site.prober or ProberConfig()
+    config = replace(config, rate=rate or config.rate)
+    site = replace(site, prober=config)
     reader = Reader(site.state)
     try:
-        rng = random.SystemRandom()
-        sizes: list[tuple[int, int]] = []
-        asked: list[Questions] = []
-        for point in site.points:
-            questions = Sweep(point)
-            with reader.snapshot() as policy:
-                count = _count(policy, point)
-            size = count if whole else sampling.plan(count, CONFIDENCES[0], SHARE)
-            sizes.append((count, size))
-            is_part = size < count
-            asked.append(Sample(questions, sorted(rng.sample(range(count), size))) if is_part else questions)
-        config = site.prober or ProberConfig()
-        limits = Limits(rate=rate or float(config.rate))
+        plans = [_plan(reader, point, whole=whole) for point in site.points]
         book = book_of(site)
         rounds = Rounds(site, reader, book, Reference(endpoints(site)))
         asyncio.run(_learn(site, reader, rounds))
-        lanes = []
-        for one in asked:
-            learnt = book.learnt(one.point.name)
-            profile = learnt.profile if learnt else None
-            lanes.append(bulk.Lane(one, reader, canaries=config.canaries, profile=profile, limits=limits))
-        with reader.snapshot() as policy:
-            everything = policy.size() * len(lanes)
-        swept = bulk.run(lanes, stop=stop, told=lambda seen: told(sum(one.read for one in seen), everything))
-        found = {} if stop() else asyncio.run(_again(reader, rounds, swept))
-        return [
-            _surveyed(size, one, found.get(one.point, [])) for size, one in zip(sizes, swept, strict=True)
-        ]
+        found: list[Surveyed] = []
+        for place in range(max(len(one.addresses) for one in site.points) if whole else 1):
+            here = [one for one in plans if place < len(one.point.addresses)]
+            lanes = []
+            for plan in here:
+                learnt = book.learnt(plan.point.name)
+                asked = plan.questions(replace(plan.point, address=plan.point.addresses[place]))
+                lanes.append(
+                    bulk.Lane(
+                        asked,
+                        reader,
+                        canaries=config.canaries,
+                        profile=learnt.profile if learnt else None,
+                        limits=Limits(rate=float(config.rate)),
+                    )
+                )
+            swept = _swept(reader, lanes, stop, told, place)
+            doubts = [one for each in swept for one in (*each.doubts, *each.samples)]
+            again = asyncio.run(_look(reader, rounds, doubts, Variant(place=place), stop))
+            found += [_surveyed(*both, place, again) for both in zip(here, swept, strict=True)]
+        if whole:
+            told_us = {
+                one.point for one in found if one.swept and one.swept.ok + one.swept.formed + one.swept.odd
+            }
+            heard = [one for one in plans if one.point.name in told_us]
+            found += asyncio.run(_otherwise(reader, rounds, heard, stop))
+            mute = [one.point.name for one in plans if one.count and one not in heard]
+            found += (
+                Surveyed(point=one, way=_way(*way), trouble="over UDP nothing could be told")
+                for one in mute
+                for way in OTHERWISE
+            )
+        return sorted(found, key=lambda one: one.point)
     finally:
         reader.close()
+
+
+def _swept(
+    reader: Reader,
+    lanes: Sequence[bulk.Lane],
+    stop: Callable[[], bool],
+    told: Callable[[str, int, int], None],
+    place: int,
+) -> list[Swept]:
+    with reader.snapshot() as policy:
+        everything = policy.size() * len(lanes)
+    what = f"asking about names{f' at address {place + 1}' if place else ''}"
+    return bulk.run(lanes, stop=stop, told=lambda seen: told(what, sum(one.read for one in seen), everything))
+
+
+def _plan(reader: Reader, point: Point, *, whole: bool) -> _Plan:
+    """Count the questions of a sweep of the point, and decide how many of each order's are asked."""
+    questions, now, after = Sweep(point), time.time(), names.ROOT
+    counts: Counter[str] = Counter()
+    count = 0
+    with reader.snapshot() as policy:
+        while True:
+            page = questions.page(policy, now, after, PAGE)
+            count += len(page.names)
+            counts.update(order for speaking in page.speaking for order, _ in speaking)
+            if page.after is None:
+                break
+            after = page.after
+    sizes = {
+        order: (each, each if whole else sampling.plan(each, CONFIDENCES[0], SHARE))
+        for order, each in sorted(counts.items())
+    }
+    return _Plan(point=point, count=count, sizes=sizes)
+
+
+def _drawn(count: int, size: int) -> Sequence[int]:
+    """So many places of so many, in order, each as likely as any other."""
+    return range(count) if size == count else sorted(random.SystemRandom().sample(range(count), size))
 
 
 def is_sampled(site: Site, limit: int) -> bool:
@@ -135,18 +240,6 @@ def is_sampled(site: Site, limit: int) -> bool:
         reader.close()
 
 
-def _count(policy: Snapshot, point: Point) -> int:
-    """How many questions a sweep of the point has."""
-    questions, now, after = Sweep(point), time.time(), names.ROOT
-    count = 0
-    while True:
-        page = questions.page(policy, now, after, PAGE)
-        count += len(page.names)
-        if page.after is None:
-            return count
-        after = page.after
-
-
 async def _learn(site: Site, reader: Reader, rounds: Rounds) -> None:
     """See what blocks look like at each point, if the site has an order to show it."""
     order = site.prober.canary_order if site.prober else ""
@@ -159,23 +252,82 @@ async def _learn(site: Site, reader: Reader, rounds: Rounds) -> None:
     await rounds.look([Probe(one, PLAIN) for one in asked], stamp=stamp, urgent=True)
 
 
-async def _again(reader: Reader, rounds: Rounds, swept: Sequence[Swept]) -> dict[str, list[Finding]]:
-    """Full probes of what the sweeps handed back, by point."""
+async def _look(
+    reader: Reader, rounds: Rounds, asked: Sequence[Expectation], way: Variant, stop: Callable[[], bool]
+) -> list[Finding]:
+    """Full probes of these, as the policy of now expects it; none if they were stopped."""
+    if stop():
+        return []
     now = time.time()
     with reader.snapshot() as policy:
-        doubts = [doubt for one in swept for doubt in one.doubts]
-        asked, _ = expect.renew(policy, doubts, now)
+        renewed, _ = expect.renew(policy, asked, now)
         stamp = policy.stamp
-    found: dict[str, list[Finding]] = {}
-    for one in await rounds.look([Probe(one, PLAIN) for one in asked], stamp=stamp, urgent=True):
-        found.setdefault(one.point, []).append(one)
+    probes = [Probe(one, way) for one in renewed]
+    looking = asyncio.ensure_future(rounds.look(probes, stamp=stamp, urgent=True))
+    while not looking.done():
+        await asyncio.wait({looking}, timeout=_HEED)
+        if stop():
+            looking.cancel()
+    return [] if looking.cancelled() else looking.result()
+
+
+async def _otherwise(
+    reader: Reader, rounds: Rounds, plans: Sequence[_Plan], stop: Callable[[], bool]
+) -> list[Surveyed]:
+    """A sample of each point's names, asked for in other types and over the other transport."""
+    sizes = {plan.point.name: sampling.plan(plan.count, CONFIDENCES[0], SHARE) for plan in plans}
+    drawn: list[Expectation] = []
+    for plan in plans:
+        sample = Sample(Sweep(plan.point), {EVERY: _drawn(plan.count, sizes[plan.point.name])})
+        with reader.snapshot() as policy:
+            page = sample.page(policy, time.time(), limit=plan.count + 1)
+        drawn += [replace(one, name=name) for name, one in zip(page.names, page.wanted, strict=True)]
+    found = []
+    for qtype, variant in OTHERWISE:
+        asked = [replace(one, qtype=qtype) for one in drawn]
+        findings = await _look(reader, rounds, asked, variant, stop)
+        for plan in plans:
+            point = plan.point.name
+            own = tuple(one for one in findings if one.point == point)
+            size = sizes[point]
+            bad = size - sum(one.kind in FINE for one in own)
+            is_over = stop()
+            found.append(
+                Surveyed(
+                    point=point,
+                    way=_way(qtype, variant),
+                    parts=() if is_over else (Part(count=plan.count, asked=size, bad=bad),),
+                    findings=own,
+                    trouble=STOPPED if is_over else "",
+                )
+            )
     return found
 
 
-def _surveyed(sizes: tuple[int, int], swept: Swept, findings: list[Finding]) -> Surveyed:
+def _surveyed(plan: _Plan, swept: Swept, place: int, findings: Sequence[Finding]) -> Surveyed:
+    own = [one for one in findings if one.point == swept.point]
+    kinds = {(one.ref, one.name): one.kind for one in own}
     # Those that are formed stand for all of their like: each is a block, or its name exists nowhere.
-    drawn = len(swept.doubts) - min(swept.formed, bulk.MOST_FORMED)
-    hidden = swept.odd + swept.lost - drawn
-    unseen = len(swept.doubts) - len(findings)
-    count, size = sizes
-    return Surveyed(count=count, size=size, swept=swept, findings=tuple(findings), hidden=hidden + unseen)
+    good = swept.ok_of + swept.formed_of
+    good.update(one.order for one in swept.doubts if kinds.get((one.ref, one.name)) in FINE)
+    good.subtract(one.order for one in swept.samples if kinds.get((one.ref, one.name)) not in FINE)
+    parts = []
+    for what, orders, count, asked in plan.parts() if swept.asked == plan.total else ():
+        fine = good.total() if orders is None else sum(good[one] for one in orders)
+        parts.append(Part(what=what, count=count, asked=asked, bad=asked - fine))
+    again = len(swept.doubts) + len(swept.samples)
+    return Surveyed(
+        point=swept.point,
+        way=_way(A, PLAIN, str(plan.point.addresses[place]) if len(plan.point.addresses) > 1 else ""),
+        swept=swept,
+        parts=tuple(parts),
+        findings=tuple(own),
+        again=again,
+        hidden=swept.odd + swept.lost - len(swept.doubts) + again - len(own),
+        trouble=swept.trouble,
+    )
+
+
+def _way(qtype: int, variant: Variant, address: str = "") -> str:
+    name = {A: "A", AAAA: "AAAA", HTTPS: "HTTPS"}[qtype]
+    return f"{name} over {str(variant).upper()}{f' at {address}' if address else ''}"

@@ -37,9 +37,9 @@ class Swept:
     else; `lost` were never answered; of `void` ones the policy changed; `unproven` had failing controls;
     `unanswered` were under way when the sweep was stopped. `retried` counts queries sent again and
     `controls` canaries asked, which are not among `asked`. `stray`: answers to nothing under way, second ones
-    and late ones. `dropped`: what found no room in our own sockets. `by_ref` counts the ok ones by the
-    directive that blocks (or excepts) them. `doubts` are some of what is not ok, drawn evenly. `trouble` says
-    why not everything was asked, if so.
+    and late ones. `dropped`: what found no room in our own sockets. `ok_of` and `formed_of` count by the
+    order on whose account was asked. `doubts` are some of what is odd or lost, drawn evenly, and `samples`
+    some of the formed ones. `trouble` says why not everything was asked, if so.
     """
 
     point: str
@@ -59,8 +59,10 @@ class Swept:
     dropped: int = 0
     read: int = 0
     seconds: float = 0.0
-    by_ref: Counter[str] = field(default_factory=Counter)
+    ok_of: Counter[str] = field(default_factory=Counter)
+    formed_of: Counter[str] = field(default_factory=Counter)
     doubts: list[Expectation] = field(default_factory=list)
+    samples: list[Expectation] = field(default_factory=list)
     instances: set[bytes] = field(default_factory=set)
     trouble: str = ""
 

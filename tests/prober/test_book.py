@@ -278,6 +278,13 @@ def test_instances_that_the_site_names_are_seen_and_others_counted() -> None:
     assert (points["p2"].instances, points["p2"].strangers) == ({}, 0)
 
 
+def test_how_many_directives_wait_for_a_later_round_is_shown() -> None:
+    book = Book()
+    book.turns("p1", 90, 30)
+    book.saw(seen())
+    assert (shown(book).points["p1"].directives, shown(book).points["p1"].waiting) == (90, 30)
+
+
 def test_how_the_latest_controls_fared_is_shown() -> None:
     book = Book()
     book.saw(seen())

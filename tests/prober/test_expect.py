@@ -22,6 +22,7 @@ from blocker.prober.expect import (
     count,
     expect,
     renew,
+    turns,
     under,
 )
 from blocker.prober.observe import ANY, HTTPS
@@ -487,3 +488,13 @@ def test_a_canarys_expectation_is_renewed_too() -> None:
     old = next(iter(expect(index, [POINT], T, Look(canaries=(key("canary.example"),)))))
     ((new,), _) = renew(index, [old], T + 20)
     assert (new.why, new.form) == (Why.CANARY, Form.NXDOMAIN)
+
+
+def test_how_many_directives_a_round_has_no_room_for_is_told_by_point() -> None:
+    orders = [block(f"n{number}.example", ident=f"court/o{number}") for number in range(9)]
+    elsewhere = replace(POINT, name="p2", region="GB")
+    look = Look(budget=20)
+    assert turns(policy(*orders), [POINT, elsewhere], T, look) == {"p1": (9, 4), "p2": (9, 4)}
+    asked = {one.ref for one in expect(policy(*orders), [POINT], T, look)}
+    assert len(asked) == 9 - 4
+    assert turns(policy(*orders[:5]), [POINT], T, look) == {"p1": (5, 0)}

@@ -525,6 +525,32 @@ def test_records_that_the_disk_may_not_have_are_counted_as_a_failure(
     assert "Input/output error" in view.trouble
 
 
+def test_what_the_disk_may_not_have_is_kept_again_and_no_ledger_answers_for_it_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing: list[int] = [1]
+
+    def sync(_: int) -> None:
+        if failing:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("blocker.prober.segments.os.fdatasync", sync)
+    writer = keeper._Writer(tmp_path, SPACE)
+    told = Event(at=T, event="finding-opened", subject="court/o1", detail={"point": "p1", "kind": "leak"})
+    first, second = leaks(2)
+    open_ = keeper._Item(record=first, is_sealed=False, events=(told,))
+    sealed = keeper._Item(record=second, is_sealed=True, events=())
+    over = keeper._Item(record=None, is_sealed=False, events=())
+    monkeypatch.setattr(keeper, "_ANCHOR_EVERY", 0.0)
+    assert writer.write([open_, sealed, over]) == [open_, sealed]
+    assert events(tmp_path, "evidence") == []
+    assert ["evidence" in one for one in events(tmp_path, "finding-opened")] == [False]
+    failing.clear()
+    assert writer.write([open_, sealed], is_last=True) == []
+    assert [one["records"] for one in events(tmp_path, "evidence")] == [2, 2]
+    assert ["evidence" in one for one in events(tmp_path, "finding-opened")] == [False, True]
+
+
 def test_a_record_longer_than_a_segment_is_refused_and_counted(tmp_path: Path) -> None:
     long = replace(OK, finding=replace(OK.finding, detail="x" * (1 << 17)))
     view = kept(tmp_path, long, *leaks(1))

@@ -73,7 +73,7 @@ def test_a_point_that_obeys_is_fine_name_by_name(tmp_path: Path) -> None:
     swept = sweep(tmp_path, obedient(policy(*orders)), *orders)
     assert swept.is_fine
     assert (swept.asked, swept.ok, swept.doubts) == (350, 350, [])
-    assert swept.by_ref == {"court/o1/d": 300, "court/o2/d": 50}
+    assert swept.ok_of == {"court/o1": 300, "court/o2": 50}
     assert swept.controls == 2
     assert swept.sent == 352
     assert swept.read == 350
@@ -123,6 +123,7 @@ def test_a_block_without_attribution_is_formed_not_ok(tmp_path: Path) -> None:
     given = order()
     swept = sweep(tmp_path, obedient(policy(given), ede=False), given)
     assert (swept.ok, swept.formed, swept.odd) == (0, 100, 0)
+    assert swept.formed_of == {"court/o1": 100}
     assert not swept.is_fine
 
 
@@ -134,8 +135,8 @@ def test_what_is_handed_back_is_bounded_and_drawn_evenly(
     given = order()
     swept = sweep(tmp_path, obedient(policy(given), ede=False), given, canaries=())
     assert swept.formed == 100
-    assert len(swept.doubts) == 10
-    assert len({one.name for one in swept.doubts}) == 10
+    assert len(swept.samples) == 10
+    assert len({one.name for one in swept.samples}) == 10
 
 
 class Lossy:
@@ -384,7 +385,7 @@ def test_a_sample_is_asked_alone(tmp_path: Path) -> None:
     given = order(50)
     commit(tmp_path, given)
     with served(obedient(policy(given))) as (point, _), reading(tmp_path) as reader:
-        [swept] = bulk.run([Lane(Sample(Sweep(point.point()), [3, 30]), reader, limits=QUICK)])
+        [swept] = bulk.run([Lane(Sample(Sweep(point.point()), {"court/o1": [3, 30]}), reader, limits=QUICK)])
     assert (swept.asked, swept.ok) == (2, 2)
 
 

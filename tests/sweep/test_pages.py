@@ -17,7 +17,7 @@ from blocker.policy.reader import Reader
 from blocker.policy.records import pack_number
 from blocker.prober.expect import Why
 from blocker.prober.observe import A
-from blocker.sweep.pages import Sample, Sweep
+from blocker.sweep.pages import EVERY, Sample, Sweep
 from tests.policy.strategies import EPOCH, REGIONS, orders, read
 from tests.prober.world import POINT, T, block, commit, key, policy
 
@@ -205,15 +205,35 @@ def test_a_sample_is_the_questions_at_its_places(data: st.DataObject, limit: int
     source = Paged(policy(block(*(f"n{number}.example" for number in range(30)), match=Match.EXACT)))
     whole = questions(pages(Sweep(POINT), source, T, 7))
     places = sorted(data.draw(st.sets(st.integers(0, 29))))
-    sample = Sample(Sweep(POINT), places)
+    sample = Sample(Sweep(POINT), {EVERY: places})
     assert sample.point == POINT
     for _ in range(2):  # From the start again: the same.
         assert questions(pages(sample, source, T, limit)) == [whole[at] for at in places]
 
 
+def test_each_order_is_sampled_among_its_own_names_and_asked_for_on_its_own_account() -> None:
+    first = block("a.example", "b.example", "both.example", "d.example", ident="court/o1")
+    second = block("both.example", "c.example", ident="court/o2")
+    source = Paged(policy(first, second))
+    sample = Sample(Sweep(POINT), {"court/o1": [1, 3], "court/o2": [1]})
+    found = questions(pages(sample, source, T, 99))
+    assert sorted((names.to_text(name), one.order, one.ref) for name, one in found) == [
+        ("b.example", "court/o1", "court/o1/d"),
+        ("both.example", "court/o1", "court/o1/d"),
+        ("both.example", "court/o2", "court/o2/d"),
+    ]
+
+
+def test_what_is_blocked_by_an_order_on_a_name_above_alone_is_that_orders_question() -> None:
+    above = block("shop.example", ident="court/o1")
+    over = block("www.shop.example", ident="court/o2", start=T - 100, until=T - 50)
+    [page] = pages(Sweep(POINT), Paged(policy(above, over)), T, 99)
+    assert page.speaking == [(("court/o1", "court/o1/d"),), (("court/o1", "court/o1/d"),)]
+
+
 def test_a_sample_of_a_long_list_comes_in_pages() -> None:
     source = Paged(policy(block(*(f"n{number}.example" for number in range(30)))))
-    found = pages(Sample(Sweep(POINT), range(0, 30, 2), step=4), source, T, 5)
+    found = pages(Sample(Sweep(POINT), {"court/o1": range(0, 30, 2)}, step=4), source, T, 5)
     assert [len(page.names) for page in found] == [6, 6, 3]
     assert sum(page.read for page in found) == 30
 

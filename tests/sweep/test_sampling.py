@@ -91,7 +91,7 @@ def test_of_a_small_order_every_name_is_asked_about(count: int) -> None:
             ),
         ),
         (sampling.bound(20, 3, 20, 0.95), "all 20 names asked about, 3 not as ordered"),
-        (sampling.bound(0, 0, 0, 0.95), "all 0 names asked about, 0 not as ordered"),
+        (sampling.bound(0, 0, 0, 0.95), "all 0 names are as ordered"),
         (
             sampling.bound(0, 0, 10, 0.95),
             "0 of 10 names sampled, 0 not as ordered: with 95 % confidence at most 100 % of all are not",

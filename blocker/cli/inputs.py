@@ -59,14 +59,17 @@ def live(site: Site) -> Iterator[Snapshot]:
 
 
 def question(name: str, qtype: str) -> tuple[Key, int]:
-    """The key and the number of what was typed. Raises click.BadParameter."""
-    from dnslib import QTYPE  # it takes a while, and most verbs ask nothing
+    """The key and the number of what was typed; a type is a mnemonic or TYPEn (RFC 3597 §5).
+
+    Raises click.BadParameter.
+    """
+    from dns.rdatatype import RdataType, UnknownRdatatype  # it takes a while, and most verbs ask nothing
 
     try:
-        return names.to_key(names.canonical(name)), QTYPE.reverse[qtype.upper()]
+        return names.to_key(names.canonical(name)), int(RdataType.from_text(qtype))
     except names.NameInvalid as error:
         raise click.BadParameter(str(error), param_hint="NAME") from error
-    except (KeyError, AttributeError) as error:
+    except (UnknownRdatatype, ValueError) as error:
         raise click.BadParameter(f"{qtype!r} is not a query type", param_hint="--type") from error
 
 

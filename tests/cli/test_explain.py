@@ -75,6 +75,13 @@ def test_json_has_the_documented_shape(story: Site) -> None:
     }
 
 
+def test_a_type_may_be_written_as_its_number(story: Site) -> None:
+    words = ("explain", "x.example", "--at", "2026-01-02", "--type")
+    by_name, by_number = story.run(*words, "https"), story.run(*words, "TYPE65")
+    assert by_name.code == by_number.code == 0
+    assert by_name.out.replace("HTTPS", "TYPE65") == by_number.out
+
+
 def test_an_unknown_name_type_region_and_time_are_usage_errors(story: Site) -> None:
     for words in (
         ("explain", "https://x.example/"),

@@ -123,6 +123,7 @@ def test_each_variant_is_a_probe_of_its_own(site: Site) -> None:
         (["not a name", "--point", "p1"], "is not a domain name"),
         (["a.example", "--point", "p2"], "'p2' is no point of this site; it has p1"),
         (["a.example", "--point", "p1", "--type", "NOPE"], "'NOPE' is not a query type"),
+        (["a.example", "--point", "p1", "--type", "TYPE65536"], "'TYPE65536' is not a query type"),
         (["a.example", "--point", "p1", "--variant", "pigeon"], "'pigeon' is no way to ask"),
         (["a.example", "--point", "p1", "--variant", "udp+loud"], "'udp+loud' is no way to ask"),
         (["a.example", "--point", "p1", "--variant", "dot"], "p1 can't be asked over dot"),

@@ -25,6 +25,7 @@ from tests.prober import forger
 from tests.prober.world import answer, real
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.cli.conftest import Site
@@ -309,6 +310,15 @@ def test_without_the_capability_everything_else_works(site: Site) -> None:
     assert "blocked-with-attribution" in ran.stdout
 
 
+@pytest.fixture
+def _heeded() -> Iterator[None]:
+    """Ctrl-C, which a shell's background jobs ignore, and so does what they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_heeded")
 def test_ctrl_c_ends_a_capture_with_what_was_seen(site: Site, tmp_path: Path) -> None:
     forger.may_capture()
     path, asked = tmp_path / "out.pcapng", []

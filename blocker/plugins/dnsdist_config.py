@@ -11,6 +11,7 @@ answer. 1.8 can't do either: its answers come without EDE.
 
 from __future__ import annotations
 
+from ipaddress import IPv6Network
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST_REGIONS = 100
 """dnsdist opens at most 128 databases of one file."""
+
+_MAPPED = IPv6Network("::ffff:0:0/96")
 
 _HEAD = """\
 -- The policy of blocker in dnsdist: made by `blocker dnsdist-config`, to be made again when regions, answers
@@ -260,10 +263,21 @@ def render(enforcement: Enforcement, store: str) -> str:
 
 
 def _region(enforcement: Enforcement, region: str) -> str:
-    """The clients of a region: its own prefixes, but not those of others inside them."""
+    """The clients of a region: its own prefixes, but not those of others inside them.
+
+    Who carries an IPv4 address (RFC 4291 §2.5.5.2) is known by that, and not in an IPv6 prefix around it.
+    Of a prefix that comes twice the last word counts.
+    """
     prefixes = list(_prefixes(enforcement.regions.get(region, ())))
+    is_wide = any(
+        network.version == 6 and _MAPPED.subnet_of(network)
+        for networks in enforcement.regions.values()
+        for network in networks
+    )
     if region == enforcement.default_region:
-        prefixes += ["0.0.0.0/0", "::/0"]
+        prefixes += ["0.0.0.0/0", "::/0", *([str(_MAPPED)] if is_wide else [])]
+    elif is_wide and prefixes:
+        prefixes.insert(0, f"!{_MAPPED}")
     others = [other for name, networks in enforcement.regions.items() if name != region for other in networks]
     if prefixes:
         prefixes += [f"!{prefix}" for prefix in _prefixes(others)]
@@ -275,7 +289,7 @@ def _prefixes(networks: Iterable[Network]) -> Iterable[str]:
     for network in networks:
         yield str(network)
         if network.version == 4:
-            yield f"::ffff:{network.network_address}/{96 + network.prefixlen}"
+            yield f"::ffff:{network.network_address}/{_MAPPED.prefixlen + network.prefixlen}"
 
 
 def _quoted(text: str) -> str:

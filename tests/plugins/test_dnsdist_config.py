@@ -36,6 +36,29 @@ def test_the_default_regions_own_prefixes_stay_its_own() -> None:
     assert regions(render(site, "x")) == {"GB": {"2001:db8::/32", "0.0.0.0/0", "::/0"}}
 
 
+@pytest.mark.parametrize("wide", ["::/0", "::/64", "::fffe:0:0/95"])
+def test_no_ipv6_prefix_takes_in_clients_that_carry_an_ipv4_address(wide: str) -> None:
+    site = Enforcement(
+        regions={"ID": (ip_network(wide), ip_network("192.0.2.0/24")), "XB": (ip_network("198.51.100.0/24"),)}
+    )
+    assert regions(render(site, "x"))["ID"] == {
+        "!::ffff:0:0/96",
+        str(ip_network(wide)),
+        "192.0.2.0/24",
+        "::ffff:192.0.2.0/120",
+        "!198.51.100.0/24",
+        "!::ffff:198.51.100.0/120",
+    }
+
+
+def test_those_of_no_prefix_are_of_the_default_region_beside_one_as_wide_as_all_of_ipv6() -> None:
+    site = Enforcement(regions={"ID": (ip_network("::/0"),)}, default_region="GB")
+    assert regions(render(site, "x")) == {
+        "ID": {"!::ffff:0:0/96", "::/0"},
+        "GB": {"0.0.0.0/0", "::ffff:0:0/96", "::/0", "!::/0"},
+    }
+
+
 def test_a_region_without_clients_matches_nobody() -> None:
     site = Enforcement(regions={"GB": (), "ID": (ip_network("192.0.2.0/24"),)})
     assert regions(render(site, "x"))["GB"] == set()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blocker.orders.model import Order
+    from blocker.site import Network
     from tests.servers.authority import Authority
     from tests.servers.conftest import Lab
     from tests.servers.dnsdist_lab import Running
@@ -219,6 +222,56 @@ def test_a_client_is_in_the_region_of_its_longest_prefix(
     table: World, source: str, name: str, expected: str
 ) -> None:
     assert said(table.ask(name, source=source)) == expected
+
+
+def proxied(port: int, name: str, client: str) -> str:
+    """What dnsdist says to a proxy that asks for an IPv6 client (PROXY protocol, version 2)."""
+    query = dns.message.make_query(name, "A")
+    addresses = ip_address(client).packed + ip_address("::1").packed
+    head = b"\r\n\r\n\0\r\nQUIT\n\x21\x22" + struct.pack("!H", 36) + addresses + struct.pack("!HH", 40000, 53)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(3)
+        sock.bind(("127.0.0.2", 0))
+        sock.sendto(head + query.to_wire(), ("127.0.0.1", port))
+        return said(dns.message.from_wire(sock.recv(4096)))
+
+
+PROXY = 'setProxyProtocolACL({"127.0.0.2/32"})\nsetACL({"0.0.0.0/0", "::/0"})\n'
+WIDE = {"XB": (ip_network("::/0"), ip_network("198.51.100.0/24")), "GB": (ip_network("192.0.2.0/24"),)}
+
+
+@pytest.mark.parametrize("regions", [WIDE, {**WIDE, "ID": (ip_network("0.0.0.0/0"),)}])
+@pytest.mark.parametrize("default", [None, "GB", "XB"])
+def test_a_client_that_carries_an_ipv4_address_is_in_the_region_of_that_one(
+    tmp_path: Path, regions: dict[str, tuple[Network, ...]], default: str | None
+) -> None:
+    site = Enforcement(regions=regions, default_region=default)
+    to = {region: f"203.0.113.{number}" for number, region in enumerate(("ID", "GB", "XB"), 1)}
+    orders = [
+        order(
+            f"t/{region.lower()}",
+            directives=(
+                directive(
+                    "d",
+                    "nx.example",
+                    regions=(region,),
+                    action=Action(form=Form.REDIRECT, addresses=(ip_address(address),)),
+                ),
+            ),
+        )
+        for region, address in to.items()
+    ]
+    clients = ("2001:db8::1", *(f"::ffff:{one}" for one in ("203.0.113.1", "192.0.2.1", "198.51.100.1")))
+    with pytest.MonkeyPatch.context() as patched, authority() as behind:
+        patched.setattr("tests.policy.test_writer.SITE", site)
+        lab_, state = tmp_path / "lab", tmp_path / "state"
+        with dnsdist_lab.dnsdist(lab_, state, site, behind.port, after=PROXY) as running:
+            made = World(state, running, behind)
+            made.apply(*orders)
+            found = {client: proxied(running.port, "nx.example", client) for client in clients}
+            made.target.close()
+    expected = {client: site.region_of(client) for client in clients}
+    assert found == {client: to[one] if one else ADDRESS for client, one in expected.items()}
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,7 @@ SITE_CHECKS: dict[str, str] = {
     "point-two-regions": "two points are one resolver, whose cache can't be of two regions",
     "rpz-missing": "a point takes the policy as a zone, and the site makes none",
     "rpz-key-missing": "the RPZ primary has no key",
+    "zone-too-long": "the name under which the policy's zones are leaves names of orders no room",
     "allow-everyone": "resolver.allow has a prefix so wide that this would be an open resolver",
     "wildcard-listen": "the resolver would listen on every address",
     "upstream-is-ourselves": "an upstream or reference is our own listen address",

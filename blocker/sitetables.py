@@ -88,8 +88,19 @@ def a_name(value: str) -> Key:
         raise Rejected("name-invalid", f"{error}; write one name.") from error
 
 
+_MOST_ZONE = 100  # octets: with a region's label before it, a third of a name is left to the names of orders
+_MOST_LABEL = 63  # octets: RFC 1035 §3.1
+
+
 def _zone(value: str) -> str:
-    return names.to_text(a_name(value))
+    found = names.to_text(a_name(value))
+    if len(found) > _MOST_ZONE:
+        raise Rejected(
+            "zone-too-long",
+            f"{shown(found)} has {len(found)} octets, {_MOST_ZONE} is the most: the names of orders stand "
+            "before it; write a shorter one.",
+        )
+    return found
 
 
 def several_or_none(read: Callable[[Node, Complaints], Any]) -> Callable[[Node, Complaints], Any]:
@@ -126,6 +137,18 @@ def _allow(node: Node, complaints: Complaints) -> Any:
     return found if found is MISSING else tuple(prefix for prefixes in found for prefix in prefixes)
 
 
+def _region(value: str) -> str:
+    """A region of the site's own: a zone may be named after it."""
+    found = region(value)
+    if len(found) > _MOST_LABEL:
+        raise Rejected(
+            "region-invalid",
+            f"{shown(found)} has {len(found)} letters, and the label of a zone's name, which it becomes, has "
+            f"{_MOST_LABEL} at most; give it a shorter name, in its orders too.",
+        )
+    return found
+
+
 def _regions(node: Node, complaints: Complaints) -> dict[str, tuple[Network, ...]]:
     if not isinstance(node, yamltext.Mapping):
         complaints.add("not-a-mapping", node, "regions are written as {ID: [prefixes]}.")
@@ -134,7 +157,7 @@ def _regions(node: Node, complaints: Complaints) -> dict[str, tuple[Network, ...
     alike: dict[str, str] = {}
     for key, value in node.entries:
         try:
-            name = region(key.text)
+            name = _region(key.text)
         except Rejected as rejected:
             complaints.add(rejected.id, key, str(rejected))
             continue

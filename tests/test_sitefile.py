@@ -70,6 +70,15 @@ def test_the_site_of_the_design_is_read_whole(tmp_path: Path) -> None:
     )
 
 
+def test_the_longest_names_of_a_region_and_a_zone_make_one_of_a_zone(tmp_path: Path) -> None:
+    region, zone = "-".join(["GB", *["x" * 14] * 3, "x" * 15]), f"{'x' * 50}.{'y' * 49}"
+    text = SITE.replace("GB: [", f"{region}: [").replace("points:", f"rpz: {{zone: {zone}}}\npoints:")
+    site = sitefile.load(write(tmp_path, text))
+    assert site.rpz is not None
+    assert (len(region), len(zone)) == (63, 100)
+    assert names.canonical(site.rpz.zone_of(region)) == site.rpz.zone_of(region)
+
+
 def test_the_site_that_the_probers_page_shows_is_read(tmp_path: Path) -> None:
     page = (Path(__file__).parents[1] / "ops" / "docs" / "prober.md").read_text()
     shown = page.split("```yaml\n")[1].split("```")[0]
@@ -267,6 +276,25 @@ TABLE = [
         "{ID:",
         '{"I D":',
         "site.yaml:5:11 region-invalid: 'I D' is not a region; write a code such as ID or ID-JK.",
+    ),
+    (
+        "region-invalid",
+        "GB: [",
+        f"{'-'.join(['GB', *['x' * 15] * 4])}: [",
+        (
+            f"site.yaml:5:50 region-invalid: '{'-'.join(['GB', *['x' * 15] * 4])}' "
+            "has 66 letters, and the label of a zone's name, which it becomes, has 63 at most; give it a "
+            "shorter name, in its orders too."
+        ),
+    ),
+    (
+        "zone-too-long",
+        "points:",
+        f"rpz: {{zone: {'x' * 50}.{'y' * 50}}}\npoints:",
+        (
+            f"site.yaml:12:13 zone-too-long: '{'x' * 50}.{'y' * 26}'… has 101 octets, 100 is the most: the "
+            "names of orders stand before it; write a shorter one."
+        ),
     ),
     (
         "site-region-unknown",

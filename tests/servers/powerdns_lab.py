@@ -20,7 +20,8 @@ SECRET = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
 _SOURCE = f'rpzPrimary("192.0.2.53:5354", "{ZONE}", {{'
 _OF_TRANSFERS = ("refresh", "tsigname", "tsigalgo", "tsigsecret", "seedFile", "dumpFile")
-_KEPT = f"/var/lib/powerdns/{ZONE}.zone"
+KEPT = f"/var/lib/powerdns/{ZONE}.zone"
+"""Where rpz.lua keeps the zone."""
 
 _LAB = """\
 local-address=127.0.0.1
@@ -58,9 +59,10 @@ def powerdns(
     primary: int = 0,
     secret: str = SECRET,
     dnssec: str = "off",
+    after: str = "",
 ) -> Iterator[PowerDNS]:
     """The recursor before the port `upstream`, with the zone of `zonefile`; from the port `primary` if
-    there is one.
+    there is one. `after` are further lines of Lua.
     """
     path = lab.program("pdns_recursor")
     folder.mkdir(exist_ok=True)
@@ -73,7 +75,7 @@ def powerdns(
         _LAB.format(port=port, folder=folder, upstream=upstream, dnssec=dnssec)
         + filled(HOME / "recursor.conf", own)
     )
-    (folder / "rpz.lua").write_text(_zone(zonefile, primary, secret))
+    (folder / "rpz.lua").write_text(f"{_zone(zonefile, primary, secret)}\n{after}\n")
     log = folder / "log"
     with lab.started([path, f"--config-dir={folder}"], log) as process:
         lab.until_answering(port, process, log)
@@ -83,8 +85,8 @@ def powerdns(
 
 def _zone(zonefile: Path, primary: int, secret: str) -> str:
     if primary:
-        changes = {"192.0.2.53:5354": f"127.0.0.1:{primary}", SECRET: secret, _KEPT: str(zonefile)}
+        changes = {"192.0.2.53:5354": f"127.0.0.1:{primary}", SECRET: secret, KEPT: str(zonefile)}
         return filled(HOME / "rpz.lua", changes)
-    text = filled(HOME / "rpz.lua", {_SOURCE: f'rpzFile("{zonefile}", {{'})
+    text = filled(HOME / "rpz.lua", {_SOURCE: f'rpzFile("{zonefile}", {{', KEPT: f"{zonefile}.kept"})
     kept = [line for line in text.splitlines() if not line.strip().startswith(_OF_TRANSFERS)]
     return "\n".join(kept)

@@ -104,6 +104,14 @@ def test_a_new_zone_is_for_names_and_aliases_that_were_just_answered_too(
     assert ask(recursor, "bad.example").rcode() == dns.rcode.NOERROR
 
 
+def until_kept(path: Path, name: str) -> None:
+    """Wait until the file of the zone speaks of the name: it is written after it is enforced."""
+    deadline = time.monotonic() + 10
+    while not path.exists() or name not in path.read_text():
+        assert time.monotonic() < deadline, f"{name} is not kept"
+        time.sleep(0.02)
+
+
 @contextmanager
 def transferring(folder: Path, upstream: int, primary: int, secret: str) -> Iterator[PowerDNS]:
     kept = folder / "kept.zone"
@@ -123,9 +131,51 @@ def test_it_takes_the_zone_from_the_primary_and_keeps_it_over_a_restart(
             assert ask(running, "new.example").rcode() == dns.rcode.NOERROR
             bind_lab.update(primary, "new.example CNAME .")
             zone_lab.until_blocked(running.port, "new.example", running.log, seconds=5)
+            until_kept(tmp_path / "kept.zone", "new.example")
     with transferring(tmp_path, upstream, primary.port, bind_lab.SECRET) as running:
         assert ask(running, "new.example").rcode() == dns.rcode.NXDOMAIN, "the primary is gone"
         assert ask(running, "free.example").rcode() == dns.rcode.NOERROR
+
+
+def test_the_zone_is_kept_where_the_page_lets_it_and_debians_unit_does_not_forbid_it() -> None:
+    page = (zone_lab.OPS / "docs" / "powerdns.md").read_text(encoding="utf-8")
+    assert f"install -d -o pdns -g pdns -m 0750 {Path(powerdns_lab.KEPT).parent} " in page
+    lab.program("pdns_recursor")
+    unit = Path("/lib/systemd/system/pdns-recursor.service").read_text(encoding="utf-8")
+    assert "\nUser=pdns\n" in unit
+    assert not re.search(
+        r"^(ProtectSystem=strict|(ReadOnly|Inaccessible)Paths=|DynamicUser=yes)", unit, re.MULTILINE
+    )
+
+
+def test_who_can_not_keep_the_zone_says_so_and_enforces_it_all_the_same(
+    tmp_path: Path, upstream: int
+) -> None:
+    kept = tmp_path / "missing" / "kept.zone"
+    with bind_lab.primary(tmp_path / "primary") as primary:
+        bind_lab.update(primary, "bad.example CNAME .")
+        with powerdns_lab.powerdns(tmp_path / "powerdns", upstream, kept, primary=primary.port) as running:
+            zone_lab.until_blocked(running.port, "bad.example", running.log)
+            log = running.log.read_text(errors="replace")
+            [line] = [one for one in log.splitlines() if "Unable to create temporary file" in one]
+            assert zone_lab.ZONE in line
+
+
+def test_what_another_zone_blocks_is_not_said_to_be_ordered(
+    tmp_path: Path, zonefile: Path, upstream: int
+) -> None:
+    own = tmp_path / "own.zone"
+    own.write_text(
+        zonefile.read_text().replace("bad.example", "own.example").replace("to.example", "to2.example")
+    )
+    own_zone = f'rpzFile("{own}", {{policyName = "own"}})'
+    for after in ("", own_zone):
+        folder = tmp_path / f"powerdns-{bool(after)}"
+        with powerdns_lab.powerdns(folder, upstream, zonefile, after=after) as running:
+            blocked, redirected = ask(running, "www.own.example"), ask(running, "to2.example")
+            assert (blocked.rcode() == dns.rcode.NXDOMAIN) is bool(after)
+            assert edes(blocked) == edes(redirected) == []
+            assert edes(ask(running, "www.bad.example")) == [(16, "https://isp.example/blocked")]
 
 
 def test_with_another_key_it_gets_no_zone_says_so_and_goes_on_resolving(

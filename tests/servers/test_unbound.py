@@ -488,7 +488,12 @@ def test_answers_of_a_zone_beside_it_get_their_reason(site: Site) -> None:
     site.authority.alias("alias.example", "nx.example")
     hole = ordered("hole.example", ident="court/o3", excepts=("free.hole.example",))
     site.apply(ordered("nx.example"), ordered("late.example", ident="court/o2"), hole)
-    rpz = f'rpz:\n  name: "id.rpz.isp.example"\n  zonefile: "{zone}"\n'
+    own = site.folder / "own.zone"
+    own.write_text(text.replace("mine.example", "own.example").replace("nx.example", "other.example"))
+    rpz = "".join(
+        f'rpz:\n  name: "{name}"\n  zonefile: "{path}"\n'
+        for name, path in (("id.rpz.isp.example", zone), ("own.rpz.isp.example", own))
+    )
     server = 'module-config: "python respip validator iterator"'
     with site.unbound(server=server, after=rpz) as running:
         for name in ("nx.example", "www.nx.example", "alias.example"):
@@ -498,8 +503,9 @@ def test_answers_of_a_zone_beside_it_get_their_reason(site: Site) -> None:
         for rdtype in ("A", "DS", "DNSKEY"):  # The last two would pass, but a zone can't let them.
             answer = asked(running.port, "hole.example", rdtype)
             assert explained(answer) == [(16, "court/o3/d https://isp.example/blocked")], rdtype
-        answer = asked(running.port, "mine.example")
-        assert (answer.rcode(), explained(answer)) == (NXDOMAIN, []), "not an order's"
+        for name in ("mine.example", "own.example"):
+            answer = asked(running.port, name)
+            assert (answer.rcode(), explained(answer)) == (NXDOMAIN, []), "not an order's"
         assert is_blocked(running.port, "late.example"), "the zone doesn't have it yet"
         assert not is_blocked(running.port, "free.example")
 

@@ -146,11 +146,14 @@ local function blocked(rule, links, name)
 	end
 end
 
--- Before resolving: the name that was asked for.
-policy.add(function (_, query)
+-- Before resolving: the name that was asked for. Without recursion desired kresd refuses every query by itself, but
+-- after this rule: a block would go out as REFUSED with what it had put into the answer.
+policy.add(function (req, query)
 	local name = query:name()
 	local rule = rule_for(name)
 	if rule == nil or rule == PASS then return nil end
+	local asked = req.qsource.packet
+	if asked ~= nil and not asked:rd() then return policy.REFUSE end
 	return blocked(rule, {}, name)
 end)
 

@@ -1,5 +1,7 @@
 """The world behind every engine: an authority in which each name has each type, and some names are aliases.
 
+An alias written `*.name` is a DNAME (RFC 6672): what is below the name leads to the same below the target.
+
 Asked for every class (255) it gives what it has in IN; other classes it refuses.
 
 Asked for ANY it gives one of them (RFC 8482 §4.1): BIND takes "nothing of any type" for the name's absence.
@@ -23,7 +25,7 @@ import dns.rdataclass
 import dns.rdatatype
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 TTL = 300
 
@@ -39,7 +41,8 @@ RECORDS = {
 }
 """What every name has, in the form of zone files."""
 
-_A, _CNAME, _RRSIG, _OPT, _ANY = 1, 5, 46, 41, 255
+_A, _CNAME, _DNAME, _RRSIG, _OPT, _ANY = 1, 5, 39, 46, 41, 255
+_BELOW = b"\1*"
 _SIGNER = dns.name.from_text("example").to_wire()
 assert _SIGNER is not None
 _SOA = b"\0" * 2 + struct.pack("!IIIII", 1, 3600, 600, 86400, 60)
@@ -123,27 +126,49 @@ def answer(packet: bytes, aliases: Mapping[bytes, bytes]) -> bytes | None:
     opt = packet[end + 4 :]
     has_opt = packet[11] > 0 and opt[:3] == b"\0\0\x29"
     do = has_opt and bool(opt[7] & 0x80)
-    owner, name = b"\xc0\x0c", packet[12:end].lower()
-    records = []
-    for _ in range(16):
-        target = aliases.get(name) if qtype != _CNAME else None
-        if target is None:
-            break
-        records.append(_record(owner, _CNAME, target))
-        if do:
-            records.append(_record(owner, _RRSIG, _signature(_CNAME)))
-        owner = name = target
+    records, owner = [], b"\xc0\x0c"
+    for above, target in _links(packet[12:end].lower(), aliases) if qtype != _CNAME else ():
+        if above is not None:
+            records += _rrset(above, _DNAME, aliases[_BELOW + above], do=do)
+        # The alias that a DNAME makes has no signature (RFC 6672 §5.3.1).
+        records += _rrset(owner, _CNAME, target, do=do and above is None)
+        owner = target
     authority = []
     rtype = _A if qtype == _ANY else qtype
     if rtype in _DATA:
-        records.append(_record(owner, rtype, _DATA[rtype]))
-        if do:
-            records.append(_record(owner, _RRSIG, _signature(rtype)))
+        records += _rrset(owner, rtype, _DATA[rtype], do=do)
     else:
         authority.append(_record(owner, 6, _SOA))  # Every name has NS records, so is a zone of its own.
     tail = b"\0" + struct.pack("!HHIH", _OPT, 1232, 0x8000 if do else 0, 0) if has_opt else b""
     head = packet[:2] + b"\x85\x80" + struct.pack("!HHHH", 1, len(records), len(authority), bool(tail))
     return head + question + b"".join(records + authority) + tail
+
+
+def _links(name: bytes, aliases: Mapping[bytes, bytes]) -> Iterator[tuple[bytes | None, bytes]]:
+    """Where the aliases lead, each with the owner of the DNAME that it is of, if it is of one."""
+    for _ in range(16):
+        above = _dname_above(name, aliases)
+        target = aliases.get(name) if above is None else name[: -len(above)] + aliases[_BELOW + above]
+        if target is None:
+            return
+        yield above, target
+        name = target
+
+
+def _dname_above(name: bytes, aliases: Mapping[bytes, bytes]) -> bytes | None:
+    """The owner of the DNAME above a name, if there is one."""
+    above = name
+    while above[0]:
+        above = above[1 + above[0] :]
+        if _BELOW + above in aliases:
+            return above
+    return None
+
+
+def _rrset(owner: bytes, rtype: int, data: bytes, *, do: bool) -> list[bytes]:
+    """One record, and with DO its signature."""
+    signature = [_record(owner, _RRSIG, _signature(rtype))] if do else []
+    return [_record(owner, rtype, data), *signature]
 
 
 def _record(owner: bytes, rtype: int, data: bytes) -> bytes:

@@ -82,7 +82,7 @@ class Expected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One question and its answer. `is_plain` asks without EDNS.
+    """One question and its answer. `is_plain` asks without EDNS, `is_iterative` without recursion desired.
 
     In another class than IN the policy says nothing; see rows.
     """
@@ -94,13 +94,15 @@ class Ask:
     do: bool = False
     tcp: bool = False
     is_plain: bool = False
+    is_iterative: bool = False
     phase: Phase = Phase.STANDING
     expected: Expected
 
     def __str__(self) -> str:
         more = [f"class {self.qclass}"] if self.qclass != "IN" else []
         more += [f"from {self.region or 'no region'}"] if self.region != "ID" else []
-        more += [word for word, on in (("DO", self.do), ("TCP", self.tcp), ("no EDNS", self.is_plain)) if on]
+        marks = {"DO": self.do, "TCP": self.tcp, "no EDNS": self.is_plain, "RD=0": self.is_iterative}
+        more += [word for word, on in marks.items() if on]
         more += [self.phase] if self.phase is not Phase.STANDING else []
         shown = self.name if len(self.name) < 60 else f"{self.name[:57]}…"
         return " ".join([shown, self.qtype, *(f"({word})" for word in more)])
@@ -108,7 +110,9 @@ class Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """Orders, what the operator withholds, the aliases of the world outside, and the questions."""
+    """Orders, what the operator withholds, the aliases of the world outside (`*.name` is a DNAME), and the
+    questions.
+    """
 
     id: str
     says: str

@@ -35,9 +35,19 @@ def key_of(name: str) -> names.Key:
 def chain_of(name: str, qtype: str, aliases: Mapping[str, str]) -> list[str]:
     """The name, and where its aliases lead."""
     found = [name]
-    while qtype != "CNAME" and (target := aliases.get(found[-1].lower())) is not None:
+    while qtype != "CNAME" and (target := _target(found[-1].lower(), aliases)) is not None:
         found.append(target)
     return found
+
+
+def _target(name: str, aliases: Mapping[str, str]) -> str | None:
+    """Where an alias leads, its own or by the DNAME above it, which is written `*.owner`."""
+    labels = name.split(".")
+    for at in range(1, len(labels)):
+        into = aliases.get(".".join(["*", *labels[at:]]))
+        if into is not None:
+            return ".".join([*labels[:at], into])
+    return aliases.get(name)
 
 
 def meaning(policy: Policy, ask: Ask, aliases: Mapping[str, str], t: float) -> Expected:

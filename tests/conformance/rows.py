@@ -84,6 +84,8 @@ def cells(
     """
     if ask.qclass != "IN":
         return [_cell(case, ask, _astray(ask, seen), can)]
+    if ask.is_iterative and (expected.form is None or _gives_nothing(seen)):
+        return [_cell(case, ask, _unasked(seen), can)]
     instead = {limit: others for limit, others in expected.instead.items() if limit in can.reach}
     others = [one for limit in sorted(instead) for one in instead[limit]]
     readings = [one for one in (expected, *others) if _fits(ask, one, seen)] or [expected]
@@ -109,6 +111,22 @@ def _astray(ask: Ask, seen: Seen) -> _Aspect:
         name="class",
         detail=str(seen) if leaks or blocks or not seen.rcode else "",
         limits={"every-class": leaks} if ask.qclass == "ANY" else {},
+    )
+
+
+def _unasked(seen: Seen) -> _Aspect:
+    """Whether an answer to who did not desire recursion says that it is blocked, where it passes or gives
+    nothing. What else it says is each server's own affair.
+    """
+    said = bool({4, 16} & {code for code, _ in seen.edes})
+    return _Aspect(name="unasked", detail=str(seen) if said or not seen.rcode else "")
+
+
+def _gives_nothing(seen: Seen) -> bool:
+    """Whether the query was refused, or leads elsewhere because nothing is known here (RFC 1034 §4.3.1)."""
+    leads_on = seen.rcode == "NOERROR" and seen.keeps is None
+    return (seen.rcode == "REFUSED" or leads_on) and not (
+        seen.records or {4, 16} & {one for one, _ in seen.edes}
     )
 
 

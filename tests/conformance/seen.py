@@ -59,10 +59,11 @@ class Seen:
 
 def query_of(ask: Ask) -> dns.message.Message:
     """The question as it is put."""
+    flags = dns.flags.Flag(0) if ask.is_iterative else dns.flags.RD
     if ask.is_plain:
-        return dns.message.make_query(ask.name, ask.qtype, ask.qclass)
+        return dns.message.make_query(ask.name, ask.qtype, ask.qclass, flags=flags)
     return dns.message.make_query(
-        ask.name, ask.qtype, ask.qclass, use_edns=0, payload=1232, want_dnssec=ask.do
+        ask.name, ask.qtype, ask.qclass, use_edns=0, payload=1232, want_dnssec=ask.do, flags=flags
     )
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import dns.message
+import dns.rdatatype
 import pytest
 
 from blocker.capabilities import Capability
 from blocker.orders.model import Form, Match
 from tests.conformance import authority, generator, rows
 from tests.conformance.cases import INFO, WEEK, Ask, Expected, block, case
-from tests.conformance.meaning import meaning
+from tests.conformance.meaning import chain_of, meaning
 from tests.conformance.rows import Outcome
-from tests.conformance.seen import Seen
+from tests.conformance.seen import Seen, read
 from tests.conformance.world import World
 
 NOW = 1_800_000_000
@@ -61,6 +63,47 @@ def test_an_answer_that_is_right_in_all_passes_in_all() -> None:
 )
 def test_what_is_wrong_fails_in_its_aspect(expected: Expected, seen: Seen, aspect: str) -> None:
     assert outcomes(expected, seen, Capability())[aspect] is Outcome.FAILED
+
+
+@pytest.mark.parametrize(
+    ("expected", "seen", "outcome"),
+    [
+        (BLOCKED, RIGHT, Outcome.PASSED),
+        (BLOCKED, Seen(rcode="REFUSED"), Outcome.PASSED),
+        (BLOCKED, Seen(rcode="REFUSED", edes=((18, ""),)), Outcome.PASSED),
+        (BLOCKED, Seen(rcode="NOERROR"), Outcome.PASSED),
+        (BLOCKED, PASSED, Outcome.FAILED),
+        (BLOCKED, Seen(), Outcome.FAILED),
+        (BLOCKED, Seen(rcode="NOERROR", keeps=30), Outcome.FAILED),
+        (BLOCKED, Seen(rcode="REFUSED", edes=((16, INFO),)), Outcome.FAILED),
+        (BLOCKED, replace(PASSED, rcode="REFUSED"), Outcome.FAILED),
+        (Expected(), PASSED, Outcome.PASSED),
+        (Expected(), Seen(rcode="REFUSED"), Outcome.PASSED),
+        (Expected(), RIGHT, Outcome.FAILED),
+        (Expected(), Seen(), Outcome.FAILED),
+    ],
+)
+def test_who_does_not_desire_recursion_gets_the_block_or_nothing(
+    expected: Expected, seen: Seen, outcome: Outcome
+) -> None:
+    found = rows.cells("case", replace(ASK, is_iterative=True), expected, seen, {}, Capability())
+    assert (Outcome.FAILED in {cell.outcome for cell in found}) is (outcome is Outcome.FAILED)
+
+
+@pytest.mark.parametrize(
+    ("name", "leads"),
+    [("x.d.example", ["x.b.example"]), ("y.x.d.example", ["y.x.b.example"]), ("d.example", [])],
+)
+def test_a_dname_leads_what_is_below_it_to_the_same_below_its_target(name: str, leads: list[str]) -> None:
+    aliases = {"*.d.example": "b.example"}
+    assert chain_of(name, "A", aliases) == [name, *leads]
+    wired = {authority.wire(owner): authority.wire(target) for owner, target in aliases.items()}
+    octets = authority.answer(dns.message.make_query(name, "A", want_dnssec=True).to_wire(), wired)
+    assert octets is not None
+    came = dns.message.from_wire(octets)
+    assert [one.removesuffix(".") for one in read(came, NOW, NOW).chain] == leads
+    dnames = [one.name.to_text() for one in came.answer if one.rdtype == dns.rdatatype.DNAME]
+    assert dnames == ["d.example."] * len(leads)
 
 
 def test_a_made_up_address_is_to_be_called_forged() -> None:

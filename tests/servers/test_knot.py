@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import dns.edns
+import dns.flags
 import dns.message
 import dns.rcode
 import dns.rdatatype
@@ -48,6 +49,19 @@ def ask(running: Knot, name: str, rdtype: str = "A") -> dns.message.Message:
 
 def rcode(running: Knot, name: str) -> str:
     return dns.rcode.to_text(ask(running, name).rcode())
+
+
+@pytest.mark.parametrize("unload", ["", "modules.unload('refuse_nord')"])
+def test_who_asks_without_recursion_is_refused_and_told_nothing(
+    tmp_path: Path, zonefile: Path, upstream: int, unload: str
+) -> None:
+    with knot_lab.knot(tmp_path / "knot", upstream, zonefile, after=unload) as running:
+        for name in ("www.bad.example", "to.example"):
+            answer = lab.ask(running.port, name, flags=dns.flags.Flag(0))
+            assert answer is not None
+            said = [one.code for one in answer.options if isinstance(one, dns.edns.EDEOption)]
+            assert (answer.rcode(), answer.answer, answer.authority) == (dns.rcode.REFUSED, [], [])
+            assert dns.edns.EDECode.CENSORED not in said
 
 
 def test_it_blocks_with_the_reason_and_for_as_long_as_it_may_and_forwards_the_rest(knot: Knot) -> None:

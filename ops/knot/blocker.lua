@@ -181,12 +181,23 @@ local function led_astray(req)
 	return nil
 end
 
+-- cache.max_ttl() is for what comes from the cache; who asks first would get the TTL of the authority.
+local function cap(section)
+	local most = cache.max_ttl()
+	for i = 0, tonumber(section.len) - 1 do
+		local rr = section.at[i].rr
+		if rr:ttl() > most then rr._ttl = most end
+	end
+end
+
 -- Not a postrule: those run when the EDE is written already.
 package.loaded['kres_modules.blocker_aliases'] = {
 	layer = {
 		answer_finalize = function (state, req)
 			local action = led_astray(req)
 			if action then action(state, req) end
+			cap(req.answ_selected)
+			cap(req.auth_selected)
 			return state
 		end,
 	},

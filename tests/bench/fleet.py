@@ -153,12 +153,13 @@ class _Engines:
         (room / f"{ZONE}.zone").write_text(bind_lab.EMPTY.read_text())
         (self._folder / "rpz.key").write_text(bind_lab.KEY)
         signed, unsigned = self._ports["bind"], self._ports["unbound-rpz"]
-        notified = f'127.0.0.1 port {signed} key "blocker"; 127.0.0.1 port {unsigned};'
+        notified = f'127.0.0.1 port {signed} key "blocker-transfer"; 127.0.0.1 port {unsigned};'
         changes = {
             **bind_lab._own(room, port, "/var/lib/bind"),
+            **bind_lab.keyed(room, bind_lab.PRIMARY),
             "port 5354 { 127.0.0.1; 192.0.2.53; }": f"port {port} {{ 127.0.0.1; }}",
             "{ 192.0.2.71; }": "{ 127.0.0.1; }",
-            'also-notify { 192.0.2.61 key "blocker"; 192.0.2.71; };': f"also-notify {{ {notified} }};",
+            '192.0.2.61 key "blocker-transfer"; 192.0.2.71;': notified,
         }
         self._open.enter_context(bind_lab._running(room, port, filled(bind_lab.PRIMARY, changes)))
         return port

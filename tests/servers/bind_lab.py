@@ -27,9 +27,14 @@ if TYPE_CHECKING:
 
 PRIMARY, SECONDARY, EMPTY = (OPS / "bind" / name for name in ("primary.conf", "secondary.conf", "empty.zone"))
 SECRET = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
-KEY = f'key "blocker" {{\n\talgorithm hmac-sha256;\n\tsecret "{SECRET}";\n}};\n'
-KEYRING = dns.tsigkeyring.from_text({"blocker": SECRET})
-KEY_PATH = "/etc/bind/blocker.key"
+TRANSFER_SECRET = "dHJhbnNmZXItdHJhbnNmZXItdHJhbnNmZXItMDEyMzQ="
+KEY, TRANSFER_KEY = (
+    f'key "{name}" {{\n\talgorithm hmac-sha256;\n\tsecret "{secret}";\n}};\n'
+    for name, secret in (("blocker", SECRET), ("blocker-transfer", TRANSFER_SECRET))
+)
+KEYRING = dns.tsigkeyring.from_text({"blocker": SECRET, "blocker-transfer": TRANSFER_SECRET})
+KEYS = {"/etc/bind/blocker.key": KEY, "/etc/bind/blocker-transfer.key": TRANSFER_KEY}
+"""Every key by the path that the files of ops/ name: what updates the zones, what may fetch them."""
 
 _CONTROLS = """\
 include "{folder}/rndc.key";
@@ -76,7 +81,7 @@ class Bind:
     def serial(self, zone: str = ZONE) -> int | None:
         """The zone's serial, as whoever has the key sees it."""
         query = dns.message.make_query(zone, dns.rdatatype.SOA)
-        query.use_tsig(KEYRING, keyname="blocker", algorithm=dns.tsig.HMAC_SHA256)
+        query.use_tsig(KEYRING, keyname="blocker-transfer", algorithm=dns.tsig.HMAC_SHA256)
         try:
             answer = dns.query.udp(query, "127.0.0.1", port=self.port, timeout=2)
         except (dns.exception.Timeout, OSError):
@@ -87,7 +92,6 @@ class Bind:
 @contextmanager
 def _running(folder: Path, port: int, conf: str) -> Iterator[Bind]:
     control = lab.free_port()
-    (folder / "blocker.key").write_text(KEY)
     (folder / "rndc.key").write_text(_RNDC)
     (folder / "named.conf").write_text(conf + _CONTROLS.format(folder=folder, control=control))
     rndc = (lab.program("rndc"), "-s", "127.0.0.1", "-p", str(control), "-k", str(folder / "rndc.key"))
@@ -104,7 +108,18 @@ def _own(folder: Path, port: int, directory: str) -> dict[str, str]:
     options = (
         f'directory "{folder}";\n    pid-file "{folder}/pid";\n    session-keyfile "{folder}/session.key";'
     )
-    return {f'directory "{directory}";': options, KEY_PATH: str(folder / "blocker.key")}
+    return {f'directory "{directory}";': options}
+
+
+def keyed(folder: Path, path: Path) -> dict[str, str]:
+    """The keys that a file of ops/ includes, written into the folder."""
+    found = {}
+    for named, key in KEYS.items():
+        if f'include "{named}";' in path.read_text(encoding="utf-8"):
+            own = folder / named.rpartition("/")[2]
+            own.write_text(key)
+            found[named] = str(own)
+    return found
 
 
 @contextmanager
@@ -119,15 +134,16 @@ def primary(
     port = port or lab.free_port()
     notified = " ".join(
         [
-            *(f'127.0.0.1 port {one} key "blocker";' for one in secondaries),
+            *(f'127.0.0.1 port {one} key "blocker-transfer";' for one in secondaries),
             *(f"127.0.0.1 port {one};" for one in unsigned),
         ]
     )
     changes = {
         **_own(folder, port, "/var/lib/bind"),
+        **keyed(folder, PRIMARY),
         "port 5354 { 127.0.0.1; 192.0.2.53; }": f"port {port} {{ 127.0.0.1; }}",
         "{ 192.0.2.71; }": "{ 127.0.0.1; }" if unsigned else "{ none; }",
-        'also-notify { 192.0.2.61 key "blocker"; 192.0.2.71; };': f"also-notify {{ {notified} }};",
+        'also-notify { 192.0.2.61 key "blocker-transfer"; 192.0.2.71; };': f"also-notify {{ {notified} }};",
     }
     with _running(folder, port, filled(PRIMARY, changes)) as found:
         yield found
@@ -157,6 +173,7 @@ def secondary(
     forward = f"recursion yes;\n    forward only;\n    forwarders {{ 127.0.0.1 port {upstream}; }};"
     changes = {
         **_own(folder, port, "/var/cache/bind"),
+        **keyed(folder, SECONDARY),
         "port 53 { 127.0.0.1; }": f"port {port} {{ 127.0.0.1; }}",
         "recursion yes;": forward,
         "dnssec-validation auto;": "dnssec-validation no;",

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.servers import lab
+from tests.servers import bind_lab, lab
 from tests.servers.zone_lab import OPS, ZONE, filled
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def powerdns(
     zonefile: Path,
     *,
     primary: int = 0,
-    secret: str = SECRET,
+    secret: str = bind_lab.TRANSFER_SECRET,
     dnssec: str = "off",
     after: str = "",
 ) -> Iterator[PowerDNS]:

@@ -27,7 +27,7 @@ from tests.policy.strategies import EPOCH
 from tests.rpz.world import blocking, silent
 from tests.servers import bind_lab, lab
 from tests.servers.authority import authority
-from tests.servers.bind_lab import EMPTY, KEY, KEY_PATH, KEYRING, PRIMARY, SECONDARY, Bind
+from tests.servers.bind_lab import EMPTY, KEY, KEYRING, PRIMARY, SECONDARY, Bind
 from tests.servers.zone_lab import ZONE, filled
 
 if TYPE_CHECKING:
@@ -106,11 +106,10 @@ NXDOMAIN, NOERROR = dns.rcode.NXDOMAIN, dns.rcode.NOERROR
 
 
 def test_the_files_of_ops_are_what_bind_takes(tmp_path: Path) -> None:
-    (tmp_path / "blocker.key").write_text(KEY)
     check = lab.program("named-checkconf")
     for path in (PRIMARY, SECONDARY):
-        # Only the key is elsewhere: nobody but the tests has one in /etc/bind that they may read.
-        (tmp_path / path.name).write_text(filled(path, {KEY_PATH: str(tmp_path / "blocker.key")}))
+        # Only the keys are elsewhere: nobody but the tests has one in /etc/bind that they may read.
+        (tmp_path / path.name).write_text(filled(path, bind_lab.keyed(tmp_path, path)))
         ran = subprocess.run([check, tmp_path / path.name], capture_output=True, text=True, check=False)
         assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 
@@ -303,6 +302,17 @@ def test_names_are_secret_from_those_without_the_key(world: World) -> None:
         answer = dns.query.tcp(query, "127.0.0.1", port=world.primary.port, timeout=5)
         assert answer.rcode() == dns.rcode.REFUSED
         assert answer.answer == []
+
+
+def test_what_may_fetch_the_zone_can_not_change_it(world: World) -> None:
+    before = world.primary.serial()
+    update = dns.update.UpdateMessage(ZONE)
+    update.use_tsig(KEYRING, keyname="blocker-transfer", algorithm="hmac-sha256")
+    update.add("free.example", 30, "CNAME", ".")
+    answer = dns.query.tcp(update, "127.0.0.1", port=world.primary.port, timeout=5)
+    assert answer.rcode() == dns.rcode.REFUSED
+    assert world.primary.serial() == before is not None
+    assert 'key "blocker"' not in SECONDARY.read_text(), "a resolver has no key that updates"
 
 
 @pytest.mark.parametrize(

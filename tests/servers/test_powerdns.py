@@ -126,13 +126,13 @@ def test_it_takes_the_zone_from_the_primary_and_keeps_it_over_a_restart(
 ) -> None:
     with bind_lab.primary(tmp_path / "primary") as primary:
         bind_lab.update(primary, "bad.example CNAME .", "*.bad.example CNAME .")
-        with transferring(tmp_path, upstream, primary.port, bind_lab.SECRET) as running:
+        with transferring(tmp_path, upstream, primary.port, bind_lab.TRANSFER_SECRET) as running:
             zone_lab.until_blocked(running.port, "www.bad.example", running.log)
             assert ask(running, "new.example").rcode() == dns.rcode.NOERROR
             bind_lab.update(primary, "new.example CNAME .")
             zone_lab.until_blocked(running.port, "new.example", running.log, seconds=5)
             until_kept(tmp_path / "kept.zone", "new.example")
-    with transferring(tmp_path, upstream, primary.port, bind_lab.SECRET) as running:
+    with transferring(tmp_path, upstream, primary.port, bind_lab.TRANSFER_SECRET) as running:
         assert ask(running, "new.example").rcode() == dns.rcode.NXDOMAIN, "the primary is gone"
         assert ask(running, "free.example").rcode() == dns.rcode.NOERROR
 

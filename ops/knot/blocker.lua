@@ -198,6 +198,7 @@ package.loaded['kres_modules.blocker_aliases'] = {
 			if action then action(state, req) end
 			cap(req.answ_selected)
 			cap(req.auth_selected)
+			cap(req.add_selected)
 			return state
 		end,
 	},

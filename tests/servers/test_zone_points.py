@@ -12,8 +12,12 @@ from tests.servers import bind_lab, knot_lab, lab, powerdns_lab, unbound_rpz_lab
 from tests.servers.authority import ADDRESS, authority
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    Running = bind_lab.Bind | knot_lab.Knot | powerdns_lab.PowerDNS | unbound_rpz_lab.UnboundRpz
+    Start = Callable[[Path, int, Path], AbstractContextManager[Running]]
 
 DAY = 86_400
 
@@ -24,7 +28,7 @@ def bind(folder: Path, upstream: int, zonefile: Path) -> Iterator[bind_lab.Bind]
         yield running
 
 
-POINTS = {
+POINTS: Mapping[str, Start] = {
     "bind": bind,
     "knot": knot_lab.knot,
     "powerdns": powerdns_lab.powerdns,

@@ -27,7 +27,7 @@ REACH: Mapping[str, str] = {
     ),
     "excepted-aliases": (
         "an excepted name that is an alias passes or not as a whole, whichever order blocks what it leads "
-        "to; if not, perhaps without a reason"
+        "to; if not, perhaps without a reason or a redirect's addresses"
     ),
     "cached-aliases": "an alias of a blocked name is denied once, and answered while it is in the cache",
     "holes": (

@@ -113,5 +113,6 @@ def _ask(chance: random.Random, aliases: dict[str, str], near: list[str]) -> Ask
         region=region,
         do=chance.random() < 0.25,
         tcp=chance.random() < 0.02,
+        is_iterative=chance.random() < 0.05,
         expected=Expected(),
     )

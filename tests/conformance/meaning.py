@@ -17,7 +17,7 @@ from blocker.policy.decide import decide
 from tests.conformance.cases import Expected
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from blocker.policy.decide import Policy, Verdict
     from tests.conformance.cases import Ask
@@ -78,12 +78,20 @@ def meaning(policy: Policy, ask: Ask, aliases: Mapping[str, str], t: float) -> E
     if hole is not None:
         instead["holes"] = (hole,)
     if plain[0].exempt and at and any(one.is_blocked for one in plain[1:]):
-        first = next((at for at, one in enumerate(plain) if one.form_for(qtype) is not None), None)
-        instead["excepted-aliases"] = (
-            Expected(until=until),
-            *(() if first is None else (_blocked(plain[first], qtype, first, until),)),
-        )
+        instead["excepted-aliases"] = (Expected(until=until), *_unexempted(plain, qtype, until))
     return replace(found, instead=instead)
+
+
+def _unexempted(chain: Sequence[Verdict], qtype: int, until: int | None) -> list[Expected]:
+    """What comes of a chain where its start's excepts count for nothing: the block at its first blocked
+    owner, if there is one, or of a redirect behind the first link its want of addresses.
+    """
+    for at, verdict in enumerate(chain):
+        if verdict.form_for(qtype) is not None:
+            found = _blocked(verdict, qtype, at, until)
+            bare = [replace(found, addresses=())] if at and found.form is Form.REDIRECT else []
+            return [found, *bare]
+    return []
 
 
 def _blocked(verdict: Verdict, qtype: int, at: int, until: int | None) -> Expected:

@@ -164,9 +164,16 @@ _LIMITED = World(
                 block("exact.@", match=Match.EXACT, **_SINCE),
                 block("to.@", to=("192.0.2.200", "2001:db8::200"), **_SINCE),
                 block("sub.@", excepts=("free.sub.@",), form=Form.NODATA, **_SINCE),
+                block("re.@", excepts=("free.re.@",), to=("192.0.2.200",), **_SINCE),
             ],
             [],
-            aliases={"a.@": "www.bad.@", "free.sub.@": "sub.@", "n.@": "sub.@", "x.@": "x.to.@"},
+            aliases={
+                "a.@": "www.bad.@",
+                "free.sub.@": "sub.@",
+                "free.re.@": "x.re.@",
+                "n.@": "sub.@",
+                "x.@": "x.to.@",
+            },
         ),
     )
 )
@@ -236,6 +243,14 @@ def test_an_alias_that_is_not_seen_through_leads_to_the_data_that_passes(
         ("to", "A", "alias-addresses", answer("NOERROR", edes=(16,)), Outcome.FAILED),
         ("free.sub", "A", "excepted-aliases", answer("NXDOMAIN", chain=("sub",)), Outcome.FAILED),
         ("free.sub", "A", "excepted-aliases", answer("SERVFAIL"), Outcome.FAILED),
+        ("free.re", "A", "excepted-aliases", answer("NOERROR", chain=("x.re",)), Outcome.DECLARED),
+        (
+            "free.re",
+            "A",
+            "excepted-aliases",
+            answer("NOERROR", "A 203.0.113.1", chain=("x.re",)),
+            Outcome.FAILED,
+        ),
     ],
     ids=str,
 )

@@ -315,7 +315,7 @@ def test_a_limit_of_every_class_excuses_what_comes_by_it_and_by_no_other_class()
 
 
 def test_generated_policies_meet_every_form_and_every_need_and_a_seed_makes_the_same_again() -> None:
-    made = generator.pieces(60, 1, NOW)
+    made = generator.pieces(100, 1, NOW)
     world = World(cases=tuple(made))
     met: Counter[object] = Counter()
     for piece in made:
@@ -325,4 +325,4 @@ def test_generated_policies_meet_every_form_and_every_need_and_a_seed_makes_the_
     assert {None, *Form} <= met.keys()
     assert {"aliases", "excepted-aliases", "holes"} <= met.keys()
     assert min(met.values()) > 3, met
-    assert generator.pieces(60, 1, NOW) == made != generator.pieces(60, 2, NOW)
+    assert generator.pieces(100, 1, NOW) == made != generator.pieces(60, 2, NOW)

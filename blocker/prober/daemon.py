@@ -342,7 +342,8 @@ class _Prober:
             since, stamp = self._table.since, policy.stamp
             # The longest unseen come first; the rest have their turn in later rounds.
             doubted = self._book.not_ok()[:_AGAIN]
-            again, gone = expect.renew(policy, (probe.expectation for probe in doubted), now, since=since)
+            questions = [probe.expectation for probe in doubted]
+            again, gone = expect.renew(policy, self._site.points, questions, now, since=since)
             look = _look(self._site, number=number, since=since)
             asked = expect.expect(policy, self._site.points, now, look)
             turns = expect.turns(policy, self._site.points, now, look)

@@ -107,7 +107,7 @@ METRICS: dict[str, str] = {
     "blocker_probes_malformed_total": "Messages from the point that are not DNS.",
     "blocker_probes_differing_total": "Later answers of the point that contradict the first.",
     "blocker_point_answered_timestamp_seconds": "When the point last answered a probe.",
-    "blocker_point_controls_ok": "Whether the latest controls at the point passed: names that must resolve.",
+    "blocker_point_controls_ok": "Whether names that must resolve did at the point, last asked plainly.",
     "blocker_point_directives": "Directives that rounds of everything ask the point about, in turn.",
     "blocker_point_directives_waiting": "Those of them that the latest round had no room for.",
     "blocker_point_instance_answered_timestamp_seconds": "When the instance (NSID) last answered; 0 never.",

@@ -239,7 +239,8 @@ class Rounds:
         )
         before, after = await first, await self._control(point, way, urgent=urgent)
         both = [one for one in (before, after) if one is not None]
-        if both:
+        # A way that is dead is a finding of its own: the others are not silenced for it.
+        if both and way == PLAIN:
             self._book.controls(point.name, are_fine=controls_of(both) is Controls.PASS)
         return seen, both
 

@@ -66,7 +66,8 @@ def command(
             id="site-incomplete", path=str(site), message="there are no points to verify; add some"
         )
         raise OrdersInvalid([problem])
-    verified = verify(loaded)
+    with show.progress() as progress:
+        verified = verify(loaded, told=progress)
     found = list(verified.findings)
     counts = Counter(one.kind for one in found)
     is_fine = not verified.unjudged and FINE.issuperset(counts)

@@ -77,11 +77,20 @@ class Verified:
     unasked: int
 
 
-def verify(site: Site, *, timeout: float = 1.5, limit: int = LIMIT, budget: int = _VERIFY_BUDGET) -> Verified:
+def verify(
+    site: Site,
+    *,
+    timeout: float = 1.5,
+    limit: int = LIMIT,
+    budget: int = _VERIFY_BUDGET,
+    told: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
+) -> Verified:
     """One round: every expectation in every way that it can be asked in, judged. Raises StoreError.
 
     `budget` bounds the questions for one point; at the usual rate those of the default take three minutes.
+    `told` says of what so many of so many were made.
     """
+    made = 0
 
     async def main() -> Verified:
         reader = Reader(site.state)
@@ -96,7 +105,15 @@ def verify(site: Site, *, timeout: float = 1.5, limit: int = LIMIT, budget: int 
             asked = expect.expect(policy, site.points, now, look)
             wanted = expect.count(policy, site.points, now, look)
         probes = matrix.probes(asked, _by_name(site), number=look.number, whole=True)
-        findings = tuple(await rounds.look(probes, stamp=stamp, urgent=True, linger=_LINGER))
+
+        def more(count: int) -> None:
+            nonlocal made
+            made += count
+            told("probing", made, len(probes))
+
+        more(0)
+        found = await rounds.look(probes, stamp=stamp, urgent=True, linger=_LINGER, told=more)
+        findings = tuple(found)
         reader.close()
         return Verified(findings=findings, unjudged=len(probes) - len(findings), unasked=wanted - len(asked))
 

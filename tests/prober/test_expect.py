@@ -440,9 +440,7 @@ def test_what_a_point_does_not_reach_is_told_by_what_holds_now() -> None:
     bind = replace(POINT, kind="bind", by="rpz")
     before, after = block("x.example"), block("x.example", excepts=("free.x.example",))
     old = next(
-        one
-        for one in expect(policy(before), [bind], T, Look())
-        if (one.why, one.qtype) == (Why.SUBJECT, A)
+        one for one in expect(policy(before), [bind], T, Look()) if (one.why, one.qtype) == (Why.SUBJECT, A)
     )
     free = replace(old, name=key("free.x.example"))
     ((new,), _) = renew(policy(after), [bind], [free], T)

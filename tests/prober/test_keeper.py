@@ -246,9 +246,11 @@ def killed_before_the_ledger_was_told(state: Path, monkeypatch: pytest.MonkeyPat
         raise Killed
 
     writer = keeper._Writer(state, SPACE)
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    batch = [keeper._Item(record=one, is_sealed=False, events=()) for one in leaks(200)]
+    with monkeypatch.context() as patch:
         patch.setattr(ledger, "note", note)
-        writer.write([keeper._Item(record=one, is_sealed=False, events=()) for one in leaks(200)])
+        with pytest.raises(Killed):
+            writer.write(batch)
     writer._held.close()
 
 

@@ -154,6 +154,7 @@ def _look(
         since=since,
         is_public=suffixes.rules().cover,
         shard=(config.shard, config.shards),
+        canary_order=config.canary_order,
     )
 
 

@@ -127,7 +127,8 @@ class Look:
     is the instant before which the policy was another one: nothing observed before it is judged by this.
     Names under `protected` and canaries are not derived as controls: the site speaks for them. Nor are
     names that `is_public` says belong to everybody: public suffixes. `whole`: each subject is asked about in
-    every type, with what lies below it. `shard` is the part of the directives that is ours, of so many.
+    every type, with what lies below it. `shard` is the part of the directives that is ours, of so many; the
+    `canary_order` is everybody's, for what blocks look like is learnt from it.
     """
 
     canaries: tuple[Key, ...] = ()
@@ -140,6 +141,7 @@ class Look:
     is_public: Callable[[Key], bool] = is_top
     whole: bool = False
     shard: tuple[int, int] = (0, 1)
+    canary_order: str = ""
 
 
 def expect(policy: Source, points: Iterable[Point], t: float, look: Look) -> list[Expectation]:
@@ -342,7 +344,7 @@ class _Asks:
             number: why
             for number, one in self._policy.directives.items()
             if (only is None or one.ref in only)
-            and is_ours(one.ref, self._look.shard)
+            and (one.order == self._look.canary_order or is_ours(one.ref, self._look.shard))
             and (why := self._why(one)) is not None
         }
 

@@ -199,6 +199,13 @@ def test_the_shards_of_several_probers_are_all_directives_and_each_once() -> Non
     assert sum(map(len, shards)) == len(set().union(*shards)) == 30
 
 
+def test_every_shard_asks_about_the_canary_order_or_it_would_not_know_blocks_by_their_form() -> None:
+    index = policy(block("x.example"), block("y.example", ident="court/o2"))
+    for at in range(3):
+        found = expect(index, [POINT], T, Look(shard=(at, 3), canary_order="court/o1"))
+        assert "court/o1" in {one.order for one in found if one.why is Why.SUBJECT}
+
+
 def test_what_a_point_is_declared_not_to_reach_is_told_with_the_question() -> None:
     bind = replace(POINT, kind="bind", by="rpz")
     found = expect(policy(block("x.blocked.example")), [POINT, bind], T, Look(whole=True))

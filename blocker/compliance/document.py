@@ -33,6 +33,7 @@ STATEMENT = (
 
 def document(facts: Facts) -> dict[str, Any]:
     """The report on one order."""
+    facts = observed.told(facts)
     order, confirmed = facts.order, observed.confirmations(facts)
     return {
         "format": FORMAT,
@@ -274,6 +275,7 @@ def _coverage(facts: Facts) -> dict[str, Any]:
                 "as_ordered": one.fine,
                 "not_as_ordered": one.bad,
                 "cannot_be_told": one.unsure,
+                "moot": one.moot,
                 "first": moment(one.first),
                 "last": moment(one.last),
             }
@@ -404,6 +406,7 @@ SCHEMA: dict[str, Any] = {
                 as_ordered=_COUNT,
                 not_as_ordered=_COUNT,
                 cannot_be_told=_COUNT,
+                moot=_COUNT,
                 first=_TIME,
                 last=_TIME,
             ),

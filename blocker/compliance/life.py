@@ -24,6 +24,7 @@ _MOST_DIRECTIVES, _MOST_POINTS, _MOST_VARIANTS = 12, 60, 24
 
 def time_picture(facts: Facts) -> str:
     """The timeline: what the order says, and what was seen at each point."""
+    facts = observed.told(facts)
     at = facts.as_of
     directives, points = observed.shown_directives(facts), observed.points(facts)
     windows = [window for one in directives for window in observed.shown_windows(one, facts)]
@@ -57,12 +58,17 @@ def time_picture(facts: Facts) -> str:
 
 def heat_picture(facts: Facts) -> str:
     """The heat map: points by variants."""
+    facts = observed.told(facts)
     covers = observed.coverage(facts)
     variants = sorted({one.variant for one in covers})
     return heat(
         observed.points(facts)[:_MOST_POINTS],
         variants[:_MOST_VARIANTS],
-        {(one.point, one.variant): Cell(fine=one.fine, bad=one.bad, unsure=one.unsure) for one in covers},
+        {
+            (one.point, one.variant): Cell(fine=one.fine, bad=one.bad, unsure=one.unsure)
+            for one in covers
+            if one.records > one.moot
+        },
         title="Records of evidence by point and by the way of asking",
         says="A plain number counts records as ordered; a number with ! those that were not as ordered, with "
         "? those in which nothing could be told. The table of coverage has the same numbers.",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from blocker.orders.model import Publication, instant
 from blocker.prober.book import FINE
 from blocker.prober.evidence import instances_of
 from blocker.prober.expect import Why
-from blocker.prober.judge import BAD
+from blocker.prober.judge import BAD, Kind
 from blocker.prober.keeping import TAKEN_BACK, confirms
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from blocker.orders.model import Order
     from blocker.orders.timetable import Scheduled
     from blocker.policy.chain import Entry
-    from blocker.prober.judge import Finding, Kind
+    from blocker.prober.judge import Finding
     from blocker.prober.shelf import Kept, Segment
     from blocker.site import Point
 
@@ -105,9 +105,10 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """What was not as ordered, or could not be told, from when until the first fine answer after it.
+    """What was not as ordered, or could not be told, from when until the first answer after it that tells
+    otherwise.
 
-    `end` None: nothing fine was observed after `last`, when it was last seen.
+    `end` None: nothing that tells otherwise was observed after `last`, when it was last seen.
     """
 
     kind: Kind
@@ -125,8 +126,8 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """Of how many `names` of a directive there is evidence at a point: of how many something, fine answers,
-    and answers that accuse.
+    """Of how many `names` of a directive there is evidence at a point: of how many something, answers that
+    are as ordered, and answers that accuse.
     """
 
     ref: str
@@ -139,8 +140,8 @@ class Named:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cover:
-    """What was kept of one point in one variant: records in all, fine ones, those that accuse, and from
-    whom.
+    """What was kept of one point in one variant: records in all, those that are as ordered, those that
+    accuse, those of which nothing else could be expected (`moot`), and from whom.
     """
 
     point: str
@@ -148,13 +149,26 @@ class Cover:
     records: int
     fine: int
     bad: int
+    moot: int
     first: float
     last: float
     instances: tuple[str, ...]
 
     @property
     def unsure(self) -> int:
-        return self.records - self.fine - self.bad
+        return self.records - self.fine - self.bad - self.moot
+
+
+def told(facts: Facts) -> Facts:
+    """The facts without the acts that may not be told of, what they add, and what was kept of that."""
+    acts = shown_acts(facts)
+    ids = {facts.order.id, *(act.id for act in acts)}
+    return replace(
+        facts,
+        acts=acts,
+        directives=tuple(one for one in facts.directives if one.order in ids),
+        records=tuple(kept for kept in facts.records if kept.record.finding.order in ids),
+    )
 
 
 def shown_acts(facts: Facts) -> tuple[Order, ...]:
@@ -362,22 +376,28 @@ class _Episode:
         )
 
 
+_BLIND = frozenset({Kind.INSUFFICIENT, Kind.UNREACHABLE})
+"""What tells nothing of the block itself, so that no trouble has ended by it."""
+
+
 def _episodes(facts: Facts) -> Iterator[_Episode]:
-    going: dict[tuple[str, str, Key, int, str], _Episode] = {}
+    going: dict[tuple[bool, tuple[str, str, Key, int, str]], _Episode] = {}
     for kept in facts.records:
         finding = kept.record.finding
         question = (finding.point, finding.ref, finding.name, finding.qtype, str(finding.variant))
         sort = (finding.kind, finding.rule, finding.point, str(finding.variant), finding.ref)
-        old = going.get(question)
-        if old is not None and old.sort == sort:
-            old.last = finding.at
-            old.records += 1
-            continue
-        if old is not None:
-            old.end = finding.at
-            yield going.pop(question)
-        if finding.kind not in FINE:
-            going[question] = _Episode(
+        is_blind = finding.kind in _BLIND
+        here = going.get((is_blind, question))
+        if here is not None and here.sort == sort:
+            here.last = finding.at
+            here.records += 1
+        for place in [(True, question)] if is_blind else [(True, question), (False, question)]:
+            old = going.get(place)
+            if old is not None and old.sort != sort:
+                old.end = finding.at
+                yield going.pop(place)
+        if finding.kind not in FINE and (is_blind, question) not in going:
+            going[is_blind, question] = _Episode(
                 sort=sort,
                 kept=kept,
                 start=finding.at,
@@ -397,7 +417,8 @@ def coverage(facts: Facts) -> list[Cover]:
             point=point,
             variant=variant,
             records=len(several),
-            fine=sum(one.record.finding.kind in FINE for one in several),
+            fine=sum(one.record.finding.kind is Kind.OK for one in several),
+            moot=sum(one.record.finding.kind is Kind.MOOT for one in several),
             bad=sum(one.record.finding.kind in BAD for one in several),
             first=several[0].record.finding.at,
             last=several[-1].record.finding.at,
@@ -420,7 +441,7 @@ def names_covered(facts: Facts) -> list[Named]:
             point=point,
             names=facts.counts.get(one.ref, 0),
             seen=len({each.name for each in grouped[one.ref, point]}),
-            fine=len({each.name for each in grouped[one.ref, point] if each.kind in FINE}),
+            fine=len({each.name for each in grouped[one.ref, point] if each.kind is Kind.OK}),
             bad=len({each.name for each in grouped[one.ref, point] if each.kind in BAD}),
         )
         for one in shown_directives(facts)

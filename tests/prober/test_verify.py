@@ -110,6 +110,15 @@ def test_what_the_policy_changed_under_is_not_fine(verb: Verb) -> None:
     assert aside.startswith("2 probes were not judged")
 
 
+def test_what_no_block_can_be_seen_of_is_not_said_to_be_as_ordered(verb: Verb) -> None:
+    now = time.time()
+    order = block("x.nowhere.example", start=now - 60, until=now + 600)
+    code, out, _ = verb.run(obedient(policy(order), ede=False), orders=(order,))
+    assert code == 0
+    assert "moot" in out.splitlines()[0]
+    assert out.splitlines()[-1] == "all that was asked is as ordered, or moot"
+
+
 def test_it_is_told_how_far_the_round_is(verb: Verb) -> None:
     told: list[tuple[str, int, int]] = []
 

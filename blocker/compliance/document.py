@@ -69,12 +69,7 @@ def document(facts: Facts) -> dict[str, Any]:
             for one in observed.applies(facts)
         ],
         "operator_acts": [
-            {
-                "at": moment(one.at),
-                "act": one.event,
-                "ref": one.subject,
-                "reason": str(one.facts.get("reason", "")),
-            }
+            {"at": moment(one.at), "act": one.act, "ref": one.ref, "reason": one.reason}
             for one in observed.acts_of_the_operator(facts)
         ],
         "summary": summary(facts),
@@ -357,7 +352,9 @@ SCHEMA: dict[str, Any] = {
             names={"oneOf": [{"type": "null"}, _texts()]},
         ),
         applied=_list(at=_TIME, generation=_COUNT, policy=_TEXT),
-        operator_acts=_list(at=_TIME, act={"enum": ["withheld", "released"]}, ref=_TEXT, reason=_TEXT),
+        operator_acts=_list(
+            at=_TIME, act={"enum": [observed.WITHHELD, observed.RELEASED]}, ref=_TEXT, reason=_TEXT
+        ),
         summary=_texts(),
         confirmations=_list(
             ref=_TEXT,

@@ -96,7 +96,10 @@ def _law(facts: Facts) -> Iterator[Lane]:
 
 def _point(point: str, facts: Facts, confirmed: list[Confirmation], troubled: list[Trouble]) -> Lane:
     bars = [
-        _seen(one, confirmed, facts) for one in confirmed if one.change == "in-force" and one.seen is not None
+        bar
+        for one in confirmed
+        if one.change == "in-force" and one.seen is not None
+        for bar in _seen(one, confirmed, facts)
     ]
     bars += [
         Bar(
@@ -120,9 +123,13 @@ def _point(point: str, facts: Facts, confirmed: list[Confirmation], troubled: li
     return Lane(label=f"observed: {point}", bars=tuple(bars), marks=tuple(marks))
 
 
-def _seen(block: Confirmation, confirmed: list[Confirmation], facts: Facts) -> Bar:
-    """From the first confirmation until that of the end which follows it; else until the end in law."""
-    start = block.seen or 0.0
+def _seen(block: Confirmation, confirmed: list[Confirmation], facts: Facts) -> Iterator[Bar]:
+    """From the first confirmation until that of the end which follows it; else until the end in law.
+
+    While the operator withholds the directive nobody says that it is in force, nor after that before it is
+    observed anew.
+    """
+    start: float | None = block.seen or 0.0
     ends = [
         one.seen
         for one in confirmed
@@ -135,4 +142,15 @@ def _seen(block: Confirmation, confirmed: list[Confirmation], facts: Facts) -> B
         if one.ref == block.ref and begin == block.since and end is not None
     ]
     end = min(ends, default=None) or min(in_law, default=None)
+    for since, until in observed.withheld(facts, block.ref):
+        if start is None or (until is not None and until <= start) or (end is not None and end <= since):
+            continue
+        if start < since:
+            yield _in_force(start, since)
+        start = None if until is None else observed.seen_again(facts, block, until)
+    if start is not None and (end is None or start < end):
+        yield _in_force(start, end)
+
+
+def _in_force(start: float, end: float | None) -> Bar:
     return Bar(sort="seen", start=start, end=end, says=f"in force since {moment(start)}")

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from blocker.prober.shelf import Kept, Segment
     from blocker.site import Point
 
+WITHHELD, RELEASED, ROLLED_BACK = "withheld", "released", "rolled-back"
+"""The events of the ledger by which the operator stops enforcing by itself, and resumes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
@@ -122,6 +125,16 @@ class Trouble:
     questions: int
     records: int
     detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorAct:
+    """The operator stopped (`withheld`) or resumed (`released`) enforcing an order or directive by itself."""
+
+    at: float
+    act: str
+    ref: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -467,10 +480,50 @@ def in_order(records: Iterable[Kept]) -> tuple[Kept, ...]:
     return tuple(sorted(records, key=lambda kept: (kept.record.finding.at, kept.hash)))
 
 
-def acts_of_the_operator(facts: Facts) -> list[Entry]:
-    """The operator's own withholding and releasing of what the report is about."""
+def acts_of_the_operator(facts: Facts) -> list[OperatorAct]:
+    """The operator's own withholding and releasing of what the report is about, by time; a rollback withholds
+    all that its detail names.
+    """
     ids = _ids(facts)
-    return [one for one in facts.events if one.event in ("withheld", "released") and one.subject in ids]
+    return [
+        OperatorAct(at=one.at, act=act, ref=ref, reason=str(one.facts.get("reason", "")))
+        for one in facts.events
+        for act, ref in _refused(one)
+        if ref in ids
+    ]
+
+
+def _refused(one: Entry) -> Iterator[tuple[str, str]]:
+    """What the event withholds or releases."""
+    if one.event in (WITHHELD, RELEASED):
+        yield one.event, one.subject
+    refs = one.facts.get("refs") if one.event == ROLLED_BACK else None
+    for ref in refs if isinstance(refs, list) else ():
+        yield WITHHELD, str(ref)
+
+
+def withheld(facts: Facts, ref: str) -> list[tuple[float, float | None]]:
+    """From when until when the operator did not enforce the directive."""
+    names = {ref}.union(*(one.lineage | {one.order} for one in facts.directives if one.ref == ref))
+    found: list[tuple[float, float | None]] = []
+    held: set[str] = set()
+    since = 0.0
+    for one in acts_of_the_operator(facts):
+        if one.ref not in names:
+            continue
+        if one.act == WITHHELD:
+            since = since if held else one.at
+            held.add(one.ref)
+        elif held:
+            held.discard(one.ref)
+            found += [] if held else [(since, one.at)]
+    return found + ([(since, None)] if held else [])
+
+
+def seen_again(facts: Facts, block: Confirmation, after: float) -> float | None:
+    """When it was first observed to hold after that instant, of what is kept."""
+    found = _proofs(facts).get((block.change, block.ref, block.point, block.since), [])
+    return min((one.at for one in found if one.at >= after), default=None)
 
 
 def applies(facts: Facts) -> list[Entry]:
@@ -498,7 +551,8 @@ def _ids(facts: Facts) -> set[str]:
 def _concerns(one: Entry, ids: set[str]) -> bool:
     if one.event == "reported":  # To have been reported on is no news about the order.
         return False
-    return one.subject in ids or (one.event == "applied" and not ids.isdisjoint(_orders_of(one)))
+    named = {one.subject, *(ref for _, ref in _refused(one))}
+    return not ids.isdisjoint(named) or (one.event == "applied" and not ids.isdisjoint(_orders_of(one)))
 
 
 def _orders_of(one: Entry) -> set[str]:

@@ -411,6 +411,55 @@ def test_what_a_sealed_act_adds_or_sets_is_not_in_the_report_of_a_public_order()
     assert len(document(theirs)["acts"]) == 3, "who sealed the order knows its acts"
 
 
+def test_a_rollback_is_an_act_of_the_operators_on_all_that_it_names_and_on_nothing_else() -> None:
+    detail = {
+        "generation": 1,
+        "from": 2,
+        "by": "anna@r1",
+        "reason": "too much",
+        "refs": [REF, "court/other/d"],
+    }
+    back = Event(at=T + 2 * DAY, event="rolled-back", detail=detail)
+    others = Event(at=T + 9 * DAY, event="rolled-back", detail={**detail, "refs": ["court/other/d"]})
+    odd = Event(at=T + 9 * DAY, event="rolled-back", detail={})
+    facts = whole(records=(), events=ledger(lives.applied(T - 9, ORDER), back, others, odd))
+    made = document(facts)
+    assert made["operator_acts"] == [
+        {"at": moment(T + 2 * DAY), "act": "withheld", "ref": REF, "reason": "too much"}
+    ]
+    assert made["as_of"] == moment(T + 2 * DAY), "what concerns others is no news about it"
+    jsonschema.validate(made, SCHEMA)
+
+
+def acts(*several: tuple[str, float, str]) -> Facts:
+    return whole(events=ledger(*(Event(at=at, event=event, subject=ref) for event, at, ref in several)))
+
+
+@pytest.mark.parametrize(
+    ("several", "spans"),
+    [
+        ([], []),
+        ([("withheld", 1.0, REF)], [(1.0, None)]),
+        ([("withheld", 1.0, ORDER), ("released", 2.0, ORDER)], [(1.0, 2.0)]),
+        ([("released", 2.0, REF)], []),
+        (
+            [
+                ("withheld", 1.0, REF),
+                ("withheld", 2.0, ORDER),
+                ("released", 3.0, REF),
+                ("released", 4.0, ORDER),
+            ],
+            [(1.0, 4.0)],
+        ),
+        ([("withheld", 1.0, "court/o1-lifted")], []),
+    ],
+)
+def test_a_directive_is_withheld_while_it_or_its_order_is(
+    several: list[tuple[str, float, str]], spans: list[tuple[float, float | None]]
+) -> None:
+    assert observed.withheld(acts(*several), REF) == spans
+
+
 def test_what_was_seen_of_a_sealed_acts_names_is_not_in_the_report_of_a_public_order() -> None:
     added = block("y.example", start=T + 60 * DAY, until=T + 90 * DAY).directives
     amend = replace(secret(Kind.AMEND, "court/a1", Publication.SEALED, T + 60 * DAY), directives=added)

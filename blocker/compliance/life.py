@@ -129,11 +129,11 @@ def _seen(block: Confirmation, confirmed: list[Confirmation], facts: Facts) -> I
     While the operator withholds the directive nobody says that it is in force, nor after that before it is
     observed anew.
     """
-    start: float | None = block.seen or 0.0
+    first = block.seen or 0.0
     ends = [
         one.seen
         for one in confirmed
-        if one.change == "lifted" and one.ref == block.ref and one.seen is not None and one.seen >= start
+        if one.change == "lifted" and one.ref == block.ref and one.seen is not None and one.seen >= first
     ]
     in_law = [
         end
@@ -142,6 +142,7 @@ def _seen(block: Confirmation, confirmed: list[Confirmation], facts: Facts) -> I
         if one.ref == block.ref and begin == block.since and end is not None
     ]
     end = min(ends, default=None) or min(in_law, default=None)
+    start: float | None = first
     for since, until in observed.withheld(facts, block.ref):
         if start is None or (until is not None and until <= start) or (end is not None and end <= since):
             continue

@@ -107,7 +107,7 @@ METRICS: dict[str, str] = {
     "blocker_probes_malformed_total": "Messages from the point that are not DNS.",
     "blocker_probes_differing_total": "Later answers of the point that contradict the first.",
     "blocker_point_answered_timestamp_seconds": "When the point last answered a probe.",
-    "blocker_point_controls_ok": "Whether the latest controls at the point passed: names that must resolve.",
+    "blocker_point_controls_ok": "Whether names that must resolve did at the point, last asked plainly.",
     "blocker_point_directives": "Directives that rounds of everything ask the point about, in turn.",
     "blocker_point_directives_waiting": "Those of them that the latest round had no room for.",
     "blocker_point_instance_answered_timestamp_seconds": "When the instance (NSID) last answered; 0 never.",
@@ -125,6 +125,7 @@ METRICS: dict[str, str] = {
     "blocker_push_change_records": "Records of the last change that was pushed to the target.",
     "blocker_push_changes_total": "Changes pushed to the target.",
     "blocker_push_failures_total": "Attempts to push to the target that failed.",
+    "blocker_purge_report_timestamp_seconds": "When the point's purger last wrote its report; 0 never.",
     "blocker_purge_up": "Whether the point's control command did what it was last asked to.",
     "blocker_purge_names_total": "Names purged from the point's cache.",
     "blocker_purge_pending_names": "Names that are still to be purged from the point's cache.",
@@ -559,6 +560,7 @@ def _of_fleet(view: View) -> Iterator[Metric]:
         yield _by(name, ["target"], (([target], value) for target, value in done))
     for name, attribute in _PUSHED_COUNTERS.items():
         yield _by(name, ["target"], (([one.target], getattr(one, attribute)) for one in begun))
+    yield _by("blocker_purge_report_timestamp_seconds", ["point"], (([one.point], one.at) for one in purged))
     purged = tuple(one for one in purged if one.at)
     yield _by("blocker_purge_up", ["point"], (([one.point], not one.trouble) for one in purged))
     for name, attribute in _PURGED.items():

@@ -31,6 +31,10 @@ class Endpoint(NamedTuple):
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    def asked_from(self, source: str) -> tuple[str, int] | None:
+        """What a socket that asks it binds to; None if `source` is no address of the same family."""
+        return (source, 0) if source and (":" in source) == (":" in self.host) else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Enforcement:

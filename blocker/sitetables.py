@@ -198,6 +198,17 @@ def _shard(value: str) -> tuple[int, int]:
     return int(match[1]) - 1, int(match[2])
 
 
+def _interval(value: str) -> int:
+    seconds = duration(value)
+    if seconds > _MOST_INTERVAL:
+        raise Rejected(
+            "duration-invalid",
+            f"{shown(value)} is too long: a prober whose last round is fifteen minutes old counts as dead; "
+            "write 10m or less.",
+        )
+    return seconds
+
+
 def _path(value: str) -> str:
     if not re.match(r"/[!-~]{0,200}\Z", value):
         raise Rejected("path-invalid", f"{shown(value)} is not the path of a web address; write /dns-query.")
@@ -205,6 +216,7 @@ def _path(value: str) -> str:
 
 
 _EVERY_WAY = tuple(dict.fromkeys(way for ways in WAYS.values() for way in ways))
+_MOST_INTERVAL = 600  # seconds: ProberStale in ops/prometheus waits for a round of 900
 _SERVERS = several(text(_endpoint(53)))
 _LISTEN = text(_endpoint(None, least=0))
 
@@ -257,7 +269,7 @@ SITE = {
     "prober": Field(
         read=mapping(
             {
-                "interval": Field(read=text(duration)),
+                "interval": Field(read=text(_interval)),
                 "canaries": Field(read=several_or_none(text(a_name))),
                 "reference": Field(read=_word_or("upstreams", _SERVERS)),
                 "rate": Field(read=text(_number(1, 10_000))),

@@ -151,7 +151,8 @@ def test_the_view_is_what_is_shown(name: str, labels: tuple[tuple[str, str], ...
 def test_of_what_nobody_pushed_yet_it_is_shown_that_nobody_did_and_no_more() -> None:
     shown = {name for name, labels in samples(FULL) if {"rpz gb.rpz", "p3"} & set(dict(labels).values())}
     assert {name for name in shown if name.startswith(("blocker_push", "blocker_purge"))} == {
-        "blocker_push_report_timestamp_seconds"
+        "blocker_push_report_timestamp_seconds",
+        "blocker_purge_report_timestamp_seconds",
     }
 
 

@@ -102,6 +102,6 @@ def test_what_is_only_as_good_as_the_probes_is_marked_so_that_failing_controls_i
 
 def test_routes_and_inhibitions_name_alerts_that_there_are() -> None:
     text = (OPS / "alertmanager" / "alertmanager.yml").read_text(encoding="utf-8")
-    for pattern in re.findall(r'alertname=~?"([^"]+)"', text):
+    for pattern in re.findall(r'alertname[!=][=~]?"([^"]+)"', text):
         for one in pattern.split("|"):
             assert any(re.fullmatch(one, name) for name in ALERTS), one

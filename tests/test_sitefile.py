@@ -554,6 +554,14 @@ def test_where_to_ask_from_has_no_port(tmp_path: Path) -> None:
         sitefile.load(write(tmp_path, SITE.replace("region: ID}", 'region: ID, source: "127.0.0.1:53"}')))
 
 
+def test_rounds_so_far_apart_that_the_prober_would_count_as_dead_are_refused(tmp_path: Path) -> None:
+    site = sitefile.load(write(tmp_path, SITE.replace("interval: 30s", "interval: 10m")))
+    assert site.prober is not None
+    assert site.prober.interval == 600
+    with pytest.raises(OrdersInvalid, match=r"'11m' is too long: .* write 10m or less"):
+        sitefile.load(write(tmp_path, SITE.replace("interval: 30s", "interval: 11m")))
+
+
 def test_one_of_several_probers_knows_its_share(tmp_path: Path) -> None:
     site = sitefile.load(write(tmp_path, SITE.replace("interval: 30s", "shard: 2/3")))
     assert site.prober is not None

@@ -66,7 +66,8 @@ def command(
             id="site-incomplete", path=str(site), message="there are no points to verify; add some"
         )
         raise OrdersInvalid([problem])
-    verified = verify(loaded)
+    with show.progress() as progress:
+        verified = verify(loaded, told=progress)
     found = list(verified.findings)
     counts = Counter(one.kind for one in found)
     is_fine = not verified.unjudged and FINE.issuperset(counts)
@@ -94,7 +95,9 @@ def command(
     _say(lists)
     seen = ", ".join(f"{counts[kind]:,} {kind}" for kind in Kind if counts[kind]) or "nothing to ask"
     click.echo(f"round, up to {LIMIT} names of each directive in every type and way: {seen}")
-    click.echo({0: "all that was asked is as ordered", 1: "not all is as ordered"}.get(code, "stopped"))
+    moot = any(one.kind is Kind.MOOT for one in found)
+    fine = f"all that was asked is as ordered{', or moot' if moot else ''}"
+    click.echo({0: fine, 1: "not all is as ordered"}.get(code, "stopped"))
     return code
 
 

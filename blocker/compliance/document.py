@@ -33,6 +33,7 @@ STATEMENT = (
 
 def document(facts: Facts) -> dict[str, Any]:
     """The report on one order."""
+    facts = observed.told(facts)
     order, confirmed = facts.order, observed.confirmations(facts)
     return {
         "format": FORMAT,
@@ -68,12 +69,7 @@ def document(facts: Facts) -> dict[str, Any]:
             for one in observed.applies(facts)
         ],
         "operator_acts": [
-            {
-                "at": moment(one.at),
-                "act": one.event,
-                "ref": one.subject,
-                "reason": str(one.facts.get("reason", "")),
-            }
+            {"at": moment(one.at), "act": one.act, "ref": one.ref, "reason": one.reason}
             for one in observed.acts_of_the_operator(facts)
         ],
         "summary": summary(facts),
@@ -274,6 +270,7 @@ def _coverage(facts: Facts) -> dict[str, Any]:
                 "as_ordered": one.fine,
                 "not_as_ordered": one.bad,
                 "cannot_be_told": one.unsure,
+                "moot": one.moot,
                 "first": moment(one.first),
                 "last": moment(one.last),
             }
@@ -355,7 +352,9 @@ SCHEMA: dict[str, Any] = {
             names={"oneOf": [{"type": "null"}, _texts()]},
         ),
         applied=_list(at=_TIME, generation=_COUNT, policy=_TEXT),
-        operator_acts=_list(at=_TIME, act={"enum": ["withheld", "released"]}, ref=_TEXT, reason=_TEXT),
+        operator_acts=_list(
+            at=_TIME, act={"enum": [observed.WITHHELD, observed.RELEASED]}, ref=_TEXT, reason=_TEXT
+        ),
         summary=_texts(),
         confirmations=_list(
             ref=_TEXT,
@@ -404,6 +403,7 @@ SCHEMA: dict[str, Any] = {
                 as_ordered=_COUNT,
                 not_as_ordered=_COUNT,
                 cannot_be_told=_COUNT,
+                moot=_COUNT,
                 first=_TIME,
                 last=_TIME,
             ),

@@ -24,6 +24,7 @@ _MOST_DIRECTIVES, _MOST_POINTS, _MOST_VARIANTS = 12, 60, 24
 
 def time_picture(facts: Facts) -> str:
     """The timeline: what the order says, and what was seen at each point."""
+    facts = observed.told(facts)
     at = facts.as_of
     directives, points = observed.shown_directives(facts), observed.points(facts)
     windows = [window for one in directives for window in observed.shown_windows(one, facts)]
@@ -57,12 +58,17 @@ def time_picture(facts: Facts) -> str:
 
 def heat_picture(facts: Facts) -> str:
     """The heat map: points by variants."""
+    facts = observed.told(facts)
     covers = observed.coverage(facts)
     variants = sorted({one.variant for one in covers})
     return heat(
         observed.points(facts)[:_MOST_POINTS],
         variants[:_MOST_VARIANTS],
-        {(one.point, one.variant): Cell(fine=one.fine, bad=one.bad, unsure=one.unsure) for one in covers},
+        {
+            (one.point, one.variant): Cell(fine=one.fine, bad=one.bad, unsure=one.unsure)
+            for one in covers
+            if one.records > one.moot
+        },
         title="Records of evidence by point and by the way of asking",
         says="A plain number counts records as ordered; a number with ! those that were not as ordered, with "
         "? those in which nothing could be told. The table of coverage has the same numbers.",
@@ -90,7 +96,10 @@ def _law(facts: Facts) -> Iterator[Lane]:
 
 def _point(point: str, facts: Facts, confirmed: list[Confirmation], troubled: list[Trouble]) -> Lane:
     bars = [
-        _seen(one, confirmed, facts) for one in confirmed if one.change == "in-force" and one.seen is not None
+        bar
+        for one in confirmed
+        if one.change == "in-force" and one.seen is not None
+        for bar in _seen(one, confirmed, facts)
     ]
     bars += [
         Bar(
@@ -114,13 +123,17 @@ def _point(point: str, facts: Facts, confirmed: list[Confirmation], troubled: li
     return Lane(label=f"observed: {point}", bars=tuple(bars), marks=tuple(marks))
 
 
-def _seen(block: Confirmation, confirmed: list[Confirmation], facts: Facts) -> Bar:
-    """From the first confirmation until that of the end which follows it; else until the end in law."""
-    start = block.seen or 0.0
+def _seen(block: Confirmation, confirmed: list[Confirmation], facts: Facts) -> Iterator[Bar]:
+    """From the first confirmation until that of the end which follows it; else until the end in law.
+
+    While the operator withholds the directive nobody says that it is in force, nor after that before it is
+    observed anew.
+    """
+    first = block.seen or 0.0
     ends = [
         one.seen
         for one in confirmed
-        if one.change == "lifted" and one.ref == block.ref and one.seen is not None and one.seen >= start
+        if one.change == "lifted" and one.ref == block.ref and one.seen is not None and one.seen >= first
     ]
     in_law = [
         end
@@ -129,4 +142,16 @@ def _seen(block: Confirmation, confirmed: list[Confirmation], facts: Facts) -> B
         if one.ref == block.ref and begin == block.since and end is not None
     ]
     end = min(ends, default=None) or min(in_law, default=None)
+    start: float | None = first
+    for since, until in observed.withheld(facts, block.ref):
+        if start is None or (until is not None and until <= start) or (end is not None and end <= since):
+            continue
+        if start < since:
+            yield _in_force(start, since)
+        start = None if until is None else observed.seen_again(facts, block, until)
+    if start is not None and (end is None or start < end):
+        yield _in_force(start, end)
+
+
+def _in_force(start: float, end: float | None) -> Bar:
     return Bar(sort="seen", start=start, end=end, says=f"in force since {moment(start)}")

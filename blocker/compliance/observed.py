@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from blocker.orders.model import Publication, instant
 from blocker.prober.book import FINE
 from blocker.prober.evidence import instances_of
 from blocker.prober.expect import Why
-from blocker.prober.judge import BAD
+from blocker.prober.judge import BAD, Kind
 from blocker.prober.keeping import TAKEN_BACK, confirms
 
 if TYPE_CHECKING:
@@ -31,9 +31,12 @@ if TYPE_CHECKING:
     from blocker.orders.model import Order
     from blocker.orders.timetable import Scheduled
     from blocker.policy.chain import Entry
-    from blocker.prober.judge import Finding, Kind
+    from blocker.prober.judge import Finding
     from blocker.prober.shelf import Kept, Segment
     from blocker.site import Point
+
+WITHHELD, RELEASED, ROLLED_BACK = "withheld", "released", "rolled-back"
+"""The events of the ledger by which the operator stops enforcing by itself, and resumes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,9 +108,10 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """What was not as ordered, or could not be told, from when until the first fine answer after it.
+    """What was not as ordered, or could not be told, from when until the first answer after it that tells
+    otherwise.
 
-    `end` None: nothing fine was observed after `last`, when it was last seen.
+    `end` None: nothing that tells otherwise was observed after `last`, when it was last seen.
     """
 
     kind: Kind
@@ -124,9 +128,19 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorAct:
+    """The operator stopped (`withheld`) or resumed (`released`) enforcing an order or directive by itself."""
+
+    at: float
+    act: str
+    ref: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """Of how many `names` of a directive there is evidence at a point: of how many something, fine answers,
-    and answers that accuse.
+    """Of how many `names` of a directive there is evidence at a point: of how many something, answers that
+    are as ordered, and answers that accuse.
     """
 
     ref: str
@@ -139,8 +153,8 @@ class Named:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cover:
-    """What was kept of one point in one variant: records in all, fine ones, those that accuse, and from
-    whom.
+    """What was kept of one point in one variant: records in all, those that are as ordered, those that
+    accuse, those of which nothing else could be expected (`moot`), and from whom.
     """
 
     point: str
@@ -148,13 +162,26 @@ class Cover:
     records: int
     fine: int
     bad: int
+    moot: int
     first: float
     last: float
     instances: tuple[str, ...]
 
     @property
     def unsure(self) -> int:
-        return self.records - self.fine - self.bad
+        return self.records - self.fine - self.bad - self.moot
+
+
+def told(facts: Facts) -> Facts:
+    """The facts without the acts that may not be told of, what they add, and what was kept of that."""
+    acts = shown_acts(facts)
+    ids = {facts.order.id, *(act.id for act in acts)}
+    return replace(
+        facts,
+        acts=acts,
+        directives=tuple(one for one in facts.directives if one.order in ids),
+        records=tuple(kept for kept in facts.records if kept.record.finding.order in ids),
+    )
 
 
 def shown_acts(facts: Facts) -> tuple[Order, ...]:
@@ -362,22 +389,28 @@ class _Episode:
         )
 
 
+_BLIND = frozenset({Kind.INSUFFICIENT, Kind.UNREACHABLE})
+"""What tells nothing of the block itself, so that no trouble has ended by it."""
+
+
 def _episodes(facts: Facts) -> Iterator[_Episode]:
-    going: dict[tuple[str, str, Key, int, str], _Episode] = {}
+    going: dict[tuple[bool, tuple[str, str, Key, int, str]], _Episode] = {}
     for kept in facts.records:
         finding = kept.record.finding
         question = (finding.point, finding.ref, finding.name, finding.qtype, str(finding.variant))
         sort = (finding.kind, finding.rule, finding.point, str(finding.variant), finding.ref)
-        old = going.get(question)
-        if old is not None and old.sort == sort:
-            old.last = finding.at
-            old.records += 1
-            continue
-        if old is not None:
-            old.end = finding.at
-            yield going.pop(question)
-        if finding.kind not in FINE:
-            going[question] = _Episode(
+        is_blind = finding.kind in _BLIND
+        here = going.get((is_blind, question))
+        if here is not None and here.sort == sort:
+            here.last = finding.at
+            here.records += 1
+        for place in [(True, question)] if is_blind else [(True, question), (False, question)]:
+            old = going.get(place)
+            if old is not None and old.sort != sort:
+                old.end = finding.at
+                yield going.pop(place)
+        if finding.kind not in FINE and (is_blind, question) not in going:
+            going[is_blind, question] = _Episode(
                 sort=sort,
                 kept=kept,
                 start=finding.at,
@@ -397,7 +430,8 @@ def coverage(facts: Facts) -> list[Cover]:
             point=point,
             variant=variant,
             records=len(several),
-            fine=sum(one.record.finding.kind in FINE for one in several),
+            fine=sum(one.record.finding.kind is Kind.OK for one in several),
+            moot=sum(one.record.finding.kind is Kind.MOOT for one in several),
             bad=sum(one.record.finding.kind in BAD for one in several),
             first=several[0].record.finding.at,
             last=several[-1].record.finding.at,
@@ -420,7 +454,7 @@ def names_covered(facts: Facts) -> list[Named]:
             point=point,
             names=facts.counts.get(one.ref, 0),
             seen=len({each.name for each in grouped[one.ref, point]}),
-            fine=len({each.name for each in grouped[one.ref, point] if each.kind in FINE}),
+            fine=len({each.name for each in grouped[one.ref, point] if each.kind is Kind.OK}),
             bad=len({each.name for each in grouped[one.ref, point] if each.kind in BAD}),
         )
         for one in shown_directives(facts)
@@ -446,10 +480,50 @@ def in_order(records: Iterable[Kept]) -> tuple[Kept, ...]:
     return tuple(sorted(records, key=lambda kept: (kept.record.finding.at, kept.hash)))
 
 
-def acts_of_the_operator(facts: Facts) -> list[Entry]:
-    """The operator's own withholding and releasing of what the report is about."""
+def acts_of_the_operator(facts: Facts) -> list[OperatorAct]:
+    """The operator's own withholding and releasing of what the report is about, by time; a rollback withholds
+    all that its detail names.
+    """
     ids = _ids(facts)
-    return [one for one in facts.events if one.event in ("withheld", "released") and one.subject in ids]
+    return [
+        OperatorAct(at=one.at, act=act, ref=ref, reason=str(one.facts.get("reason", "")))
+        for one in facts.events
+        for act, ref in _refused(one)
+        if ref in ids
+    ]
+
+
+def _refused(one: Entry) -> Iterator[tuple[str, str]]:
+    """What the event withholds or releases."""
+    if one.event in (WITHHELD, RELEASED):
+        yield one.event, one.subject
+    refs = one.facts.get("refs") if one.event == ROLLED_BACK else None
+    for ref in refs if isinstance(refs, list) else ():
+        yield WITHHELD, str(ref)
+
+
+def withheld(facts: Facts, ref: str) -> list[tuple[float, float | None]]:
+    """From when until when the operator did not enforce the directive."""
+    names = {ref}.union(*(one.lineage | {one.order} for one in facts.directives if one.ref == ref))
+    found: list[tuple[float, float | None]] = []
+    held: set[str] = set()
+    since = 0.0
+    for one in acts_of_the_operator(facts):
+        if one.ref not in names:
+            continue
+        if one.act == WITHHELD:
+            since = since if held else one.at
+            held.add(one.ref)
+        elif held:
+            held.discard(one.ref)
+            found += [] if held else [(since, one.at)]
+    return found + ([(since, None)] if held else [])
+
+
+def seen_again(facts: Facts, block: Confirmation, after: float) -> float | None:
+    """When it was first observed to hold after that instant, of what is kept."""
+    found = _proofs(facts).get((block.change, block.ref, block.point, block.since), [])
+    return min((one.at for one in found if one.at >= after), default=None)
 
 
 def applies(facts: Facts) -> list[Entry]:
@@ -477,7 +551,8 @@ def _ids(facts: Facts) -> set[str]:
 def _concerns(one: Entry, ids: set[str]) -> bool:
     if one.event == "reported":  # To have been reported on is no news about the order.
         return False
-    return one.subject in ids or (one.event == "applied" and not ids.isdisjoint(_orders_of(one)))
+    named = {one.subject, *(ref for _, ref in _refused(one))}
+    return not ids.isdisjoint(named) or (one.event == "applied" and not ids.isdisjoint(_orders_of(one)))
 
 
 def _orders_of(one: Entry) -> set[str]:

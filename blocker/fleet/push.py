@@ -45,6 +45,9 @@ FIRST_RETRY, LAST_RETRY = 1.0, 4.0
 LOOK_EVERY = 30.0
 """Seconds between two looks at whether the target still holds what was sent."""
 
+PATIENCE = 60.0
+"""Seconds that what must hold now may take to be prepared before that is a trouble of the target."""
+
 _POLL = 0.05
 
 
@@ -143,6 +146,7 @@ class Pusher:
         self._delay = 0.0
         self._look_at = 0.0
         self._right_at = 0.0
+        self._owed_since = float("inf")  # what is prepared must hold from then on
         self._written_at = float("-inf")
         self.pushed = Pushed(target=target.name)
 
@@ -163,12 +167,13 @@ class Pusher:
             held, ready = self._held, self._ready
             if held is None or not held.is_right(policy.stamp, now):
                 if ready is None or ready.stamp != policy.stamp or not _covers(policy, ready.at, now):
-                    started = self._monotonic()
+                    started, self._owed_since = self._monotonic(), now
                     ready = _Ready(
                         stamp=policy.stamp, at=int(now), change=self._target.prepare(policy, int(now))
                     )
                     self._took(self._monotonic() - started)
                 self._send(policy, ready)
+                self._owed_since = float("inf")
                 return 0.0
             if held.till - now <= self._lead and (ready is None or ready.stamp != policy.stamp):
                 self._prepare_ahead(policy, int(held.till))
@@ -184,13 +189,13 @@ class Pusher:
 
     def _prepare_ahead(self, policy: Snapshot, at: int) -> None:
         started = self._monotonic()
-        self._is_ahead = True
+        self._is_ahead, self._owed_since = True, float(at)
         try:
             self._ready = _Ready(stamp=policy.stamp, at=at, change=self._target.prepare(policy, at))
         except _OvertakenError:
             return
         finally:
-            self._is_ahead = False
+            self._is_ahead, self._owed_since = False, float("inf")
         self._took(self._monotonic() - started)
 
     def _live_on(self) -> None:
@@ -200,6 +205,10 @@ class Pusher:
             self._write()
 
     def _pulse(self) -> None:
+        if not self.pushed.trouble and self._clock() - self._owed_since > PATIENCE:
+            self.pushed = replace(self.pushed, trouble="what must hold now is still being prepared")
+            self._write()
+            self._say(self.pushed.trouble)
         self._live_on()
         if self._is_ahead and self._live.is_overtaken:
             raise _OvertakenError

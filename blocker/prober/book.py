@@ -157,7 +157,7 @@ class Book:
         )
 
     def controls(self, point: str, *, are_fine: bool) -> None:
-        """How the latest controls of the point fared."""
+        """How the latest controls of the point fared, asked for plainly."""
         self._points[point] = replace(self._points.get(point, PointView()), controls_ok=are_fine)
 
     def turns(self, point: str, directives: int, waiting: int) -> None:

@@ -77,11 +77,20 @@ class Verified:
     unasked: int
 
 
-def verify(site: Site, *, timeout: float = 1.5, limit: int = LIMIT, budget: int = _VERIFY_BUDGET) -> Verified:
+def verify(
+    site: Site,
+    *,
+    timeout: float = 1.5,
+    limit: int = LIMIT,
+    budget: int = _VERIFY_BUDGET,
+    told: Callable[[str, int, int], None] = lambda _what, _done, _all: None,
+) -> Verified:
     """One round: every expectation in every way that it can be asked in, judged. Raises StoreError.
 
     `budget` bounds the questions for one point; at the usual rate those of the default take three minutes.
+    `told` says of what so many of so many were made.
     """
+    made = 0
 
     async def main() -> Verified:
         reader = Reader(site.state)
@@ -96,7 +105,15 @@ def verify(site: Site, *, timeout: float = 1.5, limit: int = LIMIT, budget: int 
             asked = expect.expect(policy, site.points, now, look)
             wanted = expect.count(policy, site.points, now, look)
         probes = matrix.probes(asked, _by_name(site), number=look.number, whole=True)
-        findings = tuple(await rounds.look(probes, stamp=stamp, urgent=True, linger=_LINGER))
+
+        def more(count: int) -> None:
+            nonlocal made
+            made += count
+            told("probing", made, len(probes))
+
+        more(0)
+        found = await rounds.look(probes, stamp=stamp, urgent=True, linger=_LINGER, told=more)
+        findings = tuple(found)
         reader.close()
         return Verified(findings=findings, unjudged=len(probes) - len(findings), unasked=wanted - len(asked))
 
@@ -137,6 +154,7 @@ def _look(
         since=since,
         is_public=suffixes.rules().cover,
         shard=(config.shard, config.shards),
+        canary_order=config.canary_order,
     )
 
 
@@ -342,7 +360,8 @@ class _Prober:
             since, stamp = self._table.since, policy.stamp
             # The longest unseen come first; the rest have their turn in later rounds.
             doubted = self._book.not_ok()[:_AGAIN]
-            again, gone = expect.renew(policy, (probe.expectation for probe in doubted), now, since=since)
+            questions = [probe.expectation for probe in doubted]
+            again, gone = expect.renew(policy, self._site.points, questions, now, since=since)
             look = _look(self._site, number=number, since=since)
             asked = expect.expect(policy, self._site.points, now, look)
             turns = expect.turns(policy, self._site.points, now, look)

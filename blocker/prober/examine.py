@@ -158,15 +158,16 @@ async def ask_near(examined: Examined, hops: int, wait: float) -> None:
     """
     ident = secrets.randbelow(65536)
     octets = query(examined.name, examined.qtype, ident, examined.variant)
-    asked, source = examined.asked, examined.point.source
+    asked = examined.asked
+    own = asked.asked_from(examined.point.source)
     is_v6 = ":" in asked.host
     level, option = (
         (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS) if is_v6 else (socket.IPPROTO_IP, socket.IP_TTL)
     )
     with socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(level, option, hops)
-        if source and (":" in source) == is_v6:
-            sock.bind((source, 0))
+        if own is not None:
+            sock.bind(own)
         sock.connect((asked.host, asked.port))
         examined.near = Observation(
             point=examined.point.name,

@@ -127,7 +127,8 @@ class Look:
     is the instant before which the policy was another one: nothing observed before it is judged by this.
     Names under `protected` and canaries are not derived as controls: the site speaks for them. Nor are
     names that `is_public` says belong to everybody: public suffixes. `whole`: each subject is asked about in
-    every type, with what lies below it. `shard` is the part of the directives that is ours, of so many.
+    every type, with what lies below it. `shard` is the part of the directives that is ours, of so many; the
+    `canary_order` is everybody's, for what blocks look like is learnt from it.
     """
 
     canaries: tuple[Key, ...] = ()
@@ -140,6 +141,7 @@ class Look:
     is_public: Callable[[Key], bool] = is_top
     whole: bool = False
     shard: tuple[int, int] = (0, 1)
+    canary_order: str = ""
 
 
 def expect(policy: Source, points: Iterable[Point], t: float, look: Look) -> list[Expectation]:
@@ -180,10 +182,11 @@ def turns(policy: Source, points: Iterable[Point], t: float, look: Look) -> dict
 
 
 def renew(
-    policy: Source, olds: Iterable[Expectation], t: float, *, since: float = 0.0
+    policy: Source, points: Iterable[Point], olds: Iterable[Expectation], t: float, *, since: float = 0.0
 ) -> tuple[list[Expectation], list[Expectation]]:
-    """The same questions expected anew at `t`, and those old ones whose directive is no more."""
+    """The same questions expected anew at `t`, and those old ones whose directive or point is no more."""
     start, until = stretch(policy, t)
+    by_name = {point.name: point for point in points}
     directives = {one.ref: one for one in policy.directives.values()}
     again, gone = [], []
     for old in olds:
@@ -197,7 +200,8 @@ def renew(
                 edges, is_sealed = _edges(one, t), old.is_sealed or one.is_sealed(t)
                 if old.why in _BY_TIME and old.region is not None:
                     why = _standing(policy, one, old.region, t)
-        if why is None:
+        point = by_name.get(old.point)
+        if why is None or point is None:
             gone.append(old)
             continue
         verdict = decide.decide(policy, old.name, old.region, t)
@@ -206,7 +210,7 @@ def renew(
                 old,
                 why=why,
                 is_sealed=is_sealed,
-                **_by(verdict, old.qtype),
+                **by(verdict, old.qtype, point),
                 since=max(start, since),
                 until=until,
                 started=edges[0],
@@ -323,7 +327,6 @@ class _Asks:
     ) -> None:
         self._policy, self._point, self._t, self._look = policy, point, t, look
         self._since, self._until = within
-        self._reach = capabilities.of(point.kind, point.by).reach
         self._canaries, self._protected = frozenset(look.canaries), frozenset(look.protected)
 
     @property
@@ -341,7 +344,7 @@ class _Asks:
             number: why
             for number, one in self._policy.directives.items()
             if (only is None or one.ref in only)
-            and is_ours(one.ref, self._look.shard)
+            and (one.order == self._look.canary_order or is_ours(one.ref, self._look.shard))
             and (why := self._why(one)) is not None
         }
 
@@ -414,21 +417,11 @@ class _Asks:
         for target in _targets(subjects[: None if self._look.whole else 1]):
             inside = self._ask(target, A, Why.OUTSIDE, one)
             verdict = decide.decide(self._policy, target, region, self._t)
-            yield replace(inside, region=region, outside=True, **_by(verdict, A))
+            yield replace(inside, region=region, outside=True, **by(verdict, A, self._point))
 
     def _is_the_sites(self, key: Key) -> bool:
         above = set(names.ancestry(key))
         return key in self._canaries or not above.isdisjoint(self._protected)
-
-    def _declared(self, qtype: int, verdict: decide.Verdict) -> str:
-        limit = LIMITS.get(qtype, "")
-        if limit == "holes" and not verdict.has_holes:
-            return ""
-        return limit if limit in self._reach else ""
-
-    def _misses_aliases(self, verdict: decide.Verdict) -> bool:
-        limits = ALIASES | {EXCEPTED_ALIASES} if verdict.exempt else ALIASES
-        return not limits.isdisjoint(self._reach)
 
     def _ask(self, name: Key, qtype: int, why: Why, one: Scheduled | None) -> Expectation:
         verdict = decide.decide(self._policy, name, self._point.region, self._t)
@@ -441,10 +434,8 @@ class _Asks:
             why=why,
             ref=one.ref if one else "",
             order=one.order if one else "",
-            declared=self._declared(qtype, verdict),
             is_sealed=one is not None and one.is_sealed(self._t),
-            misses_aliases=self._misses_aliases(verdict),
-            **_by(verdict, qtype),
+            **by(verdict, qtype, self._point),
             since=self._since,
             until=self._until,
             started=started,
@@ -460,12 +451,18 @@ def _targets(subjects: Iterable[tuple[Key, Role]]) -> Iterator[Key]:
             yield target
 
 
-def _by(verdict: decide.Verdict, qtype: int) -> dict[str, Any]:
-    """What of an expectation the verdict says."""
+def by(verdict: decide.Verdict, qtype: int, point: Point) -> dict[str, Any]:
+    """What of an expectation the verdict says, and how far the point is known to reach."""
+    reach = capabilities.of(point.kind, point.by).reach
+    limit = LIMITS.get(qtype, "")
+    is_declared = limit in reach and (limit != "holes" or verdict.has_holes)
+    missed = ALIASES | {EXCEPTED_ALIASES} if verdict.exempt else ALIASES
     return {
         "form": verdict.form_for(qtype),
         "addresses": verdict.action.addresses if verdict.action else (),
         "because": verdict.because,
+        "declared": limit if is_declared else "",
+        "misses_aliases": not missed.isdisjoint(reach),
     }
 
 

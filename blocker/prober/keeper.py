@@ -199,11 +199,11 @@ class _Writer:
             del self._pending[:-_PENDING]
         else:
             self._pending.clear()
-        # The ledger knew of it first: what is missing is explained, whatever happens now.
-        for path in self._doomed:
-            with suppress(OSError):
-                path.unlink()
-        self._doomed.clear()
+            # The ledger knows of it first: what is missing is explained, whatever happens now.
+            for path in self._doomed:
+                with suppress(OSError):
+                    path.unlink()
+            self._doomed.clear()
         if is_last:
             for stream in self._streams.values():
                 stream.close()
@@ -235,7 +235,7 @@ class _Writer:
             self._held.enter_context(supervisor.lock(folder / "lock"))
             ends = _ends(self._state)
             limit = max(1 << 16, min(1 << 26, self._space // 16))
-            streams = {name: Stream(folder, name, limit, ends.get(name)) for name in STREAMS}
+            streams = {name: Stream(folder, name, limit, ends[name]) for name in STREAMS}
         except (StoreError, OSError) as error:
             self._held.close()
             self.fail(0, _reason(error, self._state / FOLDER))
@@ -351,10 +351,12 @@ def _told(state: Path, settled: float) -> list[Known]:
     return list(found.values())
 
 
-def _ends(state: Path) -> dict[str, End]:
-    found = {}
+def _ends(state: Path) -> dict[str, list[End]]:
+    """Where the ledger saw the streams' segments end, the latest last."""
+    found: dict[str, list[End]] = {name: [] for name in STREAMS}
     with suppress(StoreError):
         for one in ledger.entries(state, only=("evidence",)):
-            if (anchor := anchor_of(one.facts)) is not None:
-                found[anchor[0]] = anchor[1]
+            anchor = anchor_of(one.facts)
+            if anchor is not None and anchor[0] in found:
+                found[anchor[0]].append(anchor[1])
     return found

@@ -46,9 +46,10 @@ class PointView:
     """One point: queries sent and lost, and what else arrived, since there is a report.
 
     `answered_at` is when it last answered (epoch seconds, 0 never); `ok` counts expectations now met.
-    `controls_ok`: the latest controls passed. `instances` are those of its instances (NSID) that answered,
-    and when each last did; `strangers` counts answers of instances that site.yaml doesn't name. `directives`
-    are those of which there is something to ask, `waiting` those that the latest round had no room for.
+    `controls_ok`: the latest controls, asked for plainly, passed. `instances` are those of its instances
+    (NSID) that answered, and when each last did; `strangers` counts answers of instances that site.yaml
+    doesn't name. `directives` are those of which there is something to ask, `waiting` those that the latest
+    round had no room for.
     """
 
     sent: int = 0

@@ -64,6 +64,7 @@ class _How:
     urgent: bool
     linger: float
     lingering: Collection[Variant]
+    told: Callable[[int], None]
     leaks: dict[Finding, tuple[Callable[..., None], Evidence]] = field(default_factory=dict)
 
 
@@ -100,6 +101,7 @@ class Rounds:
         urgent: bool = False,
         linger: float = 0.0,
         lingering: Collection[Variant] = (PLAIN,),
+        told: Callable[[int], None] = lambda _: None,
     ) -> list[Finding]:
         """Make all of the probes and keep the findings in the book.
 
@@ -107,9 +109,9 @@ class Rounds:
         judged. Points are asked side by side, each no faster than its rate, in one way after the other.
         For `linger` seconds after an answer in the ways `lingering`, the plain one if not given, another one
         is waited for that contradicts it. A point that was silent about two chunks with their controls is
-        taken to be silent about what else is asked in that way.
+        taken to be silent about what else is asked in that way. `told` hears of so many more that were made.
         """
-        how = _How(stamp=stamp, urgent=urgent, linger=linger, lingering=lingering)
+        how = _How(stamp=stamp, urgent=urgent, linger=linger, lingering=lingering, told=told)
         by_point: dict[str, list[Probe]] = {}
         for one in probes:
             by_point.setdefault(one.expectation.point, []).append(one)
@@ -143,6 +145,7 @@ class Rounds:
                 is_silent = bool(judged) and all(one.rule == "point-silent" for _, one in judged)
                 silences = silences + 1 if is_silent else 0
                 found += judged
+                how.told(len(chunk))
             if silences and way == PLAIN:
                 patience = 1
         return [self._in_part(probe, finding, how) for probe, finding in found]
@@ -239,7 +242,8 @@ class Rounds:
         )
         before, after = await first, await self._control(point, way, urgent=urgent)
         both = [one for one in (before, after) if one is not None]
-        if both:
+        # A way that is dead is a finding of its own: the others are not silenced for it.
+        if both and way == PLAIN:
             self._book.controls(point.name, are_fine=controls_of(both) is Controls.PASS)
         return seen, both
 

@@ -19,6 +19,7 @@ from blocker.policy.chain import Event, Head, link
 from blocker.prober import evidence
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 FOLDER = "evidence"
@@ -62,10 +63,11 @@ class Stream:
     """The segment of one stream that is written. Opening it mends what a crash left; raises OSError and
     StoreError.
 
-    `end` is where the ledger saw the stream end.
+    `ends` are where the ledger saw its segments end, the latest last. Each segment says how the one before it
+    ended: of those that the ledger was not told of, `mended` tells.
     """
 
-    def __init__(self, folder: Path, name: str, limit: int, end: End | None) -> None:
+    def __init__(self, folder: Path, name: str, limit: int, ends: Sequence[End]) -> None:
         self.name, self.limit = name, limit
         self._folder = folder / name
         self._mode = STREAMS[name][1]
@@ -73,10 +75,11 @@ class Stream:
         self._folder.mkdir(exist_ok=True, mode=STREAMS[name][0])
         self._folder.chmod(STREAMS[name][0])
         found = segments(self._folder)
-        before = end or End(segment=0, head=Head())
+        before = ends[-1] if ends else End(segment=0, head=Head())
         while found:
             last = _whole_part(found[-1])
             if last.end is not None:
+                self.mended += (_told(name, one, is_final=True) for one in _endings(found) if one not in ends)
                 self._take_up(found[-1], last)
                 return
             # Not even its first line is whole: nothing is lost with it.
@@ -152,14 +155,8 @@ class Stream:
     def anchor(self, *, is_final: bool = False) -> Event:
         """What the ledger is told of where the stream is."""
         self._anchored = self.count
-        detail = {
-            "stream": self.name,
-            "segment": self.segment,
-            "records": self.count,
-            "head": self.head,
-            "final": is_final,
-        }
-        return Event(at=time.time(), event="evidence", detail=detail)
+        end = End(segment=self.segment, head=Head(count=self.count, hash=self.head))
+        return _told(self.name, end, is_final=is_final)
 
     def rotate(self) -> None:
         """Go on in another segment. Raises OSError; then this one goes on."""
@@ -170,6 +167,26 @@ class Stream:
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+def _told(stream: str, end: End, *, is_final: bool) -> Event:
+    detail = {
+        "stream": stream,
+        "segment": end.segment,
+        "records": end.head.count,
+        "head": end.head.hash,
+        "final": is_final,
+    }
+    return Event(at=time.time(), event="evidence", detail=detail)
+
+
+def _endings(paths: Iterable[Path]) -> Iterator[End]:
+    """Where the segments before these ended, as their first lines say; what can't be read says nothing."""
+    for path in paths:
+        with path.open("rb") as file, suppress(evidence.Unreadable):
+            opening = evidence.unpack_opening(file.readline().removesuffix(b"\n"))
+            if opening.segment > 1:
+                yield End(segment=opening.segment - 1, head=Head(count=opening.before, hash=opening.prev))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,7 +56,7 @@ def expected(policy: Source, point: Point, question: tuple[Key, int], variant: V
             ref=one.ref if one else "",
             order=one.order if one else "",
         )
-        return expect.renew(policy, [seed], t)[0]
+        return expect.renew(policy, [point], [seed], t)[0]
 
     if verdict.is_blocked:
         found = [

@@ -15,7 +15,6 @@ import socket
 import struct
 import time
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from blocker.prober import encrypted
@@ -138,7 +137,7 @@ async def probe(
         ident=ident,
         question=query(name, qtype, ident, variant, subnet=outside.subnet if outside else None),
     )
-    source = _source(address, outside.source if outside and outside.source else point.source)
+    source = address.asked_from(outside.source if outside and outside.source else point.source)
     unreachable, trouble = False, ""
     try:
         if variant.transport is Transport.UDP:
@@ -169,13 +168,6 @@ def _way(point: Point, variant: Variant) -> tuple[Endpoint, Tls | None]:
     if address is None:
         raise ValueError(f"point {point.name} has no way for {variant}")
     return address, tls
-
-
-def _source(address: Endpoint, source: str) -> tuple[str, int] | None:
-    """Where to ask from, if that is an address of the same family."""
-    if not source or ip_address(source).version != ip_address(address.host).version:
-        return None
-    return source, 0
 
 
 async def _udp(

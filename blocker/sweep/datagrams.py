@@ -42,13 +42,16 @@ _FULL = frozenset({errno.EAGAIN, errno.ENOBUFS})
 
 
 def connected(address: Endpoint, source: str) -> socket.socket:
-    """A socket for one point, from an address of ours (empty: any) and a port of its own. Raises OSError."""
+    """A socket for one point, from `source` if it has one of that family, and a port of its own.
+
+    Raises OSError.
+    """
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-        if source:
-            sock.bind((source, 0))
+        if (own := address.asked_from(source)) is not None:
+            sock.bind(own)
         sock.connect((address.host, address.port))
     except OSError:
         sock.close()

@@ -169,7 +169,8 @@ def survey(
                 )
             swept = _swept(reader, lanes, stop, told, place)
             doubts = [one for each in swept for one in (*each.doubts, *each.samples)]
-            again = asyncio.run(_look(reader, rounds, doubts, Variant(place=place), stop))
+            points = [one.point for one in here]
+            again = asyncio.run(_look(reader, rounds, points, doubts, Variant(place=place), stop))
             found += [_surveyed(*both, place, again) for both in zip(here, swept, strict=True)]
         if whole:
             told_us = {
@@ -253,14 +254,19 @@ async def _learn(site: Site, reader: Reader, rounds: Rounds) -> None:
 
 
 async def _look(
-    reader: Reader, rounds: Rounds, asked: Sequence[Expectation], way: Variant, stop: Callable[[], bool]
+    reader: Reader,
+    rounds: Rounds,
+    points: Sequence[Point],
+    asked: Sequence[Expectation],
+    way: Variant,
+    stop: Callable[[], bool],
 ) -> list[Finding]:
     """Full probes of these, as the policy of now expects it; none if they were stopped."""
     if stop():
         return []
     now = time.time()
     with reader.snapshot() as policy:
-        renewed, _ = expect.renew(policy, asked, now)
+        renewed, _ = expect.renew(policy, points, asked, now)
         stamp = policy.stamp
     probes = [Probe(one, way) for one in renewed]
     looking = asyncio.ensure_future(rounds.look(probes, stamp=stamp, urgent=True))
@@ -283,9 +289,10 @@ async def _otherwise(
             page = sample.page(policy, time.time(), limit=plan.count + 1)
         drawn += [replace(one, name=name) for name, one in zip(page.names, page.wanted, strict=True)]
     found = []
+    points = [plan.point for plan in plans]
     for qtype, variant in OTHERWISE:
         asked = [replace(one, qtype=qtype) for one in drawn]
-        findings = await _look(reader, rounds, asked, variant, stop)
+        findings = await _look(reader, rounds, points, asked, variant, stop)
         for plan in plans:
             point = plan.point.name
             own = tuple(one for one in findings if one.point == point)

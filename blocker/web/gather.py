@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from blocker import names as domain
-from blocker.compliance.observed import Facts, in_order
+from blocker.compliance.observed import ROLLED_BACK, Facts, in_order
 from blocker.errors import OrdersInvalid, Problem
 from blocker.orders import names_file, relations
 from blocker.orders.model import Match, Publication
@@ -69,10 +69,12 @@ def gather(site: Site, order: str, *, names: bool = False) -> Facts:
 
 
 def _noting(state: Path, ids: set[str], events: list[Entry]) -> Iterator[Entry]:
-    """Every entry of the ledger; those about these ids, the applies and the last one are put aside."""
+    """Every entry of the ledger; those about these ids, the applies, the rollbacks
+    and the last one are put aside.
+    """
     last = None
     for one in ledger.entries(state):
-        if one.subject in ids or one.event == "applied":
+        if one.subject in ids or one.event in ("applied", ROLLED_BACK):
             events.append(one)
         if one.event != "reported":
             last = one

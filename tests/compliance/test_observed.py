@@ -16,11 +16,12 @@ from blocker.compliance.document import SCHEMA, document, duration, moment, summ
 from blocker.orders.model import Kind, Publication
 from blocker.orders.schedule import schedule
 from blocker.policy.chain import Event
+from blocker.prober.judge import Controls, Evidence
 from blocker.prober.judge import Kind as Finding
 from blocker.prober.observe import OVER_TCP
 from tests.prober import lives
 from tests.prober.lives import DAY, ORDER, REF, kept, ledger, records, root, sealed, whole
-from tests.prober.proof import blocked, expectation, forged, once, twice
+from tests.prober.proof import blocked, expectation, forged, judged, once, seen, twice
 from tests.prober.world import T, act, answer, block, key, real, when
 
 if TYPE_CHECKING:
@@ -172,12 +173,52 @@ def test_trouble_of_several_questions_is_one_where_times_meet_and_two_where_not(
 
 def test_trouble_that_turns_into_other_trouble_ends_there() -> None:
     one = expectation()
-    failing = twice(one, lambda asked: answer(asked, rcode=2), at=T + 10.0)
-    facts = whole(records=kept([failing, twice(one, real, at=T + 20.0)]))
+    facts = whole(records=kept([failing(one, T + 10.0), twice(one, real, at=T + 20.0)]))
     assert [(str(each.kind), each.end) for each in observed.troubles(facts)] == [
         ("insufficient", T + 20.0),
         ("underblock", None),
     ]
+
+
+def failing(one: Any, at: float) -> Any:
+    return twice(one, lambda asked: answer(asked, rcode=2), at=at)
+
+
+def away(one: Any, at: float) -> Any:
+    return judged(one, [seen(one, at=at), seen(one, at=at)], Evidence(controls=Controls.SILENT))
+
+
+@pytest.mark.parametrize("blind", [failing, away])
+@pytest.mark.parametrize(("after", "end"), [((), None), ((blocked,), T + 30.0)])
+def test_a_leak_does_not_end_by_an_answer_that_tells_nothing(
+    blind: Any, after: tuple[Any, ...], end: float | None
+) -> None:
+    one = expectation()
+    several = [twice(one, real, at=T + 10.0), blind(one, T + 20.0)]
+    several += [once(one, script, at=T + 30.0) for script in after]
+    leak, unsure = observed.troubles(whole(records=kept(several)))
+    assert (str(leak.kind), leak.start, leak.last, leak.end) == ("underblock", T + 10.0, T + 10.0, end)
+    assert (unsure.last, unsure.end) == (several[1].finding.at, end)
+
+
+def test_a_leak_that_is_seen_again_after_answers_that_tell_nothing_is_one() -> None:
+    one = expectation()
+    several = [twice(one, real, at=T + 10.0), failing(one, T + 20.0), twice(one, real, at=T + 30.0)]
+    facts = whole(records=kept(several))
+    assert [(str(each.kind), each.end, each.records) for each in observed.troubles(facts)] == [
+        ("underblock", None, 2),
+        ("insufficient", T + 30.0, 1),
+    ]
+
+
+def test_what_is_moot_is_not_counted_as_being_as_ordered() -> None:
+    """A way that a point is declared not to reach, where the name resolves though it must be blocked."""
+    leak = once(lives.subject("surabaya", T, declared="any"), real, at=T + 9.0)
+    assert leak.finding.kind is Finding.MOOT
+    made = document(whole(records=kept([leak]), points=lives.POINTS[2:3], events=()))["coverage"]
+    (names,), (variant,) = made["names"], made["variants"]
+    assert (names["observed"], names["as_ordered"], names["not_as_ordered"]) == (1, 0, 0)
+    assert (variant["as_ordered"], variant["moot"], variant["cannot_be_told"]) == (0, 1, 0)
 
 
 def test_trouble_that_meets_trouble_without_an_end_has_none() -> None:
@@ -368,6 +409,77 @@ def test_what_a_sealed_act_adds_or_sets_is_not_in_the_report_of_a_public_order()
     assert made["directives"][0]["windows"] == [{"from": moment(T), "until": None}]
     theirs = replace(facts, order=replace(root(), publication=Publication.SEALED))
     assert len(document(theirs)["acts"]) == 3, "who sealed the order knows its acts"
+
+
+def test_a_rollback_is_an_act_of_the_operators_on_all_that_it_names_and_on_nothing_else() -> None:
+    detail = {
+        "generation": 1,
+        "from": 2,
+        "by": "anna@r1",
+        "reason": "too much",
+        "refs": [REF, "court/other/d"],
+    }
+    back = Event(at=T + 2 * DAY, event="rolled-back", detail=detail)
+    others = Event(at=T + 9 * DAY, event="rolled-back", detail={**detail, "refs": ["court/other/d"]})
+    odd = Event(at=T + 9 * DAY, event="rolled-back", detail={})
+    facts = whole(records=(), events=ledger(lives.applied(T - 9, ORDER), back, others, odd))
+    made = document(facts)
+    assert made["operator_acts"] == [
+        {"at": moment(T + 2 * DAY), "act": "withheld", "ref": REF, "reason": "too much"}
+    ]
+    assert made["as_of"] == moment(T + 2 * DAY), "what concerns others is no news about it"
+    jsonschema.validate(made, SCHEMA)
+
+
+def acts(*several: tuple[str, float, str]) -> Facts:
+    return whole(events=ledger(*(Event(at=at, event=event, subject=ref) for event, at, ref in several)))
+
+
+@pytest.mark.parametrize(
+    ("several", "spans"),
+    [
+        ([], []),
+        ([("withheld", 1.0, REF)], [(1.0, None)]),
+        ([("withheld", 1.0, ORDER), ("released", 2.0, ORDER)], [(1.0, 2.0)]),
+        ([("released", 2.0, REF)], []),
+        (
+            [
+                ("withheld", 1.0, REF),
+                ("withheld", 2.0, ORDER),
+                ("released", 3.0, REF),
+                ("released", 4.0, ORDER),
+            ],
+            [(1.0, 4.0)],
+        ),
+        ([("withheld", 1.0, "court/o1-lifted")], []),
+    ],
+)
+def test_a_directive_is_withheld_while_it_or_its_order_is(
+    several: list[tuple[str, float, str]], spans: list[tuple[float, float | None]]
+) -> None:
+    assert observed.withheld(acts(*several), REF) == spans
+
+
+def test_what_was_seen_of_a_sealed_acts_names_is_not_in_the_report_of_a_public_order() -> None:
+    added = block("y.example", start=T + 60 * DAY, until=T + 90 * DAY).directives
+    amend = replace(secret(Kind.AMEND, "court/a1", Publication.SEALED, T + 60 * DAY), directives=added)
+    acts = (amend,)
+    ref = f"court/a1/{added[0].id}"
+    leak = twice(expectation(point="surabaya", order="court/a1", ref=ref), real, at=T + 61 * DAY)
+    withheld = Event(at=T + 62 * DAY, event="withheld", subject=ref, detail={"reason": "a mistake"})
+    facts = whole(
+        acts=acts,
+        directives=tuple(schedule([root(), *acts])),
+        records=kept([*records(), leak]),
+        events=ledger(lives.applied(T - 1800, ORDER), lives.applied(T + 59 * DAY, "court/a1"), withheld),
+    )
+    without = replace(facts, acts=(), directives=tuple(schedule([root()])), records=kept(records()))
+    assert "court/a1" not in str(document(facts))
+    assert "a mistake" not in str(document(facts))
+    assert document(facts) == document(without)
+    theirs = replace(facts, order=replace(root(), publication=Publication.SEALED))
+    assert ref in str(document(theirs)["exceptions"])
+    assert ref in str(document(theirs)["operator_acts"])
 
 
 def test_who_sat_at_the_keyboard_is_not_in_the_report() -> None:

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from blocker.compliance.life import heat_picture, time_picture
 from blocker.compliance.pictures import Bar, Cell, Lane, Mark, heat, moment, swatch, timeline
 from blocker.orders.schedule import schedule
+from blocker.policy.chain import Event
 from tests.prober import lives
 from tests.prober.lives import DAY, sealed, whole
-from tests.prober.world import T, when
+from tests.prober.proof import blocked, once
+from tests.prober.world import T, block, when
 
 BARS = re.compile(r"<rect x='([\d.]+)%' y='\d+' width='([\d.]+)%'")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -109,6 +111,36 @@ def test_a_block_whose_end_was_not_seen_is_drawn_to_its_end_in_law() -> None:
     seen = rest.partition("observed: surabaya")[2].partition("lingering")[0]
     ends = [max(float(left) + float(width) for left, width in BARS.findall(lane)) for lane in (law, seen)]
     assert ends[0] == pytest.approx(ends[1], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("withheld", "released", "seen", "shown"),
+    [
+        (100, None, [9], ["08:00:09"]),
+        (100, 200, [9], ["08:00:09"]),
+        (100, 200, [9, 260], ["08:00:09", "08:04:20"]),
+        (1, 5, [9], ["08:00:09"]),
+        (1, 15, [9, 20], ["08:00:20"]),
+        (2 * DAY, 3 * DAY, [9], ["08:00:09"]),
+    ],
+    ids=["for good", "not seen again", "seen again", "before it was seen", "as it was seen", "after its end"],
+)
+def test_nothing_is_drawn_in_force_while_the_operator_withholds_it_nor_before_it_is_seen_again(
+    withheld: int, released: int | None, seen: list[int], shown: list[str]
+) -> None:
+    order = block("x.shop.example", start=T, until=T + DAY)
+    acts = [Event(at=T + withheld, event="withheld", subject=lives.REF)]
+    acts += [] if released is None else [Event(at=T + released, event="released", subject=lives.REF)]
+    facts = whole(
+        order=order,
+        acts=(),
+        directives=tuple(schedule([order])),
+        records=lives.kept([once(lives.subject("surabaya", T), blocked, at=T + at) for at in seen]),
+        points=lives.POINTS[2:3],
+        events=lives.ledger(lives.applied(T - 9, lives.ORDER), *acts),
+    )
+    titles = [one for one in said(time_picture(facts)) if one.startswith("in force since")]
+    assert [one.partition("T")[2][:8] for one in titles] == shown
 
 
 def test_long_lists_are_cut_and_the_picture_says_so() -> None:

@@ -124,6 +124,44 @@ def test_a_change_is_prepared_before_its_instant_and_sent_at_it(tmp_path: Path, 
     assert (loop.pushed.instant, loop.pushed.changes, loop.pushed.trouble) == (END, 2, "")
 
 
+def troubles(world: World, loop: Pusher) -> list[tuple[float, str]]:
+    """What the report said each time while something was prepared, and for which instant."""
+    found: list[tuple[float, str]] = []
+
+    def during(t: float) -> None:
+        for _ in range(4):
+            world.now += 20.0
+            loop._pulse()
+            found.append((t, loop.pushed.trouble))
+
+    world.during = during
+    return found
+
+
+SLOW = "what must hold now is still being prepared"
+
+
+def test_what_is_prepared_for_long_after_it_must_hold_is_trouble_until_it_is_sent(
+    tmp_path: Path, world: World
+) -> None:
+    orders(tmp_path, "grok.example")
+    loop = pusher(world, tmp_path)
+    found = troubles(world, loop)
+    loop.step()
+    assert found == [(int(T0), ""), (int(T0), ""), (int(T0), ""), (int(T0), SLOW)]
+    assert loop.pushed.trouble == ""
+
+
+def test_what_is_prepared_for_long_before_it_must_hold_is_no_trouble(tmp_path: Path, world: World) -> None:
+    orders(tmp_path, "grok.example")
+    loop = pusher(world, tmp_path)
+    loop.step()
+    found = troubles(world, loop)
+    world.now = START - 5.0
+    loop.step()
+    assert found == [(START, ""), (START, ""), (START, ""), (START, SLOW)], "60 s after its start"
+
+
 def test_a_slow_preparation_begins_earlier_the_next_time(tmp_path: Path, world: World) -> None:
     orders(tmp_path, "grok.example")
     world.cost = 20.0

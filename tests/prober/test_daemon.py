@@ -20,11 +20,16 @@ import pytest
 from blocker.errors import StoreError
 from blocker.orders.model import Form, Publication
 from blocker.policy import ledger, writer
+from blocker.policy.reader import Reader
 from blocker.policy.records import Withheld
-from blocker.prober import daemon, matrix, report
+from blocker.prober import daemon, expect, matrix, report
+from blocker.prober.book import Book
 from blocker.prober.expect import MORE, Why
 from blocker.prober.judge import Kind
-from blocker.prober.observe import A
+from blocker.prober.matrix import Probe
+from blocker.prober.observe import OVER_TCP, PLAIN, A
+from blocker.prober.reference import Reference
+from blocker.prober.rounds import Rounds
 from blocker.site import Endpoint, ProberConfig
 from tests.prober.world import (
     POINT,
@@ -297,6 +302,34 @@ def test_a_dead_way_hides_no_leak_in_another(tmp_path: Path) -> None:
     by_variant = {str(one.variant): one.kind for one in findings if one.why == "subject" and one.qtype == A}
     assert by_variant["udp+do"] == Kind.PARTIAL
     assert by_variant["udp+address-2"] == Kind.UNREACHABLE
+
+
+def fails(query: Any) -> Any:
+    return answer(query, rcode=2)
+
+
+@pytest.mark.parametrize(("script", "tcp", "are_ok"), [(real, fails, True), (fails, real, False)])
+def test_controls_that_fail_in_one_way_alone_say_nothing_of_what_is_asked_plainly(
+    tmp_path: Path, script: Any, tcp: Any, *, are_ok: bool
+) -> None:
+    """Else a certificate that has expired would silence what is said of all other ways."""
+    commit(tmp_path, now_order())
+    book = Book()
+
+    async def main() -> None:
+        async with serving(script, tcp) as point:
+            here = site(tmp_path, point.point(), canaries=CANARY)
+            reader = Reader(tmp_path)
+            with reader.snapshot() as live:
+                asked = expect.expect(live, here.points, time.time(), expect.Look())
+                stamp = live.stamp
+            probes = [Probe(asked[0], variant) for variant in (PLAIN, OVER_TCP)]
+            await Rounds(here, reader, book, Reference(())).look(probes, stamp=stamp)
+            reader.close()
+
+    asyncio.run(main())
+    seen = book.snapshot(time.time(), generation=1, round_at=0.0, trouble="")
+    assert seen.points["p1"].controls_ok is are_ok
 
 
 def test_a_leak_over_tcp_behind_cut_off_datagrams_is_found(tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ def test_a_client_of_another_region_has_the_orders_of_that_region() -> None:
 def test_an_outside_question_stays_one_when_it_is_renewed() -> None:
     index = policy(block("x.blocked.example"))
     (one,) = outside(block("x.blocked.example"))
-    (again,), gone = renew(index, [one], T)
+    (again,), gone = renew(index, [POINT], [one], T)
     assert (again.outside, again.form, again.why, gone) == (True, None, Why.OUTSIDE, [])
 
 
@@ -197,6 +197,13 @@ def test_the_shards_of_several_probers_are_all_directives_and_each_once() -> Non
     ]
     assert all(shards)
     assert sum(map(len, shards)) == len(set().union(*shards)) == 30
+
+
+def test_every_shard_asks_about_the_canary_order_or_it_would_not_know_blocks_by_their_form() -> None:
+    index = policy(block("x.example"), block("y.example", ident="court/o2"))
+    for at in range(3):
+        found = expect(index, [POINT], T, Look(shard=(at, 3), canary_order="court/o1"))
+        assert "court/o1" in {one.order for one in found if one.why is Why.SUBJECT}
 
 
 def test_what_a_point_is_declared_not_to_reach_is_told_with_the_question() -> None:
@@ -393,7 +400,7 @@ def test_the_name_of_a_sealed_order_is_not_asked_for_until_the_order_begins(publ
     assert ("x.example" in asked(order)) == (publication is Publication.PUBLIC)
     begun = asked(order, t=T + 60)["x.example"]
     assert begun.why is Why.SUBJECT
-    ((ended,), _) = renew(policy(order), [begun], T + 200)
+    ((ended,), _) = renew(policy(order), [POINT], [begun], T + 200)
     assert ended.why is Why.ENDED
 
 
@@ -429,18 +436,37 @@ def test_what_changes_at_a_transition_includes_what_a_cut_cuts() -> None:
 def test_an_old_expectation_is_renewed_by_what_holds_now() -> None:
     index = policy(block("x.example", start=T - 10, until=T + 10))
     old = next(one for one in expect(index, [POINT], T, Look()) if one.why is Why.SUBJECT)
-    ((new,), gone) = renew(index, [old], T + 20)
+    ((new,), gone) = renew(index, [POINT], [old], T + 20)
     assert gone == []
     assert (new.why, new.form, new.ended) == (Why.ENDED, None, T + 10)
     control = next(one for one in expect(index, [POINT], T, Look()) if one.why is Why.LOOKALIKE)
-    assert len(renew(index, [control], T + 20)[0]) == 1
+    assert len(renew(index, [POINT], [control], T + 20)[0]) == 1
+
+
+def test_what_a_point_does_not_reach_is_told_by_what_holds_now() -> None:
+    bind = replace(POINT, kind="bind", by="rpz")
+    before, after = block("x.example"), block("x.example", excepts=("free.x.example",))
+    old = next(
+        one for one in expect(policy(before), [bind], T, Look()) if (one.why, one.qtype) == (Why.SUBJECT, A)
+    )
+    free = replace(old, name=key("free.x.example"))
+    ((new,), _) = renew(policy(after), [bind], [free], T)
+    assert (new.form, new.misses_aliases) == (None, True)
+    ((new,), _) = renew(policy(before), [bind], [new], T)
+    assert (new.form, new.misses_aliases) == (Form.NXDOMAIN, False)
+
+
+def test_a_question_to_a_point_that_is_no_more_is_not_renewed() -> None:
+    index = policy(block("x.example"))
+    old = next(iter(expect(index, [POINT], T, Look())))
+    assert renew(index, [replace(POINT, name="p2")], [old], T) == ([], [old])
 
 
 def test_an_expectation_of_a_directive_that_is_gone_is_not_renewed() -> None:
     old = next(iter(expect(policy(block("x.example")), [POINT], T, Look())))
-    assert renew(policy(), [old], T) == ([], [old])
+    assert renew(policy(), [POINT], [old], T) == ([], [old])
     elsewhere = policy(block("x.example", regions=("GB",), until=T - 1))
-    assert renew(elsewhere, [old], T) == ([], [old])
+    assert renew(elsewhere, [POINT], [old], T) == ([], [old])
 
 
 def test_every_expectation_is_what_decide_says() -> None:
@@ -486,7 +512,7 @@ def test_a_parent_too_long_for_a_sibling_still_is_a_control() -> None:
 def test_a_canarys_expectation_is_renewed_too() -> None:
     index = policy(block("canary.example", start=T + 10))
     old = next(iter(expect(index, [POINT], T, Look(canaries=(key("canary.example"),)))))
-    ((new,), _) = renew(index, [old], T + 20)
+    ((new,), _) = renew(index, [POINT], [old], T + 20)
     assert (new.why, new.form) == (Why.CANARY, Form.NXDOMAIN)
 
 

@@ -235,6 +235,51 @@ def test_the_ledger_knows_what_is_dropped_before_it_is(
     assert all(there)
 
 
+class Killed(BaseException):
+    """What ends a process in the middle."""
+
+
+def killed_before_the_ledger_was_told(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments were filled, and nobody was told of how they ended."""
+
+    def note(*_: object) -> str:
+        raise Killed
+
+    writer = keeper._Writer(state, SPACE)
+    batch = [keeper._Item(record=one, is_sealed=False, events=()) for one in leaks(200)]
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "note", note)
+        with pytest.raises(Killed):
+            writer.write(batch)
+    writer._held.close()
+
+
+def test_how_segments_ended_is_told_by_the_next_run_if_the_last_was_killed_before_it_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_before_the_ledger_was_told(tmp_path, monkeypatch)
+    filled = len(list((tmp_path / "evidence" / "open").iterdir())) - 1
+    assert filled > 1
+    kept(tmp_path, OK)
+    ends = [one for one in events(tmp_path, "evidence") if one["final"]]
+    assert [one["segment"] for one in ends[:filled]] == list(range(1, filled + 1))
+    kept(tmp_path, *leaks(1500))
+    dropped = [one["segment"] for one in events(tmp_path, "evidence-dropped")]
+    assert dropped[:filled] == list(range(1, filled + 1))
+    assert shelf(tmp_path)[1] == []
+
+
+def test_nothing_is_dropped_before_the_ledger_can_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "note", lambda *_: "the ledger can't be written")
+        kept(tmp_path, *leaks(1500))
+    assert shelf(tmp_path)[1] == []
+    assert kept(tmp_path, OK).octets <= SPACE
+    assert shelf(tmp_path)[1] == []
+
+
 def test_a_space_made_smaller_is_kept_to_at_the_next_start(tmp_path: Path) -> None:
     kept(tmp_path, *leaks(1500), space=4 << 20)
     assert kept(tmp_path, OK).octets <= SPACE

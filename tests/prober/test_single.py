@@ -8,7 +8,7 @@ import pytest
 from blocker.orders.model import Form, Match, Publication
 from blocker.prober.expect import Why
 from blocker.prober.matrix import OUTSIDE
-from blocker.prober.observe import PLAIN
+from blocker.prober.observe import ANY, PLAIN
 from blocker.prober.single import Expected, expected
 from blocker.site import Outside
 from tests.prober.world import POINT, A, T, block, key, policy
@@ -102,3 +102,12 @@ def test_a_client_of_another_region_is_answered_by_that_regions_orders() -> None
         None,
         "court/o1/d",
     )
+
+
+def test_what_the_point_does_not_reach_is_told_with_the_question() -> None:
+    made = policy(block("shop.example", excepts=("free.shop.example",)))
+    bind = replace(POINT, kind="bind", by="rpz")
+    one = expected(made, bind, (key("free.shop.example"), A), PLAIN, T).expectation
+    assert (one.why, one.misses_aliases) == (Why.EXCEPT, True)
+    assert expected(made, bind, (key("shop.example"), ANY), PLAIN, T).expectation.declared == "any"
+    assert expected(made, POINT, (key("shop.example"), ANY), PLAIN, T).expectation.declared == ""

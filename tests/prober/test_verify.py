@@ -7,10 +7,12 @@ import os
 import re
 import signal
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from blocker.cli import show
 from blocker.cli.main import main
 from blocker.orders.model import Form, Publication
 from blocker.prober import daemon
@@ -20,7 +22,7 @@ from tests.prober.test_daemon import now_order, served
 from tests.prober.world import answer, block, commit, obedient, policy, real
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from blocker.orders.model import Order
@@ -95,17 +97,52 @@ def test_a_point_that_does_not_block_is_not_fine(verb: Verb) -> None:
 def test_what_was_not_asked_about_is_said(verb: Verb, words: tuple[str, ...]) -> None:
     order = now_order()
     whole = daemon.verify
-    verb.patch.setattr(daemon, "verify", lambda site: whole(site, budget=3))
+    verb.patch.setattr(daemon, "verify", lambda site, **more: whole(site, budget=3, **more))
     code, _, aside = verb.run(obedient(policy(order)), *words, orders=(order,))
     assert code == 0
     assert re.match("[1-9][0-9]* expectations were not asked about", aside)
 
 
 def test_what_the_policy_changed_under_is_not_fine(verb: Verb) -> None:
-    verb.patch.setattr(daemon, "verify", lambda _: Verified(findings=(), unjudged=2, unasked=0))
+    verb.patch.setattr(daemon, "verify", lambda _, **__: Verified(findings=(), unjudged=2, unasked=0))
     code, _, aside = verb.run(real)
     assert code == 1
     assert aside.startswith("2 probes were not judged")
+
+
+def test_what_no_block_can_be_seen_of_is_not_said_to_be_as_ordered(verb: Verb) -> None:
+    now = time.time()
+    order = block("x.nowhere.example", start=now - 60, until=now + 600)
+    code, out, _ = verb.run(obedient(policy(order), ede=False), orders=(order,))
+    assert code == 0
+    assert "moot" in out.splitlines()[0]
+    assert out.splitlines()[-1] == "all that was asked is as ordered, or moot"
+
+
+def test_it_is_told_how_far_the_round_is(verb: Verb) -> None:
+    told: list[tuple[str, int, int]] = []
+
+    @contextmanager
+    def progress() -> Iterator[Any]:
+        yield lambda *said: told.append(said)
+
+    order = now_order()
+    verb.patch.setattr(show, "progress", progress)
+    code, _, aside = verb.run(obedient(policy(order)), orders=(order,))
+    assert (code, aside) == (0, "")
+    assert [what for what, _, _ in told] == ["probing"] * len(told)
+    done, total = [done for _, done, _ in told], told[-1][2]
+    assert (done[0], done[-1]) == (0, total), "it begins with nothing and ends with all"
+    assert done == sorted(done)
+
+
+def test_ctrl_c_ends_the_round(verb: Verb) -> None:
+    def stop(query: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return real(query)
+
+    code, out, aside = verb.run(stop, orders=(now_order(),))
+    assert (code, out, aside) == (130, "", "\nstopped\n")
 
 
 def test_help_says_that_what_cannot_be_told_counts_as_not_fine(verb: Verb) -> None:
@@ -117,7 +154,7 @@ class Lists:
     """`verify` of lists alone: the round, which has its own tests, finds nothing to ask."""
 
     def __init__(self, verb: Verb) -> None:
-        verb.patch.setattr(daemon, "verify", lambda _: Verified(findings=(), unjudged=0, unasked=0))
+        verb.patch.setattr(daemon, "verify", lambda _, **__: Verified(findings=(), unjudged=0, unasked=0))
         self._verb = verb
 
     def run(self, script: Any, *words: str, orders: tuple[Order, ...]) -> tuple[int, list[str]]:
@@ -282,7 +319,7 @@ def test_all_asks_about_a_sample_over_tcp(lists: Lists, verb: Verb) -> None:
 
 
 def test_names_that_the_round_has_no_room_for_are_asked_all_the_same(lists: Lists, verb: Verb) -> None:
-    verb.patch.setattr(daemon, "verify", lambda _: Verified(findings=(), unjudged=0, unasked=5))
+    verb.patch.setattr(daemon, "verify", lambda _, **__: Verified(findings=(), unjudged=0, unasked=5))
     order = long_order(10)
     code, lines = lists.run(obedient(policy(order)), orders=(order,))
     assert code == 0

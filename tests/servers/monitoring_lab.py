@@ -172,6 +172,7 @@ def seen(generation: int, step: int, *, is_bad: bool) -> Snapshot:
             *(finding(kind, "p1") for kind in BAD),
             finding(Kind.UNDERBLOCK, "p1", HUSHED),
             finding(Kind.UNDERBLOCK, "p2"),
+            finding(Kind.EARLY, "p2"),
             finding(Kind.UNREACHABLE, "p3"),
         )
         if is_bad

@@ -169,6 +169,7 @@ def test_failing_controls_silence_what_probes_say_of_that_point_and_of_no_other(
     found = inhibited(watched)
     assert ("BlockNotInPlace", "p2") in found
     assert ("BlockNotInPlace", "p1") not in found
+    assert ("EarlyBlock", "p2") not in found, "what is blocked without an order in force is said all the same"
     assert not any(name == "ControlsFailing" for name, _ in found)
 
 

@@ -106,6 +106,8 @@ def test_a_socket_leaves_from_the_address_it_is_given(peer: socket.socket) -> No
         assert sock.getsockname()[0] == host
     with pytest.raises(OSError, match="assign"):
         connected(Endpoint(host, port), "2001:db8::1" if ":" in host else "192.0.2.1")
+    with connected(Endpoint(host, port), "192.0.2.1" if ":" in host else "2001:db8::1") as sock:
+        assert sock.getsockname()[0] == host, "an address of the other family can't be asked from"
 
 
 def test_what_found_no_room_is_counted(peer: socket.socket) -> None:

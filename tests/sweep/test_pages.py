@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hypothesis import given
@@ -15,7 +16,7 @@ from blocker.policy.directives import Role
 from blocker.policy.index import Index
 from blocker.policy.reader import Reader
 from blocker.policy.records import pack_number
-from blocker.prober.expect import Why
+from blocker.prober.expect import Look, Why, expect
 from blocker.prober.observe import A
 from blocker.sweep.pages import EVERY, Sample, Sweep
 from tests.policy.strategies import EPOCH, REGIONS, orders, read
@@ -189,6 +190,17 @@ def test_the_names_of_sealed_orders_are_marked_as_such_while_they_are_sealed() -
         "both.example",
         "www.wide.example",
     }
+
+
+def test_a_sweep_expects_of_a_name_what_a_round_does_and_knows_how_far_the_point_reaches() -> None:
+    bind = replace(POINT, kind="bind", by="rpz")
+    index = policy(block("x.example", excepts=("free.x.example",)))
+    round_s = {(one.name, one.qtype): one for one in expect(index, [bind], T, Look())}
+    found = swept(index, point=bind)
+    assert {one.misses_aliases for one in found.values()} == {False, True}
+    for name, one in found.items():
+        other = round_s[key(name), A]
+        assert (one.form, one.why, one.misses_aliases) == (other.form, other.why, other.misses_aliases)
 
 
 def test_verdicts_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

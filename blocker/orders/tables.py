@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 _SEGMENT = r"[a-z0-9_-][a-z0-9._-]{0,99}"
 _ORDER_ID = re.compile(rf"{_SEGMENT}/{_SEGMENT}\Z")
 _DIRECTIVE_ID = re.compile(r"[a-z0-9-]{1,64}\Z")
+_BROADCAST = ip_address("255.255.255.255")
 _OF = re.compile(rf"{_SEGMENT}/{_SEGMENT}(?:/[a-z0-9-]{{1,64}})?\Z")
 
 
@@ -144,9 +145,16 @@ def _address(value: str) -> Any:
         raise Rejected(
             "redirect-address-invalid", f"{shown(value)} is not an IP address; redirect takes addresses only."
         ) from error
-    if getattr(found, "scope_id", None) or found.is_unspecified or found.is_multicast:
+    meant = getattr(found, "ipv4_mapped", None) or found
+    is_odd = getattr(found, "scope_id", None) or meant.is_unspecified or meant.is_multicast
+    if is_odd or meant == _BROADCAST:
         raise Rejected(
             "redirect-address-invalid", f"{shown(value)} is no host's address; redirect to a server's."
+        )
+    if meant.is_loopback or meant.is_link_local:
+        raise Rejected(
+            "redirect-address-invalid",
+            f"{shown(value)} leads customers to their own machine or link; redirect to a server's address.",
         )
     return found
 

@@ -235,6 +235,8 @@ def list_grown_tenfold(folder: Path) -> None:
 MADE: dict[str, Callable[[Path], None]] = {
     name.replace("_", "-"): made
     for name, made in list(globals().items())
-    if callable(made) and getattr(made, "__module__", "") == __name__ and name not in {"order", "listing"}
+    if callable(made)
+    and getattr(made, "__module__", "") == __name__
+    and name not in {"order", "listing"}
     and not name.startswith("_")
 }

@@ -49,6 +49,7 @@ class Outcome:
     text: str
     ids: frozenset[str]
     errors: frozenset[str]
+    broken: frozenset[str]
     code: int
     live: tuple[str, ...]
 
@@ -94,6 +95,11 @@ def meet(name: str, site: Path, folder: Path) -> Outcome:
         text="".join(lines).replace(f"{folder.resolve()}/", ""),
         ids=frozenset(one["id"] for one in found),
         errors=frozenset(one["id"] for one in found if one["severity"] == "error"),
+        broken=frozenset(
+            one["path"].rpartition("orders/")[2].removesuffix(".yaml")
+            for one in found
+            if one["severity"] == "error"
+        ),
         code=code,
         live=live,
     )

@@ -1,4 +1,4 @@
-"""An applied order is what was applied: whatever happens to its files afterwards is said, with the way out."""
+"""An applied order is what was applied: what happens to its files later is told, with a way out."""
 
 from __future__ import annotations
 
@@ -61,14 +61,12 @@ def test_a_changed_file_of_an_applied_order_is_told_with_the_commands_that_mend_
 
     ran = applied.run("check")
 
-    digest = hashlib.sha256(
-        (applied.folder / "state" / "archive").joinpath(kept(applied, "one")).read_bytes()
-    )
+    archive = applied.folder / "state" / "archive"
     assert ran.code == 2
     assert ran.out == (
-        f"{path}:1:1 applied-order-changed: this order is applied and its file was changed since; the applied "
-        f"form stays in force. Restore the file (`cp {applied.folder}/state/archive/{digest.hexdigest()} "
-        f"{path}`), and write what is to change as an order of its own: `blocker new --kind amend --of a/one`.\n"
+        f"{path}:1:1 applied-order-changed: this order is applied and its file was changed since; the "
+        f"applied form stays in force. Restore the file (`cp {archive}/{kept(applied, 'one')} {path}`), and "
+        "write what is to change as an order of its own: `blocker new --kind amend --of a/one`.\n"
     )
     assert applied.apply().code == 2
     assert applied.is_blocked("x.example")

@@ -1,6 +1,7 @@
 """The format of order files as tables: the keys of each kind of order and how each value is read.
 
-COMMON are the keys of every order, OWN those of a kind, CHANGES those of which an amend has at least one.
+COMMON are the keys of every order, OWN those of a kind, CHANGES those of which an amend has at least one;
+AUTHORITY and DIRECTIVE are the keys of those parts.
 Pure.
 """
 
@@ -78,7 +79,7 @@ def check_window(values: Mapping[str, Any], node: Node, complaints: Complaints, 
 
 def _directive(node: Node, complaints: Complaints) -> Written:
     before = len(complaints)
-    values = read_mapping(node, complaints, _DIRECTIVE_KEYS, "a directive")
+    values = read_mapping(node, complaints, DIRECTIVE, "a directive")
     if isinstance(node, yamltext.Mapping):
         _check_directive(values, node, complaints)
     return Written(values, is_right=len(complaints) == before)
@@ -200,7 +201,7 @@ _LIST_FILE = mapping(
     "a names_file",
 )
 
-_DIRECTIVE_KEYS = {
+DIRECTIVE = {
     "id": Field(read=text(_directive_id), required="give it one, so that it can be lifted by itself."),
     "names": Field(read=several(text(_subject_text))),
     "names_file": Field(read=_LIST_FILE),
@@ -215,6 +216,16 @@ _DIRECTIVE_KEYS = {
     "review_by": Field(read=text(moment)),
 }
 
+AUTHORITY = {
+    "name": Field(read=text(), required="write who issued the order."),
+    "jurisdiction": Field(read=text(_jurisdiction), required="write the country's code."),
+    "contact": Field(
+        read=text(contact),
+        required="write where the order can be contested.",
+        missing="missing-contact",
+    ),
+}
+
 COMMON = {
     "order": Field(read=text(_order_id), required="write its path below the orders folder, without .yaml."),
     "kind": Field(
@@ -224,15 +235,7 @@ COMMON = {
     ),
     "authority": Field(
         read=mapping(
-            {
-                "name": Field(read=text(), required="write who issued the order."),
-                "jurisdiction": Field(read=text(_jurisdiction), required="write the country's code."),
-                "contact": Field(
-                    read=text(contact),
-                    required="write where the order can be contested.",
-                    missing="missing-contact",
-                ),
-            },
+            AUTHORITY,
             "an authority",
         ),
         required="write who issued it.",

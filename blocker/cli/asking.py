@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import textwrap
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -46,7 +47,11 @@ def tell(found: Iterable[tuple[str, Problem]]) -> bool:
     for _, problem in found:
         is_error = problem.severity == "error"
         is_wrong = is_wrong or is_error
-        click.echo(f"{'' if is_error else 'warning: '}{problem.id}: {problem.message}", err=True)
+        sentence = f"{'' if is_error else 'warning: '}{problem.id}: {problem.message}"
+        if sys.stderr.isatty():
+            lines = textwrap.wrap(sentence, _WIDTH - 2, break_on_hyphens=False, break_long_words=False)
+            sentence = "\n".join(f"  {line}" for line in lines)
+        click.echo(sentence, err=True)
     return is_wrong
 
 
@@ -133,7 +138,7 @@ def _offer(answers: MutableMapping[str, Answer], setting: Setting) -> list[str]:
     for order in latest[:_MOST_LOOKED_AT]:
         if len(fit) < _MOST_SHOWN and not questions.wrong(_about(answers, order), setting):
             fit.append(order.id)
-            click.echo(f"  {len(fit):2}  {order.id} ({_told(order)})", err=True)
+            click.echo(f"  {len(fit):2}  {order.id} ({_told(order)})"[:_WIDTH], err=True)
     if not fit:
         _say("(no order here is one that this kind can be about now)")
     elif len(setting.known) > len(fit):
@@ -155,4 +160,4 @@ def _about(answers: MutableMapping[str, Answer], order: Order) -> dict[str, Answ
 def _told(order: Order) -> str:
     if order.of:
         return f"{order.kind} of {order.of}"
-    return f"{order.kind}, {order.issued.date().isoformat()}, {order.authority.name}"[:60]
+    return f"{order.kind} by {order.authority.name}"

@@ -54,7 +54,9 @@ def _flag(key: str) -> str:
 @_flags
 @click.option("--dry-run", is_flag=True, help="Print the order and write nothing.")
 @click.pass_obj
-def command(site: Path, names: tuple[str, ...], names_file: str | None, dry_run: bool, **flags: Any) -> int:
+def command(
+    site: Path, /, names: tuple[str, ...], names_file: str | None, dry_run: bool, **flags: Any
+) -> int:
     """Write an order file: on a terminal, ask for what no flag says.
 
     The file is checked before it is written, lands below the orders folder and never replaces another.

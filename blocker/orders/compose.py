@@ -44,8 +44,8 @@ def compose(answers: Mapping[str, Answer], *, schema: str = "") -> Composed:
     """The order file that says what was answered.
 
     Keys are those of the file, of the authority and of the one directive; `id` is the order's id,
-    `directive` the directive's, `redirect` holds addresses, `names_file` is a file's name, `sha256` its digest.
-    `schema` is the path of the schema as editors find it from the file.
+    `directive` the directive's, `redirect` holds addresses, `names_file` is a file's name and `sha256` its
+    digest. `schema` is the path of the schema as editors find it from the file.
     """
     sheet = _Sheet()
     if schema:

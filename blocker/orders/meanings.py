@@ -5,7 +5,7 @@ questions of `blocker new`. Keys of parts are written `authority.contact`. Pure;
 from __future__ import annotations
 
 MEANINGS: dict[str, str] = {
-    "order": "its id: the file's path below the orders folder, without .yaml",
+    "order": "the file's path below the orders folder, without .yaml",
     "kind": "block, suspend, reinstate, lift or amend",
     "of": "the order this one is about, or one directive of it: authority/slug/directive",
     "authority": "the body that issued the order",
@@ -16,7 +16,7 @@ MEANINGS: dict[str, str] = {
     "reference": "the authority's own case or letter number",
     "issued": "the date of the instrument",
     "received": "when it reached us; lateness counts from there at the earliest",
-    "deadline": "how long after receipt it must be carried out, such as 30m or 24h",
+    "deadline": "how long after receipt it must be carried out: 30m, 24h, 2d",
     "publication": "who may know of it: public, sealed-until-effective, sealed",
     "document": "a copy of the instrument beside the order",
     "directives": "what is blocked, where and how long; each is lifted by itself",

@@ -95,9 +95,15 @@ QUESTIONS: tuple[Question, ...] = (
     Question(key="publication", meaning=MEANINGS["publication"], must=tuple(Kind)),
     Question(
         key="names",
-        meaning=f"{MEANINGS['directive.names']}; for an amend those that join",
-        kinds=_WITH_NAMES,
+        meaning=MEANINGS["directive.names"],
+        kinds=(Kind.BLOCK,),
         must=(Kind.BLOCK,),
+        is_list=True,
+    ),
+    Question(
+        key="names",
+        meaning="names that join the amended order, with all below them; *.name is only what is below",
+        kinds=(Kind.AMEND,),
         is_list=True,
     ),
     Question(

@@ -149,9 +149,10 @@ def several(read: abc.Callable[[Node, Complaints], Any]) -> abc.Callable[[Node, 
 
     def read_all(node: Node, complaints: Complaints) -> Any:
         if not isinstance(node, Sequence):
-            complaints.add(
-                "not-a-list", node, "a list belongs here; write it in brackets, even for one: […]."
-            )
+            way = "write it in brackets, even for one: […]."
+            if isinstance(node, Mapping):
+                way = "begin each of its values with '- '."
+            complaints.add("not-a-list", node, f"a list belongs here; {way}")
             return MISSING
         if not node.items:
             complaints.add("value-empty", node, "the list is empty; write a value, or remove the key.")
@@ -196,6 +197,9 @@ def moment(value: str) -> datetime:
         raise Rejected(
             "time-without-zone", f"{value!r} has no zone; add the authority's, such as +07:00, or Z for UTC."
         )
+    # RFC 3339 knows 23:59:60 and ISO 8601 knows 24:00; the clocks that enforce know neither.
+    if match["time"] in ("23:59:60", "24:00", "24:00:00"):
+        raise Rejected("time-invalid", f"{value!r} is past the last second; write 00:00:00 of the next day.")
     try:
         when = datetime.fromisoformat(value)
     except ValueError as error:

@@ -57,7 +57,7 @@ def _shown(text: str) -> str:
 
 def _why_not(name: str) -> str:
     if not name:
-        return "it is empty"
+        return "it is empty, as the root of all names is"
     if len(name) > 253:
         return f"it has {len(name)} octets, 253 is the most"
     for label in name.split("."):

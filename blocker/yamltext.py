@@ -29,7 +29,11 @@ MAX_PROBLEMS = 100
 _BOM = b"\xef\xbb\xbf"
 # Control characters, and what ends a line for YAML but not in every editor: a comment could hide keys.
 _LINE_ENDS = "\r\x85\u2028\u2029"
-_BINARY = re.compile(f"[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff{_LINE_ENDS}]")
+# What makes a screen show another order of letters than the machine reads (UAX 9; CVE-2021-42574).
+_REORDERING = "\u202a-\u202e\u2066-\u2069"
+_CONTROLS = "\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufeff\ufffe\uffff"
+_BINARY = re.compile(f"[{_CONTROLS}{_LINE_ENDS}{_REORDERING}]")
+_CONFLICT = re.compile("^(?:<{7}|={7}|>{7})(?: |$)", re.MULTILINE)
 _DIRECTIVE = re.compile("^%", re.MULTILINE)
 _LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is missing on some platforms.
 _TOO_DEEP = f"lists and mappings are nested deeper than {MAX_DEPTH} levels; flatten them."
@@ -121,16 +125,7 @@ def read(octets: bytes, path: str) -> tuple[Node | None, list[Problem]]:
             f"the octet 0x{octets[error.start]:02x} is not UTF-8; save the file as UTF-8 text.",
         )
     if (odd := _BINARY.search(text)) is not None:
-        why = (
-            "ends a line for YAML and not for everyone who reads; end lines with LF or CR LF alone."
-            if odd.group() in _LINE_ENDS
-            else "has no place in a text file; remove it, or write the file anew in a text editor."
-        )
-        return refused(
-            "binary-file",
-            _mark_at(text[: odd.start()]),
-            f"the character U+{ord(odd.group()):04X} {why}",
-        )
+        return refused("binary-file", _mark_at(text[: odd.start()]), _odd(odd.group()))
     if (directive := _DIRECTIVE.search(text)) is not None:
         return refused(
             "yaml-directive",
@@ -201,6 +196,8 @@ class _Tree:
                 case yaml.ScalarEvent():
                     self._count(event, mark)
                     plain = event.style is None or event.style == ""
+                    if (odd := _BINARY.search(event.value)) is not None:  # It was written as an escape.
+                        self.complain("binary-file", mark, _odd(odd.group()))
                     self._put(Scalar(text=event.value, is_plain=plain, mark=mark))
                 case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
                     self._count(event, mark)
@@ -267,6 +264,15 @@ class _Tree:
             above.seen[key.text] = key.mark
 
 
+def _odd(char: str) -> str:
+    why = "has no place in a text file; remove it, or write the file anew in a text editor."
+    if char in _LINE_ENDS:
+        why = "ends a line for YAML and not for everyone who reads; end lines with LF or CR LF alone."
+    elif re.match(f"[{_REORDERING}]", char):
+        why = "makes a screen show the text in another order than it has; remove it."
+    return f"the character U+{ord(char):04X} {why}"
+
+
 def _mark_at(before: str) -> Mark:
     return Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))
 
@@ -274,7 +280,12 @@ def _mark_at(before: str) -> Mark:
 def _syntax(error: yaml.YAMLError, text: str) -> tuple[Mark, str]:
     problem = getattr(error, "problem", None) or "it can't be read"
     context = getattr(error, "context", None)
+    if (conflict := _CONFLICT.search(text)) is not None:
+        at_conflict = _mark_at(text[: conflict.start()])
+        return at_conflict, "a merge left its conflict marks here; keep one of the two sides."
     at = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    if "end of stream" in problem:  # Not where the text ends is the mistake, but where it was opened.
+        at = getattr(error, "context_mark", None) or at
     mark = Mark(at.line + 1, at.column + 1) if at is not None else Mark(0, 0)
     message = f"not YAML: {problem}{f' {context}' if context else ''}"
     lines = text.split("\n")

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from blocker.errors import Problem
 from blocker.orders import check, names_file, parse, relations
 from blocker.orders.schedule import schedule
-from tests.orders.test_complaints import BLOCK, FACTS, TABLE, act
+from tests.hostile.table import CASES
 from tests.orders.test_parse import FULL
+from tests.orders.texts import BLOCK, FACTS, act
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,7 @@ SEEDS = [
     FULL.encode(),
     *(act("a/c", kind, "a/b/one").encode() for kind in ("suspend", "reinstate", "lift")),
     act("a/c", "amend", "a/b", *ADD, "remove: [x.blocked.example]", "until: 2026-06-01").encode(),
-    *(octets for bad in TABLE for octets in bad.files.values() if len(octets) < 2_000),
+    *(path.read_bytes() for path in sorted(CASES.rglob("*.yaml")) if path.stat().st_size < 2_000),
 ]
 TOKENS = [
     b"[",

@@ -17,6 +17,7 @@ import click
 from blocker.errors import BlockerError, StoreError
 
 VERBS = (
+    "new",
     "check",
     "plan",
     "timeline",

@@ -266,10 +266,10 @@ class _Folder:
             try:
                 path = self._inside(filed, written.file)
                 if is_known:
-                    _same(digest_of(path, MAX_LIST_OCTETS, _LIST), written.sha256)
+                    _match_list(digest_of(path, MAX_LIST_OCTETS, _LIST), written.sha256, filed.id)
                 elif written.sha256 not in self._listings:
                     octets = octets_of(path, MAX_LIST_OCTETS, _LIST)
-                    _match_digest(octets, written.sha256)
+                    _match_digest(octets, written.sha256, filed.id)
                     self._listings[written.sha256] = names_file.parse(
                         octets,
                         _beside(filed, written),
@@ -320,7 +320,8 @@ class _Folder:
         if document is None:
             return
         try:
-            _same(digest_of(self._inside(filed, document.file), MAX_LIST_OCTETS, _LIST), document.sha256)
+            found = digest_of(self._inside(filed, document.file), MAX_LIST_OCTETS, _LIST)
+            _match_document(found, document.sha256)
         except Refused as refused:
             self._problems.append(
                 check.problem(
@@ -368,14 +369,30 @@ def _spread(ids: Iterable[str], orders: Iterable[Order]) -> frozenset[str]:
     return frozenset(reached)
 
 
-def _match_digest(octets: bytes, sha256: str) -> None:
-    _same(hashlib.sha256(octets).hexdigest(), sha256)
-
-
-def _same(found: str, written: str) -> None:
-    if found != written:
+def _match_digest(octets: bytes, sha256: str, order: str = "") -> None:
+    if hashlib.sha256(octets.replace(b"\r\n", b"\n")).hexdigest() == sha256 and b"\r\n" in octets:
         raise Refused(
             "names-file-changed",
-            f"its SHA-256 is {found}, the order says {written}; "
-            "restore the file the order was issued with, or write a new order.",
+            "its line ends were changed from LF to CR LF, by git or an editor, and its digest with them; "
+            "restore the file, and write `* -text` into a .gitattributes beside it.",
+        )
+    _match_list(hashlib.sha256(octets).hexdigest(), sha256, order)
+
+
+def _match_list(found: str, written: str, order: str) -> None:
+    if found != written:
+        new = f"`blocker new --kind amend --of {order}`" if order else "an amend"
+        raise Refused(
+            "names-file-changed",
+            f"its SHA-256 is {found}, the order says {written}; restore the list (if it was applied, it is "
+            f"in the state folder as archive/{written[:12]}…), and write what is to change as an order of "
+            f"its own: {new}.",
+        )
+
+
+def _match_document(found: str, written: str) -> None:
+    if found != written:
+        raise Refused(
+            "document-unverified",
+            f"its SHA-256 is {found}, the order says {written}; restore the copy that the order came with.",
         )

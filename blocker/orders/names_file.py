@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_LINE = 1024
+_HEAD = 4096  # octets in which something that is no list shows itself
 
 # A name of two labels or more in ASCII whose last label isn't a number; its lengths are right but for the
 # sum. Case is folded before.
@@ -42,6 +43,9 @@ def parse(
 
     `progress` is told octets done and to do now and then.
     """
+    if (what := _not_a_list(octets[:_HEAD])) is not None:
+        empty = Listing(NameList(keys=()), array("I"))
+        return empty, [Problem(id="names-file-not-a-list", path=path, line=1, column=1, message=what)]
     exact, wild, free = suffixes.rules()
     found = _Found(path)
     at, number, size = 3 if octets.startswith(b"\xef\xbb\xbf") else 0, 0, len(octets)
@@ -64,6 +68,20 @@ def parse(
                 continue
         found.add_other(cut, number)
     return found.listing(), found.problems()
+
+
+def _not_a_list(head: bytes) -> str | None:
+    """Why the file can't be a list, from its first octets: one sentence in place of one for each line."""
+    way = "put the list itself there, one name a line, and its SHA-256 into the order."
+    if b"\0" in head:
+        return f"the file has octets 0, as archives, pictures and UTF-16 have; {way}"
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith((b"<", b"{", b"[", b"%PDF-", b"PK\x03\x04", b"\x1f\x8b", b"-----BEGIN")):
+        shown = ascii(start[:20].decode("latin-1"))
+        return (
+            f"the file begins with {shown}, as web pages, registers and documents do, and lists don't; {way}"
+        )
+    return None
 
 
 class _Found:

@@ -8,6 +8,7 @@ person's decision. Pure.
 from __future__ import annotations
 
 import re
+import unicodedata
 from ipaddress import ip_address, ip_network
 
 from blocker import names
@@ -17,6 +18,9 @@ from blocker.orders.model import Match, Subject
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\Z")
+# Scripts whose letters pass for one another's. No registry lets them into one label (ICANN's guidelines for
+# IDNs, 4.0, section 11), those who mean to mislead do.
+_ALIKE = ("Latin", "Cyrillic", "Greek", "Armenian", "Cherokee")
 _PORT = re.compile(r"(.*):([0-9]*)\Z", re.DOTALL)
 
 
@@ -34,6 +38,8 @@ def parse(text: str, match: Match = Match.SUBTREE) -> Subject:
     except names.NameInvalid as error:
         raise Rejected("name-invalid", f"{error}; write the name as the order has it.") from error
     refuse_reach(name, text)
+    if not text.isascii():
+        _refuse_mixture(name, text)
     return Subject(key=names.to_key(name), match=match if bare == text else Match.BELOW)
 
 
@@ -104,6 +110,19 @@ def _refuse_other_things(text: str) -> None:
             "port-not-a-name",
             f"{shown(text)} has a port; DNS can't block a port. List the host only if the order names it.",
         )
+
+
+def _refuse_mixture(name: str, text: str) -> None:
+    for label in name.split("."):
+        letters = label.removeprefix("xn--").encode().decode("punycode") if label.startswith("xn--") else ""
+        scripts = {unicodedata.name(letter, "").partition(" ")[0].capitalize() for letter in letters}
+        mixed = [script for script in _ALIKE if script in scripts]
+        if len(mixed) > 1:
+            raise Rejected(
+                "mixed-scripts",
+                f"{shown(text)} has {' and '.join(mixed)} letters in one label, as names have that are made "
+                f"to be taken for others; if the order means this very name, write it as '{name}'.",
+            )
 
 
 def _is_address(text: str) -> bool:

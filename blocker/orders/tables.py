@@ -1,6 +1,7 @@
 """The format of order files as tables: the keys of each kind of order and how each value is read.
 
-COMMON are the keys of every order, OWN those of a kind, CHANGES those of which an amend has at least one.
+COMMON are the keys of every order, OWN those of a kind, CHANGES those of which an amend has at least one;
+AUTHORITY and DIRECTIVE are the keys of those parts.
 Pure.
 """
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 _SEGMENT = r"[a-z0-9_-][a-z0-9._-]{0,99}"
 _ORDER_ID = re.compile(rf"{_SEGMENT}/{_SEGMENT}\Z")
 _DIRECTIVE_ID = re.compile(r"[a-z0-9-]{1,64}\Z")
+_BROADCAST = ip_address("255.255.255.255")
 _OF = re.compile(rf"{_SEGMENT}/{_SEGMENT}(?:/[a-z0-9-]{{1,64}})?\Z")
 
 
@@ -77,7 +79,7 @@ def check_window(values: Mapping[str, Any], node: Node, complaints: Complaints, 
 
 def _directive(node: Node, complaints: Complaints) -> Written:
     before = len(complaints)
-    values = read_mapping(node, complaints, _DIRECTIVE_KEYS, "a directive")
+    values = read_mapping(node, complaints, DIRECTIVE, "a directive")
     if isinstance(node, yamltext.Mapping):
         _check_directive(values, node, complaints)
     return Written(values, is_right=len(complaints) == before)
@@ -144,9 +146,16 @@ def _address(value: str) -> Any:
         raise Rejected(
             "redirect-address-invalid", f"{shown(value)} is not an IP address; redirect takes addresses only."
         ) from error
-    if getattr(found, "scope_id", None) or found.is_unspecified or found.is_multicast:
+    meant = getattr(found, "ipv4_mapped", None) or found
+    is_odd = getattr(found, "scope_id", None) or meant.is_unspecified or meant.is_multicast
+    if is_odd or meant == _BROADCAST:
         raise Rejected(
             "redirect-address-invalid", f"{shown(value)} is no host's address; redirect to a server's."
+        )
+    if meant.is_loopback or meant.is_link_local:
+        raise Rejected(
+            "redirect-address-invalid",
+            f"{shown(value)} leads customers to their own machine or link; redirect to a server's address.",
         )
     return found
 
@@ -192,7 +201,7 @@ _LIST_FILE = mapping(
     "a names_file",
 )
 
-_DIRECTIVE_KEYS = {
+DIRECTIVE = {
     "id": Field(read=text(_directive_id), required="give it one, so that it can be lifted by itself."),
     "names": Field(read=several(text(_subject_text))),
     "names_file": Field(read=_LIST_FILE),
@@ -207,6 +216,16 @@ _DIRECTIVE_KEYS = {
     "review_by": Field(read=text(moment)),
 }
 
+AUTHORITY = {
+    "name": Field(read=text(), required="write who issued the order."),
+    "jurisdiction": Field(read=text(_jurisdiction), required="write the country's code."),
+    "contact": Field(
+        read=text(contact),
+        required="write where the order can be contested.",
+        missing="missing-contact",
+    ),
+}
+
 COMMON = {
     "order": Field(read=text(_order_id), required="write its path below the orders folder, without .yaml."),
     "kind": Field(
@@ -216,15 +235,7 @@ COMMON = {
     ),
     "authority": Field(
         read=mapping(
-            {
-                "name": Field(read=text(), required="write who issued the order."),
-                "jurisdiction": Field(read=text(_jurisdiction), required="write the country's code."),
-                "contact": Field(
-                    read=text(contact),
-                    required="write where the order can be contested.",
-                    missing="missing-contact",
-                ),
-            },
+            AUTHORITY,
             "an authority",
         ),
         required="write who issued it.",

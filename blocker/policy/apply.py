@@ -145,6 +145,7 @@ def examine(
         lambda order, digest: recall(site.state, order, digest),
         now=now,
         folder=str(site.orders),
+        archive=str(site.state / "archive"),
     )
     # What orders are about is judged among the standing forms, not the files alone.
     own = (problem for problem in loaded.problems if problem.id not in relations.IDS)

@@ -8,6 +8,7 @@ leaves together.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,12 +40,13 @@ def stand(
     *,
     now: float,
     folder: str = "",
+    archive: str = "",
 ) -> Standing:
     """The standing orders.
 
     `filed` are those whose files are right by themselves, `broken` the ids of those that aren't. `applied`
     are the live ones (id → digest); `recall(id, digest)` gives the applied form of one. `folder` is where
-    people find the orders.
+    people find the orders, `archive` where the applied forms are kept by their digests.
     """
     forms = dict(filed)
     problems: list[Problem] = []
@@ -60,9 +62,9 @@ def stand(
             if families.is_gone(id_, gone):
                 continue
         elif id_ in filed:
-            problems.append(_changed(filed[id_]))
+            problems.append(_changed(filed[id_], f"{archive}/{applied[id_]}"))
         elif id_ in gone:
-            problems.append(_missing(id_, folder))
+            problems.append(_missing(id_, f"{folder}/{id_}.yaml", f"{archive}/{applied[id_]}"))
         forms[id_] = form
     rejected = {problem.order for problem in problems} | set(broken)
     out = {id_ for id_ in rejected if id_ not in applied}
@@ -114,7 +116,7 @@ def _root(id_: str, orders: Mapping[str, Order]) -> str:
     return id_
 
 
-def _changed(filed: Filed) -> Problem:
+def _changed(filed: Filed, kept: str) -> Problem:
     return Problem(
         id="applied-order-changed",
         path=filed.path,
@@ -122,15 +124,21 @@ def _changed(filed: Filed) -> Problem:
         line=1,
         column=1,
         message="this order is applied and its file was changed since; the applied form stays in force. "
-        "Restore the file, and write an amend, suspend or lift for what is to change.",
+        f"Restore the file (`{_copy(kept, filed.path)}`), and write what is to change as an order of its "
+        f"own: `blocker new --kind amend --of {filed.order.id}`.",
     )
 
 
-def _missing(id_: str, folder: str) -> Problem:
+def _missing(id_: str, path: str, kept: str) -> Problem:
     return Problem(
         id="applied-order-missing",
-        path=f"{folder}/{id_}.yaml",
+        path=path,
         order=id_,
         message="this order is applied and its file is gone; the applied form stays in force, for deleting "
-        "a file is not a lift. Restore the file, or write a lift.",
+        f"a file is not a lift. Restore the file (`{_copy(kept, path)}`); if the order is to end, write "
+        f"that: `blocker new --kind lift --of {id_}`.",
     )
+
+
+def _copy(kept: str, path: str) -> str:
+    return f"cp {shlex.quote(kept)} {shlex.quote(path)}"

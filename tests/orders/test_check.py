@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from blocker import names
 from blocker.orders import check, parse
 from blocker.orders.model import Match, Subject
-from tests.orders.test_complaints import BLOCK, FACTS, act
+from tests.orders.texts import BLOCK, FACTS, act
 
 
 def found(text: str, *, id_: str = "a/b", facts: check.Facts = FACTS) -> list[str]:

@@ -13,7 +13,7 @@ from blocker.errors import OrdersInvalid
 from blocker.orders import files, parse
 from blocker.orders.model import NameList, NamesFile
 from blocker.orders.schedule import schedule
-from tests.orders.test_complaints import BLOCK, FACTS, act, lay, listed
+from tests.orders.texts import BLOCK, FACTS, act, lay, listed
 
 if TYPE_CHECKING:
     from pathlib import Path

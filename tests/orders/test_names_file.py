@@ -53,7 +53,7 @@ def test_a_name_and_all_below_it_are_two_entries() -> None:
         (b"0x7f.0.0.0x1", "ip-not-a-name"),
         (b"a" * 64 + b".example", "name-invalid"),
         (b".".join([b"a" * 60] * 5), "name-invalid"),
-        (b"\0.example", "name-invalid"),
+        (b"\1.example", "name-invalid"),
     ],
 )
 def test_a_bad_line_is_told_with_its_number_and_the_rest_is_read(line: bytes, id_: str) -> None:

@@ -22,7 +22,7 @@ from blocker.orders.model import (
     Publication,
     Subject,
 )
-from tests.orders.test_complaints import BLOCK, act
+from tests.orders.texts import BLOCK, act
 
 WIB = timezone(timedelta(hours=7))
 DIGEST = "ab" * 32

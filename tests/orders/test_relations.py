@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocker.orders import parse, relations
-from tests.orders.test_complaints import BLOCK, act
+from tests.orders.texts import BLOCK, act
 
 
 def filed(*texts: str) -> list[parse.Filed]:

@@ -8,8 +8,8 @@ from blocker import names
 from blocker.orders import removals
 from blocker.orders.model import Match, NameList, Subject
 from tests.orders.test_check import UNIVERSE, covers, excepts_, subjects_
-from tests.orders.test_complaints import BLOCK, act
 from tests.orders.test_relations import ADD, AMEND, filed
+from tests.orders.texts import BLOCK, act
 
 LIST = "0" * 64
 LISTS = {LIST: NameList(keys=(names.to_key("listed.example"),), below=(names.to_key("deep.example"),))}

@@ -1,0 +1,147 @@
+"""An applied order is what was applied: what happens to its files later is told, with a way out."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Ran, Site
+
+LIST = b"one.example\ntwo.example\n"
+
+
+@pytest.fixture
+def applied(site: Site) -> Site:
+    """A site with a block of one name and one of a list, both in force."""
+    site.block("one", "x.example")
+    site.block("list", "y.example")
+    path = site.path("list")
+    digest = hashlib.sha256(LIST).hexdigest()
+    text = path.read_text().replace("names: [y.example]", f"names_file: {{file: list.txt, sha256: {digest}}}")
+    path.write_text(text)
+    (path.parent / "list.txt").write_bytes(LIST)
+    assert site.apply().code == 0
+    return site
+
+
+def rewrite(path: Path, change: Callable[[bytes], bytes]) -> None:
+    path.write_bytes(change(path.read_bytes()))
+
+
+def restored(site: Site, ran: Ran) -> Ran:
+    """`check`, after the command that it named was run as it stands there."""
+    (command,) = re.findall(r"`(cp [^`]*)`", ran.out)
+    subprocess.run(shlex.split(command), check=True)
+    return site.run("check")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda octets: octets.replace(b"x.example", b"z.example"),
+        lambda octets: b"# only a comment\n" + octets,
+        lambda octets: octets + b"\n",
+    ],
+    ids=["name", "comment", "blank line"],
+)
+def test_a_changed_file_of_an_applied_order_is_told_with_the_commands_that_mend_it(
+    applied: Site, change: Callable[[bytes], bytes]
+) -> None:
+    path = applied.path("one")
+    rewrite(path, change)
+
+    ran = applied.run("check")
+
+    archive = applied.folder / "state" / "archive"
+    assert ran.code == 2
+    assert ran.out == (
+        f"{path}:1:1 applied-order-changed: this order is applied and its file was changed since; the "
+        f"applied form stays in force. Restore the file (`cp {archive}/{kept(applied, 'one')} {path}`), and "
+        "write what is to change as an order of its own: `blocker new --kind amend --of a/one`.\n"
+    )
+    assert applied.apply().code == 2
+    assert applied.is_blocked("x.example")
+    assert not applied.is_blocked("z.example")
+    assert restored(applied, ran).code == 0
+
+
+def kept(site: Site, slug: str) -> str:
+    """The digest under which the order was archived."""
+    (found,) = [
+        path.name
+        for path in (site.folder / "state" / "archive").iterdir()
+        if f"order: a/{slug}\n".encode() in path.read_bytes()
+    ]
+    return found
+
+
+def test_a_file_of_an_applied_order_that_is_gone_is_told_with_the_command_that_restores_it(
+    applied: Site,
+) -> None:
+    applied.path("one").unlink()
+    ran = applied.run("check")
+    assert ran.code == 2
+    assert "for deleting a file is not a lift" in ran.out
+    assert "`blocker new --kind lift --of a/one`" in ran.out
+    assert restored(applied, ran).code == 0
+
+
+def test_a_renamed_file_is_told_in_both_its_places(applied: Site) -> None:
+    applied.path("one").rename(applied.path("renamed"))
+    ran = applied.run("check")
+    assert ran.code == 2
+    assert [line.split()[1] for line in ran.out.splitlines()] == ["applied-order-missing:", "id-not-path:"]
+    assert applied.apply().code == 2
+    assert applied.is_blocked("x.example")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda octets: octets.replace(b"\n", b"\r\n"),
+        lambda octets: b"\xef\xbb\xbf" + octets,
+        lambda octets: octets,
+    ],
+    ids=["CR LF", "BOM", "touched"],
+)
+def test_what_editors_and_git_do_to_every_file_is_no_change(
+    applied: Site, change: Callable[[bytes], bytes]
+) -> None:
+    rewrite(applied.path("one"), change)
+    assert applied.run("check").code == 0
+    assert "nothing to change" in applied.apply().out
+
+
+def test_a_changed_list_of_an_applied_order_is_told_and_what_was_applied_holds(applied: Site) -> None:
+    rewrite(applied.path("list").with_suffix(".txt"), lambda octets: octets + b"three.example\n")
+    for verb in ("check", "plan"):
+        ran = applied.run(verb)
+        assert ran.code == 2
+        assert "names-file-changed: 'list.txt': its SHA-256 is " in ran.out + ran.err
+        assert "`blocker new --kind amend --of a/list`" in ran.out + ran.err
+    assert applied.apply().code == 2
+    assert applied.is_blocked("two.example")
+    assert not applied.is_blocked("three.example")
+
+
+def test_a_list_whose_line_ends_git_changed_is_told_what_happened(applied: Site) -> None:
+    rewrite(applied.path("list").with_suffix(".txt"), lambda octets: octets.replace(b"\n", b"\r\n"))
+    ran = applied.run("check")
+    assert ran.code == 2
+    assert "its line ends were changed from LF to CR LF, by git or an editor" in ran.out
+
+
+def test_an_order_that_was_never_applied_may_be_changed_freely(site: Site) -> None:
+    site.block("one", "x.example")
+    site.run("check")
+    site.block("one", "y.example")
+    assert site.run("check").code == 0

@@ -18,11 +18,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from blocker.orders.model import Publication, instant
+from blocker.orders.timetable import ENDINGS, LAPSED
 from blocker.prober.book import FINE
 from blocker.prober.evidence import instances_of
 from blocker.prober.expect import Why
 from blocker.prober.judge import BAD
-from blocker.prober.keeping import TAKEN_BACK, confirms
+from blocker.prober.keeping import TAKEN_BACK, change_of, confirms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -42,7 +43,8 @@ class Facts:
 
     `acts` are the orders about `order`, `directives` those of all of them, `counts` how many names each has
     (by ref), `names` those that may be told, as people read them. `events` is the ledger, `records` what was
-    kept about these orders, `segments` where from; `flaws` what is wrong with either.
+    kept about these orders, `segments` where from; `flaws` what is wrong with either. `lapses_from` is since
+    when the site lapses what is overdue for review (epoch seconds).
     """
 
     operator: str
@@ -58,6 +60,7 @@ class Facts:
     records: tuple[Kept, ...] = ()
     segments: tuple[Segment, ...] = ()
     flaws: tuple[str, ...] = ()
+    lapses_from: int = 0
 
     @cached_property
     def as_of(self) -> float:
@@ -75,7 +78,8 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
-    """Whether one start (`in-force`) or end (`lifted`) of a directive was seen at a point.
+    """Whether one start (`in-force`) or end (`lifted`, `suspended`, `lapsed`) of a directive was seen at a
+    point.
 
     `since` is that instant in law, `counted` from when lateness counts: the latest of it, receipt and apply
     of the orders that set it. `due` is their deadline, None if there is none. `seen` is when it was first
@@ -178,9 +182,25 @@ def shown_directives(facts: Facts) -> tuple[Scheduled, ...]:
 
 def shown_windows(one: Scheduled, facts: Facts) -> list[tuple[int, int | None]]:
     """Its windows without the coming instants that nobody outside may know."""
-    at, is_public = facts.as_of, facts.order.publication is Publication.PUBLIC
-    secret = {edge for edge in one.hidden if edge > at} if is_public else set()
+    secret = _secret(one, facts)
     return [(start, None if end in secret else end) for start, end in one.windows if start not in secret]
+
+
+def shown_lapses(one: Scheduled, facts: Facts) -> list[tuple[int, int, int | None]]:
+    """When its review was due, and the site let it lapse for want of one from when until when."""
+    secret, since = _secret(one, facts), facts.lapses_from
+    return [
+        (due, max(due, since), None if end in secret else end)
+        for due, end in one.lapsed
+        if max(due, since) <= facts.as_of and (end is None or end > since)
+    ]
+
+
+def _secret(one: Scheduled, facts: Facts) -> set[int]:
+    """The coming instants that nobody outside may know."""
+    if facts.order.publication is not Publication.PUBLIC:
+        return set()
+    return {edge for edge in one.hidden if edge > facts.as_of}
 
 
 def applied_at(facts: Facts, order: str) -> float | None:
@@ -205,12 +225,9 @@ def confirmations(facts: Facts) -> list[Confirmation]:
             for number, (change, since) in enumerate(_edges(one, facts.as_of)):
                 own = [facts.orders[one.order]] if number == 0 else []
                 setters = [*own, *(act for act in acts if since in _instants(act))]
-                proof = seen.get((change, one.ref, point, since))
-                several = [
-                    each
-                    for each in proofs.get((change, one.ref, point, since), [])
-                    if proof and each.at >= proof[0]
-                ]
+                place = (change_of(change), one.ref, point, _told_as(one, change, since))
+                proof = seen.get(place)
+                several = [each for each in proofs.get(place, []) if proof and each.at >= proof[0]]
                 found.append(
                     Confirmation(
                         ref=one.ref,
@@ -240,8 +257,16 @@ def _edges(one: Scheduled, until: float) -> list[tuple[str, int]]:
     for start, end in one.windows:
         found.append(("in-force", start))
         if end is not None:
-            found.append(("lifted", end))
+            found.append((one.ending(end), end))
     return [edge for edge in found if edge[1] <= until]
+
+
+def _told_as(one: Scheduled, change: str, since: int) -> int:
+    """The instant that evidence has for the edge: what lapses does so, to the policy, when its review is due,
+    also where the site chose to let it lapse only later.
+    """
+    due = (begin for begin, end in one.lapsed if begin <= since and (end is None or since < end))
+    return next(due, since) if change == LAPSED else since
 
 
 def _known(facts: Facts, setters: Iterable[Order]) -> Iterator[float]:
@@ -294,11 +319,11 @@ def _seen(facts: Facts) -> dict[_Start, _Seen]:
             if place not in taken_back:
                 take(place, (finding.at, finding.rule, kept.hash))
     for one in facts.events:
-        if one.event in ("in-force", "lifted"):
+        if one.event in ("in-force", *ENDINGS):
             told = one.facts
             point, at, rule = told.get("point"), told.get("since"), told.get("rule")
             if isinstance(point, str) and isinstance(at, int):
-                place = (one.event, one.subject, point, at)
+                place = (change_of(one.event), one.subject, point, at)
                 if one.seq > taken_back.get(place, 0):
                     take(place, (one.at, str(rule), str(told.get("evidence", ""))))
     return found
@@ -446,10 +471,46 @@ def in_order(records: Iterable[Kept]) -> tuple[Kept, ...]:
     return tuple(sorted(records, key=lambda kept: (kept.record.finding.at, kept.hash)))
 
 
-def acts_of_the_operator(facts: Facts) -> list[Entry]:
-    """The operator's own withholding and releasing of what the report is about."""
-    ids = _ids(facts)
-    return [one for one in facts.events if one.event in ("withheld", "released") and one.subject in ids]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnAct:
+    """What the operator did itself, to one order or directive: `act` is withheld, released, or rolled-back,
+    or lapses or keeps: what is overdue for review does so since then.
+    """
+
+    at: float
+    act: str
+    ref: str
+    reason: str = ""
+
+
+def acts_of_the_operator(facts: Facts) -> list[OwnAct]:
+    """The operator's own acts on what the report is about; never shown as the authority's."""
+    ids, found, review = _ids(facts), [], "keep"
+    is_reviewed = any(one.review_by is not None for one in facts.directives)
+    for one in facts.events:
+        reason = str(one.facts.get("reason", ""))
+        if one.event in ("withheld", "released") and one.subject in ids:
+            found.append(OwnAct(at=one.at, act=one.event, ref=one.subject, reason=reason))
+        elif one.event == "rolled-back":
+            refs = sorted(ids & _refs_of(one))
+            found += [OwnAct(at=one.at, act=one.event, ref=ref, reason=reason) for ref in refs]
+        elif one.event == "applied":
+            before, review = review, str(one.facts.get("review", "keep"))
+            if is_reviewed and review != before:
+                act = "lapses" if review == "lapse" else "keeps"
+                found.append(OwnAct(at=one.at, act=act, ref=facts.order.id, reason=_REVIEW[act]))
+    return found
+
+
+_REVIEW = {
+    "lapses": "since then the site does not enforce what is overdue for review",
+    "keeps": "since then the site enforces what is overdue for review",
+}
+
+
+def _refs_of(one: Entry) -> set[str]:
+    refs = one.facts.get("refs")
+    return set(map(str, refs)) if isinstance(refs, list) else set()
 
 
 def applies(facts: Facts) -> list[Entry]:
@@ -461,7 +522,7 @@ def applies(facts: Facts) -> list[Entry]:
 def _points(facts: Facts, one: Scheduled) -> list[str]:
     found = {point.name for point in facts.points if one.applies_to(point.region)}
     for event in facts.events:
-        if event.event in ("in-force", "lifted") and event.subject == one.ref:
+        if event.event in ("in-force", *ENDINGS) and event.subject == one.ref:
             found.add(str(event.facts.get("point")))
     return sorted(found)
 
@@ -477,6 +538,8 @@ def _ids(facts: Facts) -> set[str]:
 def _concerns(one: Entry, ids: set[str]) -> bool:
     if one.event == "reported":  # To have been reported on is no news about the order.
         return False
+    if one.event == "rolled-back":
+        return not ids.isdisjoint(_refs_of(one))
     return one.subject in ids or (one.event == "applied" and not ids.isdisjoint(_orders_of(one)))
 
 

@@ -174,7 +174,7 @@ def prepare(site: Site, *, now: float, progress: Callable[[str, int, int], None]
     """Read the orders and plan what applying them would change. Raises OrdersInvalid, StoreError."""
     found = examine(site, now=now, progress=progress)
     live, loaded, standing = found.live, found.loaded, found.standing
-    scheduled = tuple(schedule(standing.orders.values()))
+    scheduled = tuple(schedule(standing.orders.values(), lapse=site.enforcement.lapses))
     return Prepared(
         site=site,
         live=live,
@@ -256,6 +256,7 @@ def _applied(prepared: Prepared, generation: Generation) -> Event:
             "policy": generation.digest,
             "by": generation.by,
             "reason": generation.reason,
+            "review": prepared.site.enforcement.review,
             "orders": {
                 order.id: order.digest
                 for order in prepared.orders.values()

@@ -32,6 +32,8 @@ EVENTS: dict[str, str] = {
     "released": "The operator enforces it again.",
     "rolled-back": "The operator stopped enforcing all that came into force since a generation, and why.",
     "in-force": "A block was first observed at a point after its start.",
+    "suspended": "That a block is suspended was first observed at a point: it ended, and is not lifted.",
+    "lapsed": "The same of one that lapsed for want of a review: the site's doing, and no lift.",
     "lifted": "Its end was first observed at a point.",
     "taken-back": "The `change` first observed at a point no longer counts: contradicting answers came.",
     "finding-opened": "Something was first observed at a point that is not as ordered.",

@@ -81,15 +81,16 @@ def roll_back(
     try:
         with reader.snapshot() as policy:
             last, arrivals, held = policy.generation.number, policy.arrivals, policy.withheld.keys()
-            digests = policy.orders
+            digests, lapse = policy.orders, policy.enforcement.lapses
     finally:
         reader.close()
     if not 0 <= generation < last:
         message = f"the live policy is generation {last}; roll back to one before it, 0 to {last - 1}"
         raise OrdersInvalid([Problem(id="no-such-generation", path=str(generation), message=message)])
     orders = {id_: recall(state, id_, digest).order for id_, digest in digests.items()}
-    before = schedule(order for id_, order in orders.items() if arrivals[id_] <= generation)
-    refs = tuple(ref for ref in grown(before, schedule(orders.values()), one.at) if ref not in held)
+    before = schedule((order for id_, order in orders.items() if arrivals[id_] <= generation), lapse=lapse)
+    after = schedule(orders.values(), lapse=lapse)
+    refs = tuple(ref for ref in grown(before, after, one.at) if ref not in held)
     if refs and not dry_run:
         writer.withhold(state, one, *refs)
         detail = {"generation": generation, "from": last, "by": one.by, "reason": one.reason, "refs": [*refs]}

@@ -38,7 +38,11 @@ def gather(site: Site, order: str, *, names: bool = False) -> Facts:
     """
     family = _family(site.state, order)
     root = family.pop(order)
-    directives = tuple(one for one in schedule([root, *family.values()]) if not one.is_cut)
+    lapses_from = _lapses_from(site.state)
+    scheduled = schedule(
+        [root, *family.values()], lapse=lapses_from is not None, lapse_from=lapses_from or 0
+    )
+    directives = tuple(one for one in scheduled if not one.is_cut)
     counts, told = {}, {}
     for one in directives:
         listed = _names(site.state, one)
@@ -65,14 +69,26 @@ def gather(site: Site, order: str, *, names: bool = False) -> Facts:
         records=records,
         segments=tuple(shelf.segments),
         flaws=(*shelf.flaws, *flaws),
+        lapses_from=lapses_from or 0,
     )
+
+
+def _lapses_from(state: Path) -> int | None:
+    """Since when the site lapses what is overdue for review, by its latest apply; None: it does not."""
+    since: int | None = None
+    for one in ledger.entries(state, only=("applied",)):
+        if one.facts.get("review") != "lapse":
+            since = None
+        elif since is None:
+            since = int(one.at)
+    return since
 
 
 def _noting(state: Path, ids: set[str], events: list[Entry]) -> Iterator[Entry]:
     """Every entry of the ledger; those about these ids, the applies and the last one are put aside."""
     last = None
     for one in ledger.entries(state):
-        if one.subject in ids or one.event == "applied":
+        if one.subject in ids or one.event in ("applied", "rolled-back"):
             events.append(one)
         if one.event != "reported":
             last = one

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ from blocker.cli.show import Instant
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from blocker.policy.chain import Entry, Head
+    from blocker.policy.chain import Entry, Head, Veiled
     from blocker.site import Site
 
 _ENTRIES = 50  # rows of a ledger that nobody narrowed down
@@ -106,7 +108,7 @@ def verify(site: Site, known: Head | None, file: Path | None) -> int:
 
     last = chain.Head()
 
-    def noted(entries: Iterable[Entry]) -> Iterable[Entry]:
+    def noted(entries: Iterable[Entry | Veiled]) -> Iterable[Entry | Veiled]:
         nonlocal last
         for one in entries:
             last = one.head
@@ -128,23 +130,36 @@ def verify(site: Site, known: Head | None, file: Path | None) -> int:
 
 @command.command("export")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+@click.option(
+    "--sealed",
+    is_flag=True,
+    help="Tell what concerns sealed orders, too: for those whom they concern, not for publication.",
+)
 @click.pass_obj
-def export(site: Site, file: Path) -> None:
+def export(site: Site, file: Path, sealed: bool) -> None:
     """Write every event to FILE as JSON Lines, and the head as its last line; `-` is the standard output.
 
-    Whoever has the file can check it: `ledger verify --file`.
+    Whoever has the file can check it: `ledger verify --file`. Of what concerns a sealed order, and of an
+    apply that brought one, only the place and the hash are told.
     """
     from blocker.cli import show
-    from blocker.policy import chain, ledger
+    from blocker.policy import chain, disclosure, ledger
+    from blocker.web.gather import every_order
 
-    head = chain.Head()
+    may_be_told = disclosure.teller({} if sealed else every_order(site.state), time.time())
+    head, veiled = chain.Head(), 0
+    if sealed:
+        os.umask(0o027)
     with click.open_file(str(file), "w", encoding="utf-8", atomic=str(file) != "-") as output:
         for one in ledger.entries(site.state):
-            output.write(chain.line(one))
+            is_told = sealed or may_be_told(one)
+            output.write(chain.line(one) if is_told else chain.veiled_line(one))
+            veiled += not is_told
             head = one.head
         output.write(chain.last_line(head))
     if str(file) != "-":
-        click.echo(f"{file}: {show.counted(head.count, 'event')}\n{head}")
+        by_hash = f", {veiled:,} of them by their hash alone: they concern sealed orders" if veiled else ""
+        click.echo(f"{file}: {show.counted(head.count, 'event')}{by_hash}\n{head}")
 
 
 def _record(one: Entry) -> dict[str, Any]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from blocker.site import Site
 
 _ENTRIES = 50  # rows of a ledger that nobody narrowed down
+_TIMES = ("since", "last", "first", "received", "review_by")
+"""The members of a detail that are instants."""
 _LINE = 1 << 24  # octets of an export's line; an apply names every order that came with it
 
 
@@ -75,7 +77,11 @@ def command(
         return
     is_whole = everything or since is not None or order is not None
     shown = chosen if is_whole else chosen[-_ENTRIES:]
-    if shown:
+    if show.is_narrow():
+        for one in shown:
+            seq, at, event, of, what = _row(one)
+            show.hanging(f"{seq:>4} {at} ", f"{event} {'' if of == '-' else of}".strip() + f": {what}")
+    elif shown:
         show.table(("#", "at", "event", "of", "what"), [_row(one) for one in shown])
     if len(shown) < len(chosen):
         click.echo(f"the last {len(shown)} of {show.counted(len(chosen), 'event')}; --all shows all")
@@ -183,6 +189,8 @@ def _row(one: Entry) -> tuple[str, ...]:
 
 def _said(facts: dict[str, Any]) -> str:
     """What an event's detail says, for people: hashes cut short, what holds many counted."""
+    from blocker.cli.show import moment
+
     found = []
     for key, value in facts.items():
         if value in (None, "", [], {}):
@@ -193,6 +201,8 @@ def _said(facts: dict[str, Any]) -> str:
             text = ", ".join(value)
         elif isinstance(value, list):
             text = ", ".join(map(str, value))
+        elif key in _TIMES and isinstance(value, int | float):
+            text = moment(value)
         else:
             text = value if isinstance(value, str) else json.dumps(value)
         found.append(f"{key} {text[:12] if _is_hash(text) else text}")

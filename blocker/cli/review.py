@@ -115,5 +115,5 @@ def _of_names(looked: Looked) -> str:
         return f"{looked.ordered:,}, not asked for: there is no reference to ask"
     found = f"{looked.gone:,} of {looked.asked:,} asked for no longer exist"
     if looked.unknown:
-        found += f", of {looked.unknown:,} the reference could not tell"
+        found += f"; of {looked.unknown:,} the reference could not tell"
     return found if looked.asked >= looked.ordered else f"{found}; a sample of {looked.ordered:,}"

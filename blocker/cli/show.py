@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from blocker.orders.timetable import Window
 
 
+_WIDE = 120  # columns
+
+
 class Instant(click.ParamType[float]):
     """A point in time with its zone; a date alone is its 00:00 UTC."""
 
@@ -92,6 +95,11 @@ def hanging(lead: str, text: str) -> None:
         click.echo("\n".join(lines))
         return
     click.echo(lead + f"\n{indent}".join(lines or [""]))
+
+
+def is_narrow() -> bool:
+    """Whether this is a terminal on which a table of many columns would be all folds."""
+    return sys.stdout.isatty() and shutil.get_terminal_size().columns < _WIDE
 
 
 def distance(seconds: float) -> str:

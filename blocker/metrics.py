@@ -45,6 +45,7 @@ class OrderState(StrEnum):
     PENDING = "pending"
     IN_FORCE = "in_force"
     SUSPENDED = "suspended"
+    LAPSED = "lapsed"
     ENDED = "ended"
     WITHHELD = "withheld"
     QUARANTINED = "quarantined"
@@ -60,7 +61,7 @@ METRICS: dict[str, str] = {
     "blocker_order_deadline_timestamp_seconds": "When the order, not ended yet, must have been carried out.",
     "blocker_generation": "Number of the live generation; 0 if there is none.",
     "blocker_generation_applied_timestamp_seconds": "When the live generation was applied.",
-    "blocker_policy": "Digest of the live policy, equal on every node with the same orders.",
+    "blocker_policy": "Digest of the live policy, equal where the orders are; whether reviews lapse.",
     "blocker_policy_last_load_timestamp_seconds": "When the policy store was last read without fault.",
     "blocker_policy_last_load_success": "Whether the last reading of the policy store went without fault.",
     "blocker_withheld": "Directives and orders that the operator does not enforce.",
@@ -202,6 +203,7 @@ class View:
     generation: int = 0
     applied_at: float = 0.0
     digest: str = ""
+    review: str = ""
     loaded_at: float = 0.0
     is_loaded: bool = False
     withheld: int = 0
@@ -228,7 +230,7 @@ def order_states(
     """How many orders are in each state at `t` (epoch seconds); every state is there.
 
     Quarantined wins, then withheld (all its directives are), then the liveliest directive: in force,
-    suspended, pending, ended.
+    suspended, lapsed, pending, ended.
     """
     by_order: dict[str, list[Scheduled]] = {}
     for one in directives:
@@ -246,13 +248,23 @@ def order_states(
     return found
 
 
-_LIVELIEST = (OrderState.IN_FORCE, OrderState.SUSPENDED, OrderState.PENDING, OrderState.ENDED)
+_LIVELIEST = (
+    OrderState.IN_FORCE,
+    OrderState.SUSPENDED,
+    OrderState.LAPSED,
+    OrderState.PENDING,
+    OrderState.ENDED,
+)
 
 
 def _state(one: Scheduled, t: float) -> OrderState:
     if one.in_force(t):
         return OrderState.IN_FORCE
-    if not one.windows or one.is_ended(t):
+    if one.is_ended(t):
+        return OrderState.ENDED
+    if one.is_lapsed(t):
+        return OrderState.LAPSED
+    if not one.windows:
         return OrderState.ENDED
     return OrderState.SUSPENDED if one.windows[0][0] <= t else OrderState.PENDING
 
@@ -464,7 +476,7 @@ def _of_policy(view: View) -> Iterator[Metric]:
     yield _gauge("blocker_generation_applied_timestamp_seconds", view.applied_at or None)
     info = InfoMetricFamily("blocker_policy", METRICS["blocker_policy"])
     if view.digest:
-        info.add_metric([], {"digest": view.digest})
+        info.add_metric([], {"digest": view.digest, "review": view.review})
     yield info
     yield _gauge("blocker_policy_last_load_timestamp_seconds", view.loaded_at or None)
     yield _gauge("blocker_policy_last_load_success", int(view.is_loaded))

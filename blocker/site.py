@@ -40,7 +40,8 @@ class Endpoint(NamedTuple):
 class Enforcement:
     """The site values that enforcers need; they travel in the store beside the policy.
 
-    `ttl` is that of blocked answers, `max_ttl` caps every passing one (seconds).
+    `ttl` is that of blocked answers, `max_ttl` caps every passing one (seconds). `review` is what becomes of
+    what is not reviewed by its date: it is kept (`keep`) or lapses (`lapse`).
     """
 
     regions: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
@@ -48,6 +49,12 @@ class Enforcement:
     ttl: int = 30
     max_ttl: int = 3600
     info_url: str = ""
+    review: str = "keep"
+
+    @property
+    def lapses(self) -> bool:
+        """Whether this site enforces nothing whose review is overdue."""
+        return self.review == "lapse"
 
     @cached_property
     def _by_length(self) -> dict[int, list[tuple[int, dict[int, str]]]]:

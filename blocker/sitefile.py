@@ -68,6 +68,7 @@ SITE_CHECKS: dict[str, str] = {
     "allow-everyone": "resolver.allow has a prefix so wide that this would be an open resolver",
     "wildcard-listen": "the resolver would listen on every address",
     "upstream-is-ourselves": "an upstream or reference is our own listen address",
+    "review-unknown": "what is overdue for review is neither kept nor lapses",
     "ttl-over-max": "answers.ttl is larger than answers.max_ttl",
 }
 
@@ -136,6 +137,7 @@ def parse(octets: bytes, path: Path, *, node: str) -> tuple[Site | None, list[Pr
             regions=values.get("regions", {}),
             default_region=values.get("default_region"),
             info_url=about.get("info_url", ""),
+            review=values.get("review", {}).get("overdue", Enforcement.review),
             **answers,
         ),
         limits=Limits(**values.get("limits", {})),

@@ -242,6 +242,17 @@ SITE = {
     "answers": Field(
         read=mapping({"ttl": Field(read=text(duration)), "max_ttl": Field(read=text(duration))}, "answers")
     ),
+    "review": Field(
+        read=mapping(
+            {
+                "overdue": Field(
+                    read=text(one_of(("keep", "lapse"), "review-unknown")),
+                    required="write keep or lapse: what becomes of what is not reviewed by its date.",
+                )
+            },
+            "review",
+        )
+    ),
     "limits": Field(
         read=mapping(
             {

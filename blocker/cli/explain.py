@@ -60,7 +60,8 @@ def command(
     else:
         examined = inputs.read_orders(loaded)
         orders = examined.standing.orders
-        index = Index(schedule(orders.values()), examined.read, only=frozenset(names.ancestry(key)))
+        scheduled = schedule(orders.values(), lapse=loaded.enforcement.lapses)
+        index = Index(scheduled, examined.read, only=frozenset(names.ancestry(key)))
         found = explain(index, orders, key, **asked, enforcement=loaded.enforcement)
     shown = names.to_text(key)
     if as_json:
@@ -145,6 +146,12 @@ def _sentence(one: Standing) -> str:
                 "until it is reinstated or ends" if one.until is None else f"until {show.moment(one.until)}"
             )
             return f"suspended{since} by {one.by}, {till}"
+        case "lapsed":
+            till = "" if one.until is None else f", until {show.moment(one.until)}"
+            return (
+                f"lapsed{since}{till}: its review was due then, and this site lapses unreviewed orders; "
+                "the authority did not lift it"
+            )
         case "lifted":
             return f"lifted{since} by {one.by}"
         case "ended":

@@ -38,6 +38,7 @@ VERBS = (
     "rejudge",
     "report",
     "ledger",
+    "review",
     "demo",
     "version",
 )

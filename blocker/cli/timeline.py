@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="A list of {at, ref, event}.")
 @click.pass_obj
 def command(site: Path, live: bool, everything: bool, as_json: bool) -> None:
-    """Show when each directive starts, is suspended, resumes and ends."""
+    """Show when each directive starts, is suspended, lapses, resumes and ends.
+
+    A directive lapses when its review is due and none is recorded, on sites that choose so (`review` in
+    site.yaml); that is the site's doing, and no lift.
+    """
     from blocker import sitefile
     from blocker.cli import inputs, show
     from blocker.orders.schedule import schedule
@@ -27,7 +31,7 @@ def command(site: Path, live: bool, everything: bool, as_json: bool) -> None:
     scheduled = (
         inputs.live_directives(loaded)
         if live
-        else schedule(inputs.read_orders(loaded).standing.orders.values())
+        else schedule(inputs.read_orders(loaded).standing.orders.values(), lapse=loaded.enforcement.lapses)
     )
     now = time.time()
     events = [event for event in timeline(scheduled) if everything or as_json or event.at > now]

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from blocker.compliance import observed
 from blocker.orders.model import instant
+from blocker.orders.timetable import LAPSED, LIFTED, SUSPENDED
 from blocker.prober import judge
 from blocker.prober.judge import BAD, RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from blocker.compliance.observed import Confirmation, Facts
     from blocker.orders.model import Authority, Order
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from blocker.policy.chain import Entry
 
 FORMAT = 1
+CHANGES = {"in-force": "block", SUSPENDED: "suspension", LAPSED: "lapse", LIFTED: "lift"}
+"""What can be observed of a directive, and the word for it."""
+
 STATEMENT = (
     "This report says what was observed by probe: queries that the operator sent to its own resolvers, and "
     "the answers that came back. It does not say that anybody complied. What was not observed is said to be "
@@ -113,10 +117,11 @@ def summary(facts: Facts) -> list[str]:
     """What a reader in a hurry must know, a sentence each."""
     found, at = [], facts.as_of
     confirmed = observed.confirmations(facts)
-    for change, what in (("in-force", "block"), ("lifted", "lift")):
+    for change, what in CHANGES.items():
         some = [one for one in confirmed if one.change == change]
         if not some:
-            found.append(f"No {what} was to be observed by {moment(at)}.")
+            if change in ("in-force", LIFTED):
+                found.append(f"No {what} was to be observed by {moment(at)}.")
             continue
         points = {one.point for one in some}
         unseen = sorted({one.point for one in some if one.seen is None})
@@ -129,6 +134,7 @@ def summary(facts: Facts) -> list[str]:
         if unseen:
             sentence += f"; it was not observed, or not each time, at {', '.join(unseen)}"
         found.append(f"{sentence}.")
+    found += _lapses(facts)
     troubled = observed.troubles(facts)
     faults = sum(one.kind in BAD for one in troubled)
     unsure = len(troubled) - faults
@@ -141,6 +147,17 @@ def summary(facts: Facts) -> list[str]:
             f"The evidence is not whole: {len(facts.flaws)} flaws were found; they are listed below."
         )
     return found
+
+
+def _lapses(facts: Facts) -> Iterator[str]:
+    """What of the order is out of force, or was, for want of a review; it is not the authority's doing."""
+    for one in observed.shown_directives(facts):
+        for due, start, end in observed.shown_lapses(one, facts):
+            till = "" if end is None or end > facts.as_of else f" until {moment(end)}"
+            yield (
+                f"{one.ref} lapsed at {moment(start)}{till}: its review was due {moment(due)}, and the "
+                "operator lets lapse what is not reviewed. The authority did not lift it."
+            )
 
 
 def _named(confirmed: Iterable[Confirmation]) -> str:
@@ -205,6 +222,10 @@ def _directive(one: Scheduled, facts: Facts) -> dict[str, Any]:
         "regions": list(one.regions),
         "windows": [
             {"from": moment(start), "until": _maybe(end)} for start, end in observed.shown_windows(one, facts)
+        ],
+        "lapsed": [
+            {"due": moment(due), "from": moment(start), "until": _maybe(end)}
+            for due, start, end in observed.shown_lapses(one, facts)
         ],
         "review_by": _maybe(one.review_by),
         "names_count": facts.counts.get(one.ref, 0),
@@ -347,19 +368,23 @@ SCHEMA: dict[str, Any] = {
             action=_TEXT,
             regions=_texts(),
             windows=_list(from_=_TIME, until=_TIME_OR_NOT),
+            lapsed=_list(due=_TIME, from_=_TIME, until=_TIME_OR_NOT),
             review_by=_TIME_OR_NOT,
             names_count=_COUNT,
             names={"oneOf": [{"type": "null"}, _texts()]},
         ),
         applied=_list(at=_TIME, generation=_COUNT, policy=_TEXT),
         operator_acts=_list(
-            at=_TIME, act={"enum": [observed.WITHHELD, observed.RELEASED]}, ref=_TEXT, reason=_TEXT
+            at=_TIME,
+            act={"enum": [observed.WITHHELD, observed.RELEASED, observed.ROLLED_BACK, "lapses", "keeps"]},
+            ref=_TEXT,
+            reason=_TEXT,
         ),
         summary=_texts(),
         confirmations=_list(
             ref=_TEXT,
             point=_TEXT,
-            change={"enum": ["in-force", "lifted"]},
+            change={"enum": list(CHANGES)},
             required_from=_TIME,
             counted_from=_TIME,
             first_observed=_TIME_OR_NOT,

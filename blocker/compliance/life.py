@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from blocker.compliance import observed
-from blocker.compliance.document import duration, moment
+from blocker.compliance.document import CHANGES, duration, moment
 from blocker.compliance.pictures import Bar, Cell, Lane, Mark, heat, timeline
 from blocker.orders.model import instant
 from blocker.prober.judge import BAD
@@ -114,7 +114,7 @@ def _point(point: str, facts: Facts, confirmed: list[Confirmation], troubled: li
         Mark(
             sort="block" if one.change == "in-force" else "lift",
             at=one.seen,
-            says=f"{'block' if one.change == 'in-force' else 'lift'} first observed {moment(one.seen)}, "
+            says=f"{CHANGES[one.change]} first observed {moment(one.seen)}, "
             f"{duration(one.lateness or 0.0)} after it was to take effect",
         )
         for one in confirmed
@@ -133,7 +133,7 @@ def _seen(block: Confirmation, confirmed: list[Confirmation], facts: Facts) -> I
     ends = [
         one.seen
         for one in confirmed
-        if one.change == "lifted" and one.ref == block.ref and one.seen is not None and one.seen >= first
+        if one.change != "in-force" and one.ref == block.ref and one.seen is not None and one.seen >= first
     ]
     in_law = [
         end

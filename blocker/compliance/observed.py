@@ -18,11 +18,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from blocker.orders.model import Publication, instant
+from blocker.orders.timetable import ENDINGS, LAPSED
 from blocker.prober.book import FINE
 from blocker.prober.evidence import instances_of
 from blocker.prober.expect import Why
 from blocker.prober.judge import BAD, Kind
-from blocker.prober.keeping import TAKEN_BACK, confirms
+from blocker.prober.keeping import TAKEN_BACK, change_of, confirms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -45,7 +46,8 @@ class Facts:
 
     `acts` are the orders about `order`, `directives` those of all of them, `counts` how many names each has
     (by ref), `names` those that may be told, as people read them. `events` is the ledger, `records` what was
-    kept about these orders, `segments` where from; `flaws` what is wrong with either.
+    kept about these orders, `segments` where from; `flaws` what is wrong with either. `lapses_from` is since
+    when the site lapses what is overdue for review (epoch seconds).
     """
 
     operator: str
@@ -61,6 +63,7 @@ class Facts:
     records: tuple[Kept, ...] = ()
     segments: tuple[Segment, ...] = ()
     flaws: tuple[str, ...] = ()
+    lapses_from: int = 0
 
     @cached_property
     def as_of(self) -> float:
@@ -68,6 +71,8 @@ class Facts:
         ids = _ids(self)
         known = [kept.record.finding.at for kept in self.records]
         known += [one.at for one in self.events if _concerns(one, ids)]
+        if any(one.lapsed for one in self.directives):
+            known.append(float(self.lapses_from))
         return max(known, default=float(instant(self.order.issued)))
 
     @cached_property
@@ -78,7 +83,8 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
-    """Whether one start (`in-force`) or end (`lifted`) of a directive was seen at a point.
+    """Whether one start (`in-force`) or end (`lifted`, `suspended`, `lapsed`) of a directive was seen at a
+    point.
 
     `since` is that instant in law, `counted` from when lateness counts: the latest of it, receipt and apply
     of the orders that set it. `due` is their deadline, None if there is none. `seen` is when it was first
@@ -129,7 +135,9 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorAct:
-    """The operator stopped (`withheld`) or resumed (`released`) enforcing an order or directive by itself."""
+    """What the operator did itself, to one order or directive: `act` is withheld, released or rolled-back, or
+    lapses or keeps: what is overdue for review does so since then.
+    """
 
     at: float
     act: str
@@ -205,9 +213,25 @@ def shown_directives(facts: Facts) -> tuple[Scheduled, ...]:
 
 def shown_windows(one: Scheduled, facts: Facts) -> list[tuple[int, int | None]]:
     """Its windows without the coming instants that nobody outside may know."""
-    at, is_public = facts.as_of, facts.order.publication is Publication.PUBLIC
-    secret = {edge for edge in one.hidden if edge > at} if is_public else set()
+    secret = _secret(one, facts)
     return [(start, None if end in secret else end) for start, end in one.windows if start not in secret]
+
+
+def shown_lapses(one: Scheduled, facts: Facts) -> list[tuple[int, int, int | None]]:
+    """When its review was due, and the site let it lapse for want of one from when until when."""
+    secret, since = _secret(one, facts), facts.lapses_from
+    return [
+        (due, max(due, since), None if end in secret else end)
+        for due, end in one.lapsed
+        if max(due, since) <= facts.as_of and (end is None or end > since)
+    ]
+
+
+def _secret(one: Scheduled, facts: Facts) -> set[int]:
+    """The coming instants that nobody outside may know."""
+    if facts.order.publication is not Publication.PUBLIC:
+        return set()
+    return {edge for edge in one.hidden if edge > facts.as_of}
 
 
 def applied_at(facts: Facts, order: str) -> float | None:
@@ -232,12 +256,9 @@ def confirmations(facts: Facts) -> list[Confirmation]:
             for number, (change, since) in enumerate(_edges(one, facts.as_of)):
                 own = [facts.orders[one.order]] if number == 0 else []
                 setters = [*own, *(act for act in acts if since in _instants(act))]
-                proof = seen.get((change, one.ref, point, since))
-                several = [
-                    each
-                    for each in proofs.get((change, one.ref, point, since), [])
-                    if proof and each.at >= proof[0]
-                ]
+                place = (change_of(change), one.ref, point, _told_as(one, change, since))
+                proof = seen.get(place)
+                several = [each for each in proofs.get(place, []) if proof and each.at >= proof[0]]
                 found.append(
                     Confirmation(
                         ref=one.ref,
@@ -267,8 +288,16 @@ def _edges(one: Scheduled, until: float) -> list[tuple[str, int]]:
     for start, end in one.windows:
         found.append(("in-force", start))
         if end is not None:
-            found.append(("lifted", end))
+            found.append((one.ending(end), end))
     return [edge for edge in found if edge[1] <= until]
+
+
+def _told_as(one: Scheduled, change: str, since: int) -> int:
+    """The instant that evidence has for the edge: what lapses does so, to the policy, when its review is due,
+    also where the site chose to let it lapse only later.
+    """
+    due = (begin for begin, end in one.lapsed if begin <= since and (end is None or since < end))
+    return next(due, since) if change == LAPSED else since
 
 
 def _known(facts: Facts, setters: Iterable[Order]) -> Iterator[float]:
@@ -321,11 +350,11 @@ def _seen(facts: Facts) -> dict[_Start, _Seen]:
             if place not in taken_back:
                 take(place, (finding.at, finding.rule, kept.hash))
     for one in facts.events:
-        if one.event in ("in-force", "lifted"):
+        if one.event in ("in-force", *ENDINGS):
             told = one.facts
             point, at, rule = told.get("point"), told.get("since"), told.get("rule")
             if isinstance(point, str) and isinstance(at, int):
-                place = (one.event, one.subject, point, at)
+                place = (change_of(one.event), one.subject, point, at)
                 if one.seq > taken_back.get(place, 0):
                     take(place, (one.at, str(rule), str(told.get("evidence", ""))))
     return found
@@ -481,25 +510,35 @@ def in_order(records: Iterable[Kept]) -> tuple[Kept, ...]:
 
 
 def acts_of_the_operator(facts: Facts) -> list[OperatorAct]:
-    """The operator's own withholding and releasing of what the report is about, by time; a rollback withholds
-    all that its detail names.
-    """
-    ids = _ids(facts)
-    return [
-        OperatorAct(at=one.at, act=act, ref=ref, reason=str(one.facts.get("reason", "")))
-        for one in facts.events
-        for act, ref in _refused(one)
-        if ref in ids
-    ]
+    """The operator's own acts on what the report is about, by time; never shown as the authority's."""
+    ids, found, review = _ids(facts), [], "keep"
+    is_reviewed = any(one.review_by is not None for one in facts.directives)
+    for one in facts.events:
+        reason = str(one.facts.get("reason", ""))
+        found += [
+            OperatorAct(at=one.at, act=act, ref=ref, reason=reason) for act, ref in _own(one) if ref in ids
+        ]
+        if one.event == "applied":
+            before, review = review, str(one.facts.get("review", "keep"))
+            if is_reviewed and review != before:
+                act = "lapses" if review == "lapse" else "keeps"
+                found.append(OperatorAct(at=one.at, act=act, ref=facts.order.id, reason=_REVIEW[act]))
+    return found
 
 
-def _refused(one: Entry) -> Iterator[tuple[str, str]]:
-    """What the event withholds or releases."""
+_REVIEW = {
+    "lapses": "since then the site does not enforce what is overdue for review",
+    "keeps": "since then the site enforces what is overdue for review",
+}
+
+
+def _own(one: Entry) -> Iterator[tuple[str, str]]:
+    """What the event withholds or releases; a rollback withholds all that its detail names."""
     if one.event in (WITHHELD, RELEASED):
         yield one.event, one.subject
     refs = one.facts.get("refs") if one.event == ROLLED_BACK else None
-    for ref in refs if isinstance(refs, list) else ():
-        yield WITHHELD, str(ref)
+    for ref in sorted(map(str, refs)) if isinstance(refs, list) else ():
+        yield ROLLED_BACK, ref
 
 
 def withheld(facts: Facts, ref: str) -> list[tuple[float, float | None]]:
@@ -511,10 +550,10 @@ def withheld(facts: Facts, ref: str) -> list[tuple[float, float | None]]:
     for one in acts_of_the_operator(facts):
         if one.ref not in names:
             continue
-        if one.act == WITHHELD:
+        if one.act in (WITHHELD, ROLLED_BACK):
             since = since if held else one.at
             held.add(one.ref)
-        elif held:
+        elif one.act == RELEASED and held:
             held.discard(one.ref)
             found += [] if held else [(since, one.at)]
     return found + ([(since, None)] if held else [])
@@ -535,7 +574,7 @@ def applies(facts: Facts) -> list[Entry]:
 def _points(facts: Facts, one: Scheduled) -> list[str]:
     found = {point.name for point in facts.points if one.applies_to(point.region)}
     for event in facts.events:
-        if event.event in ("in-force", "lifted") and event.subject == one.ref:
+        if event.event in ("in-force", *ENDINGS) and event.subject == one.ref:
             found.add(str(event.facts.get("point")))
     return sorted(found)
 
@@ -551,7 +590,7 @@ def _ids(facts: Facts) -> set[str]:
 def _concerns(one: Entry, ids: set[str]) -> bool:
     if one.event == "reported":  # To have been reported on is no news about the order.
         return False
-    named = {one.subject, *(ref for _, ref in _refused(one))}
+    named = {one.subject, *(ref for _, ref in _own(one))}
     return not ids.isdisjoint(named) or (one.event == "applied" and not ids.isdisjoint(_orders_of(one)))
 
 

@@ -12,6 +12,9 @@ Pure and total: it takes orders that passed `check` and never looks at the clock
 - At one instant orders take effect by `issued`, then id.
 
 What has ended stays ended: a later `until` can't revive it.
+
+A site may choose to let lapse what is not reviewed by its `review_by`. It is out of force from then until an
+amend renews the date. In law nothing ended: the directive can be amended, suspended and lifted as before.
 """
 
 from __future__ import annotations
@@ -28,9 +31,14 @@ if TYPE_CHECKING:
 _Moment = tuple[int, int, str]  # from, issued, id: the order in which orders take effect
 
 
-def schedule(orders: Iterable[Order]) -> list[Scheduled]:
-    """Every directive and cut of the orders with its effective windows, sorted by ref."""
-    return sorted(Book(orders).scheduled(), key=lambda one: one.ref)
+def schedule(orders: Iterable[Order], *, lapse: bool = False, lapse_from: int = 0) -> list[Scheduled]:
+    """Every directive and cut of the orders with its effective windows, sorted by ref.
+
+    `lapse`: the site lapses what is not reviewed by its date, and has done so since `lapse_from` (epoch
+    seconds).
+    """
+    lapses_from = lapse_from if lapse else None
+    return sorted(Book(orders).scheduled(lapses_from), key=lambda one: one.ref)
 
 
 class Book:
@@ -127,17 +135,20 @@ class Book:
         order = self.writer[ref]
         return next(instant(one.start) for one in order.directives if f"{order.id}/{one.id}" == ref)
 
-    def scheduled(self) -> Iterator[Scheduled]:
+    def scheduled(self, lapses_from: int | None = None) -> Iterator[Scheduled]:
         for order in self.orders.values():
             for directive in order.directives:
-                yield self.directive(order, directive)
+                yield self.directive(order, directive, lapses_from)
             if order.remove or order.remove_file is not None:
                 cut = self._cut(order)
                 if cut is not None:
                     yield cut
 
-    def directive(self, order: Order, directive: Directive) -> Scheduled:
-        """A directive of one of the orders with its effective windows."""
+    def directive(self, order: Order, directive: Directive, lapses_from: int | None = None) -> Scheduled:
+        """A directive of one of the orders with its effective windows.
+
+        `lapses_from` is since when the site lapses what is not reviewed; None: it does not.
+        """
         ref = f"{order.id}/{directive.id}"
         lineage = self.lineage(ref)
         amends = [act for act in self.acts(Kind.AMEND, lineage) if self.is_before(order, act)]
@@ -146,23 +157,31 @@ class Book:
             start = max(start, moment(order)[0])  # Nothing is added before the amend takes effect.
         until = self._until(start, directive, amends)
         ends = [end for end in (until, self.lifted_from(lineage)) if end is not None]
+        over = min(ends, default=None)
         reviews = [
             act.review_by for act in amends if act.review_by is not None and self.active(act) is not None
         ]
         review_by = reviews[-1] if reviews else directive.review_by
-        over = min(ends, default=None)
+        lapsed = () if lapses_from is None else tuple(self._unreviewed(start, over, directive, amends))
+        gaps = [(begin, end) for begin, end, _ in self.suspensions(lineage)]
+        gaps += [
+            (max(begin, lapses_from or 0), end)
+            for begin, end in lapsed
+            if end is None or end > (lapses_from or 0)
+        ]
         return Scheduled(
             ref=ref,
             order=order.id,
             action=directive.action,
             regions=directive.regions,
-            windows=_without(start, over, self.suspensions(lineage)),
+            windows=_without(start, over, gaps),
             ends=over,
             issued=instant(order.issued),
             publication=order.publication,
             review_by=None if review_by is None else instant(review_by),
             deadline=due(order),
             hidden=self._hidden(lineage),
+            lapsed=lapsed,
             lineage=lineage,
             names=Names(
                 subjects=directive.subjects,
@@ -180,16 +199,32 @@ class Book:
             if act.until is not None and (window := self.active(act)) is not None
         ]
         own = None if directive.until is None else instant(directive.until)
-        changes = {edge for since, till, _ in renewals for edge in (since, till) if edge is not None}
-        steps = [start, *sorted(edge for edge in changes if edge > start)]
-        for step, following in zip(steps, [*steps[1:], None], strict=True):
-            until = own
-            for since, till, renewed in renewals:  # In the order they take effect: the last one holds.
-                if since <= step and (till is None or step < till):
-                    until = renewed
+        for step, following, until in _governing(start, own, renewals):
             if until is not None and (following is None or until <= following):
                 return max(until, step)
         return None
+
+    def _unreviewed(
+        self, start: int, over: int | None, directive: Directive, amends: list[Order]
+    ) -> Iterator[Window]:
+        """When its review is overdue: from its own `review_by`, or a renewed one, until the next renewal."""
+        renewals = [
+            (*window, instant(act.review_by))
+            for act in amends
+            if act.review_by is not None and (window := self.active(act)) is not None
+        ]
+        own = None if directive.review_by is None else instant(directive.review_by)
+        since: int | None = None  # overdue since then
+        for step, following, due in _governing(start, own, renewals):
+            is_due = due is not None and (following is None or due < following)
+            begin = max(due or step, step) if is_due else None
+            if since is not None and begin != step:
+                yield since, step if over is None else min(step, over)
+                since = None
+            if since is None and begin is not None and (over is None or begin < over):
+                since = begin
+        if since is not None:
+            yield since, over
 
     def _hidden(self, lineage: Iterable[str]) -> tuple[int, ...]:
         """The instants that sealed acts on the lineage, and acts on those, set."""
@@ -246,13 +281,25 @@ def due(order: Order) -> int | None:
     return instant(order.received + order.deadline)
 
 
-def _without(
-    start: int, end: int | None, gaps: Iterable[tuple[int, int | None, Order]]
-) -> tuple[Window, ...]:
+def _governing(
+    start: int, own: int | None, renewals: list[tuple[int, int | None, int]]
+) -> Iterator[tuple[int, int | None, int | None]]:
+    """The date that governs from each instant until the next: its own, or a renewal (from, until, date)."""
+    changes = {edge for since, till, _ in renewals for edge in (since, till) if edge is not None}
+    steps = [start, *sorted(edge for edge in changes if edge > start)]
+    for step, following in zip(steps, [*steps[1:], None], strict=True):
+        date = own
+        for since, till, renewed in renewals:  # In the order they take effect: the last one holds.
+            if since <= step and (till is None or step < till):
+                date = renewed
+        yield step, following, date
+
+
+def _without(start: int, end: int | None, gaps: Iterable[Window]) -> tuple[Window, ...]:
     """`[start, end)` less the gaps."""
     windows: list[Window] = []
     at: int | None = start
-    for gap_start, gap_end, _ in sorted(gaps, key=lambda gap: gap[0]):
+    for gap_start, gap_end in sorted(gaps, key=lambda gap: gap[0]):
         if at is None:
             break
         if end is not None and gap_start >= end:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 Window = tuple[int, int | None]
 
+LIFTED, SUSPENDED, LAPSED = "lifted", "suspended", "lapsed"
+ENDINGS = (LIFTED, SUSPENDED, LAPSED)
+"""What can end the force of a directive: its until or an order; a suspension; that nobody reviewed it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
@@ -39,8 +43,9 @@ class Scheduled:
     open suspension ends a window and not the directive. `deadline` is when its order must have been carried
     out, counted from its receipt. `cuts` holds the refs of the directives a cut is
     an except of, and is empty for directives. `hidden` are the instants of sealed acts on it: nobody outside
-    may learn of them before they come. `lineage` holds every ref and id by which orders and
-    operators can name it.
+    may learn of them before they come. `lapsed` are the stretches at whose start its review was due and was
+    not recorded, if the site lapses what is not reviewed: they are its own doing and end nothing in law.
+    `lineage` holds every ref and id by which orders and operators can name it.
     """
 
     ref: str
@@ -55,6 +60,7 @@ class Scheduled:
     deadline: int | None = None
     cuts: tuple[str, ...] = ()
     hidden: tuple[int, ...] = ()
+    lapsed: tuple[Window, ...] = ()
     lineage: frozenset[str]
     names: Names = field(default_factory=Names, compare=False)
 
@@ -76,6 +82,16 @@ class Scheduled:
             return not self.windows or t < self.windows[0][0]
         return self.publication is Publication.SEALED
 
+    def is_lapsed(self, t: float) -> bool:
+        """Whether the site lets it lapse at `t`, for want of a review."""
+        return any(start <= t and (end is None or t < end) for start, end in self.lapsed)
+
+    def ending(self, end: int) -> str:
+        """Which of ENDINGS it is that ends its force at this end of a window."""
+        if end == self.ends:
+            return LIFTED
+        return LAPSED if self.is_lapsed(end) else SUSPENDED
+
     def applies_to(self, region: str) -> bool:
         """An order for `ID` applies to `ID` and every `ID-…`."""
         return any(region == own or region.startswith(f"{own}-") for own in self.regions)
@@ -83,7 +99,9 @@ class Scheduled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One change of a directive's force: starts, suspended, resumed, ends; of a cut: removes, restores."""
+    """One change of a directive's force: starts, suspended, lapsed, resumed, ends; of a cut: removes,
+    restores.
+    """
 
     at: int
     ref: str
@@ -127,6 +145,6 @@ def _events(one: Scheduled) -> Iterator[Event]:
         begins = "removes" if one.is_cut else "starts" if number == 0 else "resumed"
         yield Event(at=start, ref=one.ref, event=begins)
         if end is not None and end != one.ends:
-            yield Event(at=end, ref=one.ref, event="suspended")
+            yield Event(at=end, ref=one.ref, event=one.ending(end))
     if one.ends is not None and one.windows:
         yield Event(at=one.ends, ref=one.ref, event="restores" if one.is_cut else "ends")

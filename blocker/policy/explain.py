@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 class Standing:
     """How one directive stands towards the name.
 
-    `state` is one of in-force, excepted, removed, other-region, withheld, pending, suspended, lifted,
-    ended. `by` is the id of the order (or, for withheld, the ref) that is the reason, `since` from when; for
-    in-force and ended it is the amend that renewed the directive, if one did. `reason` is why the operator
-    withholds it, and who did.
+    `state` is one of in-force, excepted, removed, other-region, withheld, pending, suspended, lapsed,
+    lifted, ended. `by` is the id of the order (or, for withheld, the ref) that is the reason, `since` from
+    when; for in-force and ended it is the amend that renewed the directive, if one did. `reason` is why
+    the operator withholds it, and who did.
     """
 
     directive: Scheduled
@@ -125,6 +125,9 @@ def _by_time(book: Book, one: Scheduled, t: float) -> Standing:
     for begun, till, suspend in book.suspensions(one.lineage):
         if begun <= t and (till is None or t < till) and book.starts(one.ref) <= t:
             return Standing(directive=one, state="suspended", by=suspend.id, since=begun, until=till)
+    for begun, till in one.lapsed:
+        if begun <= t and (till is None or t < till):
+            return Standing(directive=one, state="lapsed", by=one.order, since=begun, until=till)
     coming = (start for start, _ in one.windows if start > t)
     return Standing(directive=one, state="pending", by=one.order, since=min(coming, default=None))
 

@@ -65,7 +65,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """From the policy with digest `base` to the one with digest `next`."""
+    """From the policy with digest `base` to the one with digest `next`.
+
+    `review` is what the site's `review` becomes, empty if it stays: it moves windows, as orders do.
+    """
 
     base: str
     next: str
@@ -73,6 +76,7 @@ class Plan:
     orders_added: tuple[str, ...]
     orders_dropped: tuple[str, ...]
     site_changes: tuple[str, ...]
+    review: str = ""
     live_names: int
     added: int
     removed: int
@@ -80,7 +84,8 @@ class Plan:
     @property
     def digest(self) -> str:
         """The plan's own digest, in hex: what a reviewer accepts."""
-        return hashlib.sha256(f"{self.base}\n{self.next}\n".encode()).hexdigest()
+        retimed = f"review {self.review}\n" if self.review else ""
+        return hashlib.sha256(f"{self.base}\n{self.next}\n{retimed}".encode()).hexdigest()
 
     @property
     def is_empty(self) -> bool:
@@ -140,6 +145,7 @@ def make_plan(
         orders_added=tuple(sorted(digests.keys() - live.orders.keys())),
         orders_dropped=tuple(sorted(live.orders.keys() - digests.keys())),
         site_changes=tuple(_site_changes(live, enforcement, zones)),
+        review=_review(live, enforcement),
         live_names=sum(
             live.counts.get(ref, 0)
             for ref, one in live.directives.items()
@@ -207,10 +213,14 @@ def _exceeds(windows: Iterable[Window], others: Iterable[Window], now: float) ->
     return False
 
 
+def _review(live: Live, new: Enforcement) -> str:
+    return "" if live.enforcement is None or live.enforcement.review == new.review else new.review
+
+
 def _site_changes(live: Live, new: Enforcement, zones: tuple[str, ...]) -> Iterable[str]:
     if live.enforcement is None:
         return
-    for name in ("regions", "default_region", "ttl", "max_ttl", "info_url"):
+    for name in ("regions", "default_region", "ttl", "max_ttl", "info_url", "review"):
         if getattr(live.enforcement, name) != getattr(new, name):
             yield name
     if live.zones != zones:

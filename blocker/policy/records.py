@@ -104,6 +104,8 @@ def pack_directive(one: Scheduled) -> bytes:
             "cuts": one.cuts,
             "hidden": one.hidden,
             "lineage": sorted(one.lineage),
+            # Added within FORMAT 1: it decides nothing, for the windows have it.
+            **({"lapsed": one.lapsed} if one.lapsed else {}),
         }
     )
 
@@ -123,6 +125,7 @@ def unpack_directive(octets: bytes) -> Scheduled:
         deadline=record.get("deadline"),  # Added within FORMAT 1: it decides nothing.
         cuts=tuple(record["cuts"]),
         hidden=tuple(record["hidden"]),
+        lapsed=tuple((start, end) for start, end in record.get("lapsed", ())),
         lineage=frozenset(record["lineage"]),
     )
 
@@ -137,6 +140,8 @@ def pack_enforcement(site: Enforcement) -> bytes:
             "ttl": site.ttl,
             "max_ttl": site.max_ttl,
             "info_url": site.info_url,
+            # Left out where it changes nothing, so that older versions read the store.
+            **({"review": site.review} if site.lapses else {}),
         }
     )
 

@@ -13,10 +13,13 @@ from blocker.policy.reader import Reader
 from blocker.policy.rollback import grown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from blocker.policy.records import Withheld
+
+
+_TOLD = 5  # refs of many in one sentence
 
 
 def withhold(state: Path, ref: str, one: Withheld, *, warn: Callable[[str], None] | None = None) -> None:
@@ -48,17 +51,11 @@ def release(
     """Enforce them again, all or none. Raises OrdersInvalid if one of them is not withheld. `warn` as in
     `withhold`.
     """
-    held = _withheld(state)
+    held = withheld(state)
     unknown = [ref for ref in refs if ref not in held]
     if unknown:
-        known = ", ".join(held) or "none"
         raise OrdersInvalid(
-            [
-                Problem(
-                    id="not-withheld", path=ref, message=f"{ref!r} is not withheld; withheld are: {known}"
-                )
-                for ref in unknown
-            ]
+            [Problem(id="not-withheld", path=ref, message=_not_withheld(ref, held)) for ref in unknown]
         )
     writer.release(state, *refs, at=now)
     _note(state, [Event(at=now, event="released", subject=ref, detail={"by": by}) for ref in refs], warn)
@@ -81,15 +78,16 @@ def roll_back(
     try:
         with reader.snapshot() as policy:
             last, arrivals, held = policy.generation.number, policy.arrivals, policy.withheld.keys()
-            digests = policy.orders
+            digests, lapse = policy.orders, policy.enforcement.lapses
     finally:
         reader.close()
     if not 0 <= generation < last:
         message = f"the live policy is generation {last}; roll back to one before it, 0 to {last - 1}"
         raise OrdersInvalid([Problem(id="no-such-generation", path=str(generation), message=message)])
     orders = {id_: recall(state, id_, digest).order for id_, digest in digests.items()}
-    before = schedule(order for id_, order in orders.items() if arrivals[id_] <= generation)
-    refs = tuple(ref for ref in grown(before, schedule(orders.values()), one.at) if ref not in held)
+    before = schedule((order for id_, order in orders.items() if arrivals[id_] <= generation), lapse=lapse)
+    after = schedule(orders.values(), lapse=lapse)
+    refs = tuple(ref for ref in grown(before, after, one.at) if ref not in held)
     if refs and not dry_run:
         writer.withhold(state, one, *refs)
         detail = {"generation": generation, "from": last, "by": one.by, "reason": one.reason, "refs": [*refs]}
@@ -97,11 +95,21 @@ def roll_back(
     return refs
 
 
-def _withheld(state: Path) -> list[str]:
+def _not_withheld(ref: str, held: Mapping[str, Withheld]) -> str:
+    if over := [other for other in held if ref.startswith(f"{other}/")]:
+        return f"{ref!r} is withheld with all of its order; release {over[0]!r}"
+    if under := [other for other in held if other.startswith(f"{ref}/")]:
+        return f"not all of {ref!r} is withheld, only parts of it; release {', '.join(under[:_TOLD])}"
+    known = ", ".join([*list(held)[:_TOLD], *(["…"] if len(held) > _TOLD else [])]) or "none"
+    return f"{ref!r} is not withheld; withheld are: {known}"
+
+
+def withheld(state: Path) -> dict[str, Withheld]:
+    """What the operator does not enforce, by ref or order id, sorted. Raises StoreError."""
     reader = Reader(state)
     try:
         with reader.snapshot() as policy:
-            return sorted(policy.withheld)
+            return dict(sorted(policy.withheld.items()))
     finally:
         reader.close()
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from blocker import names
 from blocker.orders.model import Form
+from blocker.orders.timetable import LIFTED
 from blocker.prober import judge
 from blocker.prober.expect import Expectation, Why
 from blocker.prober.judge import BAD, Controls, Evidence, Finding, Kind
@@ -272,6 +273,7 @@ def expectation_record(one: Expectation) -> dict[str, Any]:
         "until": one.until,
         "started": one.started,
         "ended": one.ended,
+        **({} if one.ending == LIFTED else {"ending": one.ending}),
         "outside": one.outside,
         "declared": one.declared,
         "sealed": one.is_sealed,
@@ -296,6 +298,7 @@ def expectation_of(made: Mapping[str, Any]) -> Expectation:
         until=None if made["until"] is None else _number(made["until"]),
         started=None if made["started"] is None else int(_number(made["started"])),
         ended=None if made["ended"] is None else int(_number(made["ended"])),
+        ending=_text(made.get("ending", LIFTED)),
         outside=made["outside"] is True,
         declared=_text(made["declared"]),
         is_sealed=made["sealed"] is True,

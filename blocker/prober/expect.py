@@ -21,7 +21,7 @@ from zlib import crc32
 
 from blocker import capabilities, names
 from blocker.orders.model import Form
-from blocker.orders.timetable import boundaries, last_boundary
+from blocker.orders.timetable import LIFTED, boundaries, last_boundary
 from blocker.policy import decide
 from blocker.policy.directives import SUBJECT_ROLES, Role
 from blocker.prober.observe import AAAA, ANY, HTTPS, MX, TXT, A
@@ -95,7 +95,8 @@ class Expectation:
     `form` None: it must pass. `ref` and `order` are those of the directive that made us ask, empty for
     canaries; `because` are the directives that block the name. It holds for observations within
     `[since, until)`, epoch seconds, the stretch between two transitions of the policy. `started` is the
-    latest start of the directive's force at or before now, `ended` the latest end.
+    latest start of the directive's force at or before now, `ended` the latest end, `ending` what that end is
+    (`Scheduled.ending`).
     """
 
     point: str
@@ -116,6 +117,7 @@ class Expectation:
     until: float | None = None
     started: int | None = None
     ended: int | None = None
+    ending: str = LIFTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +193,7 @@ def renew(
     again, gone = [], []
     for old in olds:
         why: Why | None = old.why
-        edges, is_sealed = (old.started, old.ended), old.is_sealed
+        edges, is_sealed = (old.started, old.ended, old.ending), old.is_sealed
         if old.ref:
             one = directives.get(old.ref)
             if one is None:
@@ -215,6 +217,7 @@ def renew(
                 until=until,
                 started=edges[0],
                 ended=edges[1],
+                ending=edges[2],
             )
         )
     return again, gone
@@ -271,10 +274,12 @@ def _standing(policy: decide.Policy, one: Scheduled, region: str, t: float) -> W
     return None if one.is_sealed(t) else Why.COMING
 
 
-def _edges(one: Scheduled, t: float) -> tuple[int | None, int | None]:
+def _edges(one: Scheduled, t: float) -> tuple[int | None, int | None, str]:
+    ended = max((end for _, end in one.windows if end is not None and end <= t), default=None)
     return (
         max((start for start, _ in one.windows if start <= t), default=None),
-        max((end for _, end in one.windows if end is not None and end <= t), default=None),
+        ended,
+        LIFTED if ended is None else one.ending(ended),
     )
 
 
@@ -425,7 +430,7 @@ class _Asks:
 
     def _ask(self, name: Key, qtype: int, why: Why, one: Scheduled | None) -> Expectation:
         verdict = decide.decide(self._policy, name, self._point.region, self._t)
-        started, ended = _edges(one, self._t) if one else (None, None)
+        started, ended, ending = _edges(one, self._t) if one else (None, None, LIFTED)
         return Expectation(
             point=self._point.name,
             region=self._point.region,
@@ -440,6 +445,7 @@ class _Asks:
             until=self._until,
             started=started,
             ended=ended,
+            ending=ending,
         )
 
 

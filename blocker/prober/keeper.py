@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING
 from blocker import supervisor
 from blocker.errors import StoreError
 from blocker.journal import kind, say
+from blocker.orders.timetable import ENDINGS
 from blocker.policy import ledger, store
 from blocker.policy.chain import Event
 from blocker.prober import evidence
-from blocker.prober.keeping import FIRST, TAKEN_BACK, Choice, Diary, Known
+from blocker.prober.keeping import FIRST, TAKEN_BACK, Choice, Diary, Known, change_of
 from blocker.prober.report import EvidenceView
 from blocker.prober.segments import FOLDER, STREAMS, End, Stream, anchor_of, proof_of, segments
 
@@ -96,6 +97,14 @@ class Keeper:
             closed = self._diary.quiet(finding.at, now, self._patience)
             if closed or self._overdue:
                 self._put(_Item(record=None, is_sealed=False, events=tuple(closed)))
+
+    def tell(self, events: Sequence[Event]) -> bool:
+        """Have the ledger told of what no probe shows; whether that will be tried."""
+        try:
+            self._queue.put_nowait(_Item(record=None, is_sealed=False, events=tuple(events)))
+        except queue.Full:
+            return False
+        return True
 
     def settle(self) -> None:
         """A whole round has ended."""
@@ -334,14 +343,15 @@ def _told(state: Path, settled: float) -> list[Known]:
     """
     found: dict[tuple[str, str, str], Known] = {}
     with suppress(StoreError):
-        for one in ledger.entries(state, only=("in-force", "lifted", TAKEN_BACK)):
+        for one in ledger.entries(state, only=("in-force", *ENDINGS, TAKEN_BACK)):
             facts = one.facts
             since, point = facts.get("since"), str(facts.get("point"))
             if one.event == TAKEN_BACK:
                 found.pop((str(facts.get("change")), point, one.subject), None)
             elif isinstance(since, int):
-                found[one.event, point, one.subject] = Known(
-                    event=one.event,
+                change = change_of(one.event)
+                found[change, point, one.subject] = Known(
+                    event=change,
                     point=point,
                     ref=one.subject,
                     transition=since,

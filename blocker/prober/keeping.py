@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from blocker.orders.timetable import ENDINGS, LIFTED
 from blocker.policy.chain import Event
 from blocker.prober.book import CONTRADICTED, FINE
 from blocker.prober.expect import Why
@@ -59,6 +60,11 @@ _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 
+def change_of(event: str) -> str:
+    """The change that an event of the ledger tells of: to a probe, a suspension is an end like a lift."""
+    return LIFTED if event in ENDINGS else event
+
+
 def confirms(expectation: Expectation, finding: Finding) -> tuple[str, int] | None:
     """Whether the finding shows that a directive holds, or has ended, since which transition."""
     return _looks_for(expectation) if finding.kind is Kind.OK else None
@@ -69,7 +75,7 @@ def _looks_for(expectation: Expectation) -> tuple[str, int] | None:
     if expectation.why is Why.SUBJECT and expectation.form is not None and expectation.started is not None:
         return "in-force", expectation.started
     if expectation.why is Why.ENDED and expectation.form is None and expectation.ended is not None:
-        return "lifted", expectation.ended
+        return LIFTED, expectation.ended
     return None
 
 
@@ -234,7 +240,7 @@ class Diary:
             edge = (event, finding.point, finding.ref, transition)
             is_doubted = self._doubt(edge, finding, now)
             if finding.kind is Kind.OK and not is_doubted:
-                found += self._confirm(edge, finding)
+                found += self._confirm(edge, finding, expectation.ending if event == LIFTED else event)
             elif finding.kind in CONTRADICTED:
                 found += self._take_back(edge, finding)
         if finding.kind in BAD:
@@ -266,9 +272,9 @@ class Diary:
             _remember(self._doubts, edge, doubts)
         return bool(doubts)
 
-    def _confirm(self, edge: _Edge, finding: Finding) -> list[Event]:
-        event, point, ref, transition = edge
-        place = (event, point, ref)
+    def _confirm(self, edge: _Edge, finding: Finding, event: str) -> list[Event]:
+        change, point, ref, transition = edge
+        place = (change, point, ref)
         is_new = self._told.get(place) != transition
         _remember(self._told, place, transition)
         if is_new:
@@ -307,10 +313,10 @@ class Diary:
     def lost(self, events: Iterable[Event]) -> None:
         """The record that shows these could not be written; what ended is told again as ended."""
         for event in events:
-            if event.event == TAKEN_BACK:
+            if event.event == TAKEN_BACK or "point" not in event.detail:
                 continue
             detail = event.detail
-            place = (detail.get("kind", event.event), detail["point"], event.subject)
+            place = (detail.get("kind", change_of(event.event)), detail["point"], event.subject)
             if event.event == "finding-closed":
                 self._open.setdefault(place, (detail["last"], float("-inf")))
             else:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blocker.errors import StoreError
+from blocker.orders.timetable import ENDINGS
 from blocker.policy import ledger
 from blocker.policy.chain import Head, link
 from blocker.prober import evidence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from blocker.policy.chain import Entry
     from blocker.prober.evidence import Record
 
-_NAMING = ("in-force", "lifted", "taken-back", "finding-opened")
+_NAMING = ("in-force", *ENDINGS, "taken-back", "finding-opened")
 """The events that name the record which shows them."""
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from blocker.compliance.document import document, duration
+from blocker.compliance.document import CHANGES, document, duration
 from blocker.compliance.life import heat_picture, time_picture
 from blocker.compliance.pictures import swatch
 
@@ -33,6 +33,7 @@ def page(facts: Facts) -> str:
     environment.filters.update(duration=duration, instant=_instant)
     return environment.get_template("compliance.html").render(
         report=document(facts),
+        changes=CHANGES,
         timeline=_picture(time_picture(facts)),
         heat=_picture(heat_picture(facts)),
         swatch={sort: _picture(swatch(sort)) for sort in _SWATCHES},

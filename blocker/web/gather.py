@@ -38,7 +38,9 @@ def gather(site: Site, order: str, *, names: bool = False) -> Facts:
     """
     family = _family(site.state, order)
     root = family.pop(order)
-    directives = tuple(one for one in schedule([root, *family.values()]) if not one.is_cut)
+    lapses_from = _lapses_from(site.state)
+    scheduled = schedule([root, *family.values()], lapse=lapses_from is not None, lapse_from=lapses_from or 0)
+    directives = tuple(one for one in scheduled if not one.is_cut)
     counts, told = {}, {}
     for one in directives:
         listed = _names(site.state, one)
@@ -65,7 +67,19 @@ def gather(site: Site, order: str, *, names: bool = False) -> Facts:
         records=records,
         segments=tuple(shelf.segments),
         flaws=(*shelf.flaws, *flaws),
+        lapses_from=lapses_from or 0,
     )
+
+
+def _lapses_from(state: Path) -> int | None:
+    """Since when the site lapses what is overdue for review, by its latest apply; None: it does not."""
+    since: int | None = None
+    for one in ledger.entries(state, only=("applied",)):
+        if one.facts.get("review") != "lapse":
+            since = None
+        elif since is None:
+            since = int(one.at)
+    return since
 
 
 def _noting(state: Path, ids: set[str], events: list[Entry]) -> Iterator[Entry]:
@@ -84,19 +98,24 @@ def _noting(state: Path, ids: set[str], events: list[Entry]) -> Iterator[Entry]:
         events.sort(key=lambda one: one.seq)
 
 
-def _family(state: Path, order: str) -> dict[str, Order]:
-    """The order and all about it, in the forms that were applied last."""
+def every_order(state: Path) -> dict[str, Order]:
+    """Every order that was ever applied, in the form that was applied last. Raises StoreError."""
     forms: dict[str, str] = {}
     for one in ledger.entries(state, only=("applied",)):
         told = one.facts.get("orders")
         forms.update(told if isinstance(told, dict) else {})
     forms.update(live_policy(state).orders)
-    if order not in forms:
-        close = sorted(name for name in forms if order in name or name in order)[:3]
+    return {id_: recall(state, id_, digest).order for id_, digest in forms.items()}
+
+
+def _family(state: Path, order: str) -> dict[str, Order]:
+    """The order and all about it, in the forms that were applied last."""
+    orders = every_order(state)
+    if order not in orders:
+        close = sorted(name for name in orders if order in name or name in order)[:3]
         hint = f"; did you mean {' or '.join(close)}?" if close else "; `blocker timeline --live` lists them"
         problem = f"no order {order!r} was ever applied here{hint}"
         raise OrdersInvalid([Problem(id="order-unknown", path=order, message=problem)])
-    orders = {id_: recall(state, id_, digest).order for id_, digest in forms.items()}
     root = order
     while root in orders and orders[root].of:
         root = relations.order_of(orders[root].of)

@@ -182,6 +182,7 @@ class Scene:
             generation=policy.generation.number,
             applied_at=policy.generation.applied_at,
             digest=policy.generation.digest,
+            review=policy.enforcement.review,
             loaded_at=self._loaded_at,
             is_loaded=not self.trouble,
             withheld=len(withheld),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +15,12 @@ from blocker.cli.show import Instant
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from blocker.policy.chain import Entry, Head
+    from blocker.policy.chain import Entry, Head, Veiled
     from blocker.site import Site
 
 _ENTRIES = 50  # rows of a ledger that nobody narrowed down
+_TIMES = ("since", "last", "first", "received", "review_by")
+"""The members of a detail that are instants."""
 _LINE = 1 << 24  # octets of an export's line; an apply names every order that came with it
 
 
@@ -73,7 +77,11 @@ def command(
         return
     is_whole = everything or since is not None or order is not None
     shown = chosen if is_whole else chosen[-_ENTRIES:]
-    if shown:
+    if show.is_narrow():
+        for one in shown:
+            seq, at, event, of, what = _row(one)
+            show.hanging(f"{seq:>4} {at} ", f"{event} {'' if of == '-' else of}".strip() + f": {what}")
+    elif shown:
         show.table(("#", "at", "event", "of", "what"), [_row(one) for one in shown])
     if len(shown) < len(chosen):
         click.echo(f"the last {len(shown)} of {show.counted(len(chosen), 'event')}; --all shows all")
@@ -106,7 +114,7 @@ def verify(site: Site, known: Head | None, file: Path | None) -> int:
 
     last = chain.Head()
 
-    def noted(entries: Iterable[Entry]) -> Iterable[Entry]:
+    def noted(entries: Iterable[Entry | Veiled]) -> Iterable[Entry | Veiled]:
         nonlocal last
         for one in entries:
             last = one.head
@@ -128,23 +136,36 @@ def verify(site: Site, known: Head | None, file: Path | None) -> int:
 
 @command.command("export")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+@click.option(
+    "--sealed",
+    is_flag=True,
+    help="Tell what concerns sealed orders, too: for those whom they concern, not for publication.",
+)
 @click.pass_obj
-def export(site: Site, file: Path) -> None:
+def export(site: Site, file: Path, sealed: bool) -> None:
     """Write every event to FILE as JSON Lines, and the head as its last line; `-` is the standard output.
 
-    Whoever has the file can check it: `ledger verify --file`.
+    Whoever has the file can check it: `ledger verify --file`. Of what concerns a sealed order, and of an
+    apply that brought one, only the place and the hash are told.
     """
     from blocker.cli import show
-    from blocker.policy import chain, ledger
+    from blocker.policy import chain, disclosure, ledger
+    from blocker.web.gather import every_order
 
-    head = chain.Head()
+    may_be_told = disclosure.teller({} if sealed else every_order(site.state), time.time())
+    head, veiled = chain.Head(), 0
+    if sealed:
+        os.umask(0o027)
     with click.open_file(str(file), "w", encoding="utf-8", atomic=str(file) != "-") as output:
         for one in ledger.entries(site.state):
-            output.write(chain.line(one))
+            is_told = sealed or may_be_told(one)
+            output.write(chain.line(one) if is_told else chain.veiled_line(one))
+            veiled += not is_told
             head = one.head
         output.write(chain.last_line(head))
     if str(file) != "-":
-        click.echo(f"{file}: {show.counted(head.count, 'event')}\n{head}")
+        by_hash = f", {veiled:,} of them by their hash alone: they concern sealed orders" if veiled else ""
+        click.echo(f"{file}: {show.counted(head.count, 'event')}{by_hash}\n{head}")
 
 
 def _record(one: Entry) -> dict[str, Any]:
@@ -168,6 +189,8 @@ def _row(one: Entry) -> tuple[str, ...]:
 
 def _said(facts: dict[str, Any]) -> str:
     """What an event's detail says, for people: hashes cut short, what holds many counted."""
+    from blocker.cli.show import moment
+
     found = []
     for key, value in facts.items():
         if value in (None, "", [], {}):
@@ -178,6 +201,8 @@ def _said(facts: dict[str, Any]) -> str:
             text = ", ".join(value)
         elif isinstance(value, list):
             text = ", ".join(map(str, value))
+        elif key in _TIMES and isinstance(value, int | float):
+            text = moment(value)
         else:
             text = value if isinstance(value, str) else json.dumps(value)
         found.append(f"{key} {text[:12] if _is_hash(text) else text}")

@@ -37,6 +37,7 @@ VERBS = (
     "rejudge",
     "report",
     "ledger",
+    "review",
     "demo",
     "version",
 )

@@ -128,7 +128,7 @@ def display(prepared: Prepared) -> None:
         ],
     )
     for what in plan.site_changes:
-        click.echo(f"site: {what} changes")
+        click.echo(f"site: {_REVIEW[plan.review] if what == 'review' else f'{what} changes'}")
     for point in prepared.site.points:
         if reach := reach_of(point):
             way = f"{point.kind} by {point.by}"
@@ -140,4 +140,8 @@ def display(prepared: Prepared) -> None:
     click.echo(f"plan {plan.digest}")
 
 
+_REVIEW = {
+    "lapse": "review: what is overdue for review is not enforced any more",
+    "keep": "review: what is overdue for review is enforced again",
+}
 _SIGNS = {"added": "+ added", "dropped": "- dropped", "retimed": "~ retimed"}

@@ -16,11 +16,16 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from blocker import fields
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from blocker.errors import Problem
     from blocker.orders.timetable import Window
+
+
+_WIDE = 120  # columns
 
 
 class Instant(click.ParamType[float]):
@@ -40,6 +45,20 @@ class Instant(click.ParamType[float]):
                 self.fail(f"{value!r} has no zone; write it like {value}+07:00 or {value}Z", param, ctx)
             moment = moment.replace(tzinfo=UTC)
         return moment.timestamp()
+
+
+class Length(click.ParamType[int]):
+    """A length of time in whole seconds: 30s, 30m, 24h or 2d, as site.yaml has them."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            return fields.duration(value)
+        except fields.Rejected as rejected:
+            self.fail(str(rejected), param, ctx)
 
 
 def moment(at: float | None) -> str:
@@ -76,6 +95,11 @@ def hanging(lead: str, text: str) -> None:
         click.echo("\n".join(lines))
         return
     click.echo(lead + f"\n{indent}".join(lines or [""]))
+
+
+def is_narrow() -> bool:
+    """Whether this is a terminal on which a table of many columns would be all folds."""
+    return sys.stdout.isatty() and shutil.get_terminal_size().columns < _WIDE
 
 
 def distance(seconds: float) -> str:

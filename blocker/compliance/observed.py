@@ -68,6 +68,8 @@ class Facts:
         ids = _ids(self)
         known = [kept.record.finding.at for kept in self.records]
         known += [one.at for one in self.events if _concerns(one, ids)]
+        if any(one.lapsed for one in self.directives):
+            known.append(float(self.lapses_from))
         return max(known, default=float(instant(self.order.issued)))
 
     @cached_property

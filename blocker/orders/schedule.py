@@ -157,6 +157,7 @@ class Book:
             start = max(start, moment(order)[0])  # Nothing is added before the amend takes effect.
         until = self._until(start, directive, amends)
         ends = [end for end in (until, self.lifted_from(lineage)) if end is not None]
+        over = min(ends, default=None)
         reviews = [
             act.review_by for act in amends if act.review_by is not None and self.active(act) is not None
         ]
@@ -168,7 +169,6 @@ class Book:
             for begin, end in lapsed
             if end is None or end > (lapses_from or 0)
         ]
-        over = min(ends, default=None)
         return Scheduled(
             ref=ref,
             order=order.id,

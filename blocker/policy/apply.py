@@ -7,13 +7,15 @@ or the new one is whole, and the archive has what the store speaks of.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blocker.errors import NothingApplied, StalePlan, StoreError
 from blocker.orders import check, files, names_file, parse, relations
+from blocker.orders.model import instant
 from blocker.orders.schedule import schedule
-from blocker.policy import archive, ledger, plan, writer
+from blocker.policy import archive, ledger, overdue, plan, writer
 from blocker.policy.chain import Event
 from blocker.policy.protect import protected_names
 from blocker.policy.reader import Reader
@@ -22,7 +24,7 @@ from blocker.policy.standing import Standing, stand
 from blocker.yamltext import normal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from blocker.errors import Problem
@@ -241,9 +243,50 @@ def apply(
         base=prepared.live.digest,
         progress=progress,
     )
-    if (trouble := ledger.note(site.state, _applied(prepared, generation))) and warn is not None:
+    if (trouble := ledger.note(site.state, *_told(prepared, generation))) and warn is not None:
         warn(trouble)
     return generation
+
+
+def _told(prepared: Prepared, generation: Generation) -> Iterator[Event]:
+    """What the ledger is told of an apply, in one: the way from the letter to the live policy."""
+    at, plan_ = generation.applied_at, prepared.plan
+    for id_ in plan_.orders_added:
+        order = prepared.orders[id_]
+        yield Event(
+            at=at,
+            event="received",
+            subject=id_,
+            detail={
+                "received": None if order.received is None else instant(order.received),
+                "file": order.digest,
+                "document": "" if order.document is None else order.document.sha256,
+            },
+        )
+    checks = Counter(problem.id for problem in prepared.problems)
+    yield Event(
+        at=at,
+        event="checked",
+        detail={
+            "problems": checks.total(),
+            "checks": dict(checks),
+            "quarantined": list(prepared.quarantined),
+        },
+    )
+    yield Event(
+        at=at,
+        event="planned",
+        detail={
+            "plan": plan_.digest,
+            "base": plan_.base,
+            "next": plan_.next,
+            "blocks": plan_.added,
+            "frees": plan_.removed,
+            "changes": len(plan_.changes),
+        },
+    )
+    yield _applied(prepared, generation)
+    yield from overdue.overdue(overdue.reviews(prepared.scheduled, at), at)
 
 
 def _applied(prepared: Prepared, generation: Generation) -> Event:

@@ -16,6 +16,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+SALT = "salt"
+"""In the detail of every row: eight random octets, so that nobody who sees the hash alone finds the row by
+guessing.
+"""
+
 START = "0" * 64
 """The hash before the first link."""
 
@@ -75,12 +80,14 @@ class Entry:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The detail as a value; nothing if it can't be read."""
+        """The detail as a value, less its salt; nothing if it can't be read."""
         try:
             found = json.loads(self.detail)
         except (ValueError, RecursionError):
             return {}
-        return found if isinstance(found, dict) else {}
+        if not isinstance(found, dict):
+            return {}
+        return {key: value for key, value in found.items() if key != SALT}
 
     @property
     def head(self) -> Head:
@@ -94,6 +101,18 @@ class Entry:
         return any(
             isinstance(facts.get(key), dict | list) and order in facts[key] for key in ("orders", "gone")
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Veiled:
+    """One row of an export that is not told: its place and hash, which the row after it builds upon."""
+
+    seq: int
+    hash: str
+
+    @property
+    def head(self) -> Head:
+        return Head(count=self.seq, hash=self.hash)
 
 
 def entry(event: Event, before: Head) -> Entry:
@@ -112,7 +131,7 @@ def entry(event: Event, before: Head) -> Entry:
     )
 
 
-def flaws(entries: Iterable[Entry], head: Head | None = None) -> list[str]:
+def flaws(entries: Iterable[Entry | Veiled], head: Head | None = None) -> list[str]:
     """What is wrong with a ledger read from its beginning: a sentence each; none if it is whole.
 
     `head` is one that somebody wrote down earlier: the ledger must have had it.
@@ -122,13 +141,9 @@ def flaws(entries: Iterable[Entry], head: Head | None = None) -> list[str]:
     for one in entries:
         if one.seq != before.count + 1:
             found.append(f"entry {before.count + 1} is missing: entry {one.seq} comes after {before.count}")
-        elif one.prev != before.hash:
+        elif isinstance(one, Entry) and one.prev != before.hash:
             found.append(f"entry {one.seq} does not follow the one before it")
-        try:
-            made = link(one.prev, _octets(one.seq, one.at, one.event, one.subject, one.detail))
-        except (ValueError, TypeError):
-            made = ""
-        if made != one.hash:
+        if isinstance(one, Entry) and _made(one) != one.hash:
             found.append(f"entry {one.seq} was changed")
         before = one.head
         has_head = has_head or before == head
@@ -137,6 +152,19 @@ def flaws(entries: Iterable[Entry], head: Head | None = None) -> list[str]:
             f"entry {head.count} is not the one that was written down: the ledger was cut off or rewritten"
         )
     return found
+
+
+def _made(one: Entry) -> str:
+    """The hash that the row must have; empty if it can't have one."""
+    try:
+        return link(one.prev, _octets(one.seq, one.at, one.event, one.subject, one.detail))
+    except (ValueError, TypeError):
+        return ""
+
+
+def veiled_line(one: Entry) -> str:
+    """A row of an export that is not told."""
+    return json.dumps({"seq": one.seq, "hash": one.hash}, separators=(",", ":")) + "\n"
 
 
 def line(one: Entry) -> str:
@@ -156,7 +184,7 @@ class Export:
         self._lines = lines
         self.flaws: list[str] = []
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[Entry | Veiled]:
         last, ended = Head(), False
         for number, octets in enumerate(self._lines, 1):
             try:
@@ -178,12 +206,15 @@ class Export:
             self.flaws.append("it ends without a head: it was cut off")
 
 
-def _read_line(octets: bytes) -> Entry | Head:
+def _read_line(octets: bytes) -> Entry | Veiled | Head:
     read = json.loads(octets)
     if not isinstance(read, dict):
         raise TypeError("no object")
     if read.keys() == {"head"}:
         return Head.read(str(read["head"]))
+    if read.keys() == {"seq", "hash"}:
+        head = Head.read(f"{read['seq']}:{read['hash']}")
+        return Veiled(seq=head.count, hash=head.hash)
     kinds = {"seq": int, "at": float, **dict.fromkeys(("event", "subject", "detail", "prev", "hash"), str)}
     if read.keys() != kinds.keys() or any(type(read[key]) is not kind for key, kind in kinds.items()):
         raise TypeError("other fields")

@@ -8,15 +8,19 @@ everybody but the tests calls, answers with a sentence instead of raising.
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
 import sqlite3
 import time
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from blocker.errors import StoreError
 from blocker.policy import store
-from blocker.policy.chain import Entry, Event, Head, entry, flaws
+from blocker.policy.chain import SALT, Entry, Event, Head, entry, flaws
+from blocker.policy.overdue import OVERDUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,15 +31,19 @@ FILE = "ledger.sqlite"
 _T = TypeVar("_T")
 
 EVENTS: dict[str, str] = {
+    "received": "A new order came with an apply: when it was received, digests of its file and its document.",
+    "checked": "What the orders were complained of at an apply: problems by check, orders left out.",
+    "planned": "The plan that was applied: its digest, its base and next policy, names blocked and freed.",
     "applied": "A generation became the live policy: its digest, by whom, which orders came and went.",
     "withheld": "The operator stopped enforcing an order or directive, and why.",
     "released": "The operator enforces it again.",
     "rolled-back": "The operator stopped enforcing all that came into force since a generation, and why.",
     "in-force": "A block was first observed at a point after its start.",
-    "suspended": "That a block is suspended was first observed at a point: it ended, and is not lifted.",
-    "lapsed": "The same of one that lapsed for want of a review: the site's doing, and no lift.",
+    "suspended": "The suspension of a block was first observed at a point; it is no lift.",
+    "lapsed": "The end of a block that was not reviewed in time was first observed; it is no lift.",
     "lifted": "Its end was first observed at a point.",
     "taken-back": "The `change` first observed at a point no longer counts: contradicting answers came.",
+    "review-overdue": "An order was not reviewed by its date; told once for each date.",
     "finding-opened": "Something was first observed at a point that is not as ordered.",
     "finding-closed": "It was not observed any more.",
     "evidence": "The head of a segment of evidence; `final` if nothing is added to it any more.",
@@ -85,8 +93,9 @@ def _append(path: Path, events: Sequence[Event]) -> Head:
                 for statement in _TABLE:
                     database.execute(statement)
             head = _head(database)
-            for event in events:
-                made = entry(event, head)
+            for event in _news(database, events):
+                salted = replace(event, detail={**event.detail, SALT: secrets.token_hex(8)})
+                made = entry(salted, head)
                 row = (made.seq, made.at, made.event, made.subject, made.detail, made.prev, made.hash)
                 database.execute(f"INSERT INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608  # a constant
                 head = made.head
@@ -95,6 +104,28 @@ def _append(path: Path, events: Sequence[Event]) -> Head:
             raise
         database.execute("COMMIT")
         return head
+
+
+def _news(database: sqlite3.Connection, events: Sequence[Event]) -> Iterator[Event]:
+    """The events less what is told once and was: several daemons notice it, and each of them after each start."""
+    told: set[tuple[str, object]] | None = None
+    for event in events:
+        if event.event == OVERDUE:
+            if told is None:
+                rows = database.execute("SELECT subject, detail FROM events WHERE event = ?", (OVERDUE,))
+                told = {(subject, _review_by(detail)) for subject, detail in rows}
+            mark = (event.subject, event.detail.get("review_by"))
+            if mark in told:
+                continue
+            told.add(mark)
+        yield event
+
+
+def _review_by(detail: str) -> object:
+    try:
+        return json.loads(detail)["review_by"]
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _patiently(what: Callable[[], _T]) -> _T:

@@ -20,6 +20,7 @@ from blocker.errors import StoreError
 from blocker.journal import fault, say
 from blocker.orders import suffixes
 from blocker.orders.timetable import boundaries
+from blocker.policy.overdue import overdue, reviews
 from blocker.policy.reader import Reader
 from blocker.prober import expect, matrix, owed, report, schedule
 from blocker.prober.book import Book
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from blocker.orders.timetable import Scheduled
     from blocker.policy.decide import Policy
+    from blocker.policy.overdue import Review
     from blocker.prober.expect import Expectation
     from blocker.prober.judge import Finding
     from blocker.site import Point, Site
@@ -162,6 +164,7 @@ class _Timetable:
     generation: int = 0
     since: float = 0.0
     transitions: Sequence[int] = field(default=())
+    reviews: Sequence[Review] = field(default=())
 
 
 class _Prober:
@@ -206,6 +209,7 @@ class _Prober:
             self._quiet = _POLL
             return _POLL
         self._dense(now)
+        self._remind(now)
         if now >= self._whole_due or self._whole_due > now + 2 * self._interval:  # Or the clock was stepped.
             due = schedule.sparse(now, self._interval, self._site.node)
             self._whole_due = due.at
@@ -237,6 +241,7 @@ class _Prober:
                         generation=policy.generation.number,
                         since=now,
                         transitions=boundaries(policy.directives.values(), after=float("-inf")),
+                        reviews=reviews(policy.directives.values(), now),
                     )
                     # A round about the old policy has nothing left to say.
                     if self._whole is not None:
@@ -249,6 +254,11 @@ class _Prober:
             self._trouble = str(error)
             return False
         return True
+
+    def _remind(self, now: float) -> None:
+        """Have the ledger told of each review that is overdue, once."""
+        if (late := overdue(self._table.reviews, now)) and self._keeper.tell(late):
+            self._table = replace(self._table, reviews=self._table.reviews[len(late) :])
 
     def _dense(self, now: float) -> None:
         """Start what is due around transitions; offsets missed by a late loop or a stepped clock are left."""

@@ -98,6 +98,14 @@ class Keeper:
             if closed or self._overdue:
                 self._put(_Item(record=None, is_sealed=False, events=tuple(closed)))
 
+    def tell(self, events: Sequence[Event]) -> bool:
+        """Have the ledger told of what no probe shows; whether that will be tried."""
+        try:
+            self._queue.put_nowait(_Item(record=None, is_sealed=False, events=tuple(events)))
+        except queue.Full:
+            return False
+        return True
+
     def settle(self) -> None:
         """A whole round has ended."""
         self._diary.settle()

@@ -313,7 +313,7 @@ class Diary:
     def lost(self, events: Iterable[Event]) -> None:
         """The record that shows these could not be written; what ended is told again as ended."""
         for event in events:
-            if event.event == TAKEN_BACK:
+            if event.event == TAKEN_BACK or "point" not in event.detail:
                 continue
             detail = event.detail
             place = (detail.get("kind", change_of(event.event)), detail["point"], event.subject)

@@ -98,19 +98,24 @@ def _noting(state: Path, ids: set[str], events: list[Entry]) -> Iterator[Entry]:
         events.sort(key=lambda one: one.seq)
 
 
-def _family(state: Path, order: str) -> dict[str, Order]:
-    """The order and all about it, in the forms that were applied last."""
+def every_order(state: Path) -> dict[str, Order]:
+    """Every order that was ever applied, in the form that was applied last. Raises StoreError."""
     forms: dict[str, str] = {}
     for one in ledger.entries(state, only=("applied",)):
         told = one.facts.get("orders")
         forms.update(told if isinstance(told, dict) else {})
     forms.update(live_policy(state).orders)
-    if order not in forms:
-        close = sorted(name for name in forms if order in name or name in order)[:3]
+    return {id_: recall(state, id_, digest).order for id_, digest in forms.items()}
+
+
+def _family(state: Path, order: str) -> dict[str, Order]:
+    """The order and all about it, in the forms that were applied last."""
+    orders = every_order(state)
+    if order not in orders:
+        close = sorted(name for name in orders if order in name or name in order)[:3]
         hint = f"; did you mean {' or '.join(close)}?" if close else "; `blocker timeline --live` lists them"
         problem = f"no order {order!r} was ever applied here{hint}"
         raise OrdersInvalid([Problem(id="order-unknown", path=order, message=problem)])
-    orders = {id_: recall(state, id_, digest).order for id_, digest in forms.items()}
     root = order
     while root in orders and orders[root].of:
         root = relations.order_of(orders[root].of)

@@ -1,0 +1,68 @@
+"""What of the ledger may be published: nothing that names an order which nobody outside may know of.
+
+Pure. A row that can't be told is left out by its hash alone, which keeps the chain whole: the row has a salt, so
+the hash tells nothing, and whoever is given the row later finds that it is the one. When in doubt, a row is
+not told: an order that nobody knows the publication of counts as sealed.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from blocker.orders import relations
+from blocker.orders.model import Publication, instant
+from blocker.orders.schedule import schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from blocker.orders.model import Order
+    from blocker.policy.chain import Entry
+
+_NAMING = ("orders", "gone", "quarantined", "refs")
+"""The members of a detail that hold ids of orders or refs of directives."""
+
+
+def public_orders(orders: Iterable[Order], t: float) -> frozenset[str]:
+    """The ids of those that everybody may know of at `t`."""
+    every = list(orders)
+    sealed = {one.order for one in schedule(every) if one.is_sealed(t)}
+    return frozenset(order.id for order in every if order.id not in sealed and _is_told(order, t))
+
+
+def _is_told(order: Order, t: float) -> bool:
+    if order.publication is Publication.SEALED_UNTIL_EFFECTIVE:
+        return order.start is None or instant(order.start) <= t
+    return order.publication is Publication.PUBLIC
+
+
+def teller(orders: Mapping[str, Order], t: float) -> Callable[[Entry], bool]:
+    """What says whether a row may be told at `t`: it names no order but public ones, neither as what it is about
+    nor in what somebody typed. `orders` are all that were ever applied, by id.
+    """
+    public = public_orders(orders.values(), t)
+    sealed = {
+        said.casefold()
+        for id_, order in orders.items()
+        if id_ not in public
+        for said in (id_, id_.rpartition("/")[2], order.reference)
+        if said
+    }
+
+    def may_be_told(entry: Entry) -> bool:
+        if any(relations.order_of(ref) not in public for ref in _ids(entry)):
+            return False
+        typed = json.dumps(entry.facts, ensure_ascii=False).casefold()
+        return not any(said in typed for said in sealed)
+
+    return may_be_told
+
+
+def _ids(entry: Entry) -> Iterator[str]:
+    if entry.subject:
+        yield entry.subject
+    for member in _NAMING:
+        found = entry.facts.get(member, ())
+        if isinstance(found, dict | list):
+            yield from map(str, found)

@@ -31,9 +31,7 @@ def command(site: Path, live: bool, everything: bool, as_json: bool) -> None:
     scheduled = (
         inputs.live_directives(loaded)
         if live
-        else schedule(
-            inputs.read_orders(loaded).standing.orders.values(), lapse=loaded.enforcement.lapses
-        )
+        else schedule(inputs.read_orders(loaded).standing.orders.values(), lapse=loaded.enforcement.lapses)
     )
     now = time.time()
     events = [event for event in timeline(scheduled) if everything or as_json or event.at > now]

@@ -195,11 +195,15 @@ def _within(windows: Sequence[Window], since: float, until: float) -> tuple[tupl
     )
 
 
-def of_directives(policy: Snapshot, wanted: Iterable[Known]) -> tuple[list[Key], int]:
+def of_directives(
+    policy: Snapshot, wanted: Iterable[Known], t: float, *, is_leaky: bool = True
+) -> tuple[list[Key], int]:
     """Names of these directives and cuts, NAMES at most, and how many more there are.
 
     Those with the fewest names come first, so that no long list stands in the way of an urgent order. What
-    the policy has not got any more can't be named: then it is the root, which is everything.
+    the policy has not got any more can't be named: then it is the root, which is everything. Nor may names be
+    told that are sealed at `t`: everybody on the machine sees the words of a command. They are the root
+    too, or nothing where nothing leaks.
     """
     numbers = {
         (one.ref, policy.orders.get(one.order, "")): number for number, one in policy.directives.items()
@@ -207,6 +211,10 @@ def of_directives(policy: Snapshot, wanted: Iterable[Known]) -> tuple[list[Key],
     wanted = set(wanted)
     if not wanted <= numbers.keys():
         return [names.ROOT], 0
+    sealed = {known for known in wanted if policy.directives[numbers[known]].is_sealed(t)}
+    if sealed and is_leaky:
+        return [names.ROOT], 0
+    wanted -= sealed
     found: list[Key] = []
     counts = policy.counts()
     chosen = sorted((counts[numbers[known]], numbers[known]) for known in wanted)

@@ -301,7 +301,8 @@ class Purger:
             else:
                 wanted = purge.changed(was, self._at, force, now)
             if wanted:
-                cache.want(*purge.of_directives(policy, wanted), time.monotonic())
+                found = purge.of_directives(policy, wanted, now, is_leaky=way.is_leaky)
+                cache.want(*found, time.monotonic())
         # Only now: a look that failed is made again.
         self._stamp, self._at, self._forces = policy.stamp, now, forces
         self._since = last_boundary(policy.directives.values(), now)
@@ -316,5 +317,6 @@ class Purger:
         with contextlib.suppress(OSError):  # As with the prober's report: the work goes on unseen.
             self._path.parent.mkdir(mode=0o2750, exist_ok=True)
             scratch = self._path.with_suffix(f".{os.getpid()}.new")
+            scratch.touch(mode=0o640)
             scratch.write_text(report.to_json(tuple(replace(one, at=time.time()) for one in found)))
             scratch.replace(self._path)

@@ -258,6 +258,7 @@ class Pusher:
         text, scratch = report.to_json((self.pushed,)), self._path.with_suffix(f".{os.getpid()}.new")
         try:
             self._path.parent.mkdir(mode=0o2750, exist_ok=True)
+            scratch.touch(mode=0o640)
             scratch.write_text(text)
             scratch.replace(self._path)
         except OSError:
@@ -266,6 +267,7 @@ class Pusher:
             with suppress(OSError):
                 scratch.unlink(missing_ok=True)
             with suppress(OSError):
+                self._path.touch(mode=0o640)
                 self._path.write_text(text)
 
     def _say(self, sentence: str) -> None:

@@ -102,7 +102,9 @@ async def _look(chosen: Sequence[Chosen], endpoints: Sequence[Endpoint]) -> dict
         found[one.order] = Looked(
             ordered=one.ordered,
             asked=len(keys),
-            gone_names=tuple(names.to_text(key) for key, is_there in zip(keys, said, strict=True) if is_there is False),
+            gone_names=tuple(
+                names.to_text(key) for key, is_there in zip(keys, said, strict=True) if is_there is False
+            ),
             unknown=said.count(None),
             is_sealed=one.is_sealed,
         )

@@ -39,9 +39,7 @@ def gather(site: Site, order: str, *, names: bool = False) -> Facts:
     family = _family(site.state, order)
     root = family.pop(order)
     lapses_from = _lapses_from(site.state)
-    scheduled = schedule(
-        [root, *family.values()], lapse=lapses_from is not None, lapse_from=lapses_from or 0
-    )
+    scheduled = schedule([root, *family.values()], lapse=lapses_from is not None, lapse_from=lapses_from or 0)
     directives = tuple(one for one in scheduled if not one.is_cut)
     counts, told = {}, {}
     for one in directives:

@@ -61,7 +61,7 @@ METRICS: dict[str, str] = {
     "blocker_order_deadline_timestamp_seconds": "When the order, not ended yet, must have been carried out.",
     "blocker_generation": "Number of the live generation; 0 if there is none.",
     "blocker_generation_applied_timestamp_seconds": "When the live generation was applied.",
-    "blocker_policy": "Digest of the live policy, equal on every node with the same orders; the site's review.",
+    "blocker_policy": "Digest of the live policy, equal where the orders are; whether reviews lapse.",
     "blocker_policy_last_load_timestamp_seconds": "When the policy store was last read without fault.",
     "blocker_policy_last_load_success": "Whether the last reading of the policy store went without fault.",
     "blocker_withheld": "Directives and orders that the operator does not enforce.",

@@ -34,12 +34,13 @@ if TYPE_CHECKING:
 def command(site: Path, within: int, names: bool, as_json: bool) -> int:
     """Show which applied orders are due for review, with whom to turn to.
 
-    Some names of each order are asked for at the unfiltered reference, 20 at most: what exists nowhere need not be
-    blocked. Names of sealed orders are not asked for, for the reference would learn of them. Exit code 1
-    if a review is overdue.
+    Some names of each order are asked for at the unfiltered reference, 20 at most: what exists nowhere need
+    not be blocked. Names of sealed orders are not asked for, for the reference would learn of them. Exit
+    code 1 if a review is overdue.
     """
     from blocker import sitefile
     from blocker.cli import inputs, show
+    from blocker.policy.apply import recall
     from blocker.policy.overdue import reviews
     from blocker.prober import vanished
     from blocker.prober.reference import endpoints
@@ -49,10 +50,9 @@ def command(site: Path, within: int, names: bool, as_json: bool) -> int:
     with inputs.live(loaded) as policy:
         due = [one for one in reviews(policy.directives.values(), now) if one.due <= now + within]
         chosen = vanished.choose(policy, due, now)
+        digests = policy.orders
     looked = vanished.look(chosen, endpoints(loaded))
-    orders = {
-        one.order: inputs.recall(loaded.state, one.order, policy.orders[one.order]).order for one in due
-    }
+    orders = {one.order: recall(loaded.state, one.order, digests[one.order]).order for one in due}
     if as_json:
         show.as_json([_record(one, orders[one.order], looked[one.order], now, names=names) for one in due])
     for one in () if as_json else due:

@@ -159,8 +159,8 @@ def _lapses(facts: Facts) -> Iterator[str]:
         for due, start, end in observed.shown_lapses(one, facts):
             till = "" if end is None or end > facts.as_of else f" until {moment(end)}"
             yield (
-                f"{one.ref} lapsed at {moment(start)}{till}: its review was due {moment(due)}, and the operator "
-                "lets lapse what is not reviewed. The authority did not lift it."
+                f"{one.ref} lapsed at {moment(start)}{till}: its review was due {moment(due)}, and the "
+                "operator lets lapse what is not reviewed. The authority did not lift it."
             )
 
 

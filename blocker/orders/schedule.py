@@ -216,10 +216,8 @@ class Book:
         own = None if directive.review_by is None else instant(directive.review_by)
         since: int | None = None
         for step, following, due in _governing(start, own, renewals):
-            if due is None or (following is not None and due >= following):
-                begin = None
-            else:
-                begin = max(due, step)
+            is_due = due is not None and (following is None or due < following)
+            begin = max(due or step, step) if is_due else None
             if since is not None and begin != step:
                 yield since, step
                 since = None
@@ -286,7 +284,7 @@ def due(order: Order) -> int | None:
 def _governing(
     start: int, own: int | None, renewals: list[tuple[int, int | None, int]]
 ) -> Iterator[tuple[int, int | None, int | None]]:
-    """The date that governs from each instant until the next: its own, or a renewed one (from, until, date)."""
+    """The date that governs from each instant until the next: its own, or a renewal (from, until, date)."""
     changes = {edge for since, till, _ in renewals for edge in (since, till) if edge is not None}
     steps = [start, *sorted(edge for edge in changes if edge > start)]
     for step, following in zip(steps, [*steps[1:], None], strict=True):

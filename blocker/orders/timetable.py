@@ -43,8 +43,8 @@ class Scheduled:
     open suspension ends a window and not the directive. `deadline` is when its order must have been carried
     out, counted from its receipt. `cuts` holds the refs of the directives a cut is
     an except of, and is empty for directives. `hidden` are the instants of sealed acts on it: nobody outside
-    may learn of them before they come. `lapsed` are the stretches at whose start its review was due and was not
-    recorded, if the site lapses what is not reviewed: they are the site's doing and end nothing in law.
+    may learn of them before they come. `lapsed` are the stretches at whose start its review was due and was
+    not recorded, if the site lapses what is not reviewed: they are its own doing and end nothing in law.
     `lineage` holds every ref and id by which orders and operators can name it.
     """
 
@@ -99,7 +99,9 @@ class Scheduled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One change of a directive's force: starts, suspended, lapsed, resumed, ends; of a cut: removes, restores."""
+    """One change of a directive's force: starts, suspended, lapsed, resumed, ends; of a cut: removes,
+    restores.
+    """
 
     at: int
     ref: str

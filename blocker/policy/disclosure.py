@@ -1,8 +1,8 @@
 """What of the ledger may be published: nothing that names an order which nobody outside may know of.
 
-Pure. A row that can't be told is left out by its hash alone, which keeps the chain whole: the row has a salt, so
-the hash tells nothing, and whoever is given the row later finds that it is the one. When in doubt, a row is
-not told: an order that nobody knows the publication of counts as sealed.
+Pure. Of a row that can't be told the hash alone is, which keeps the chain whole: the row has a salt, so the
+hash tells nothing, and whoever is given the row later finds that it is the one. When in doubt, a row is not
+told: an order that nobody knows the publication of counts as sealed.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def _is_told(order: Order, t: float) -> bool:
 
 
 def teller(orders: Mapping[str, Order], t: float) -> Callable[[Entry], bool]:
-    """What says whether a row may be told at `t`: it names no order but public ones, neither as what it is about
-    nor in what somebody typed. `orders` are all that were ever applied, by id.
+    """What says whether a row may be told at `t`: it names no order but public ones, neither as what it is
+    about nor in what somebody typed. `orders` are all that were ever applied, by id.
     """
     public = public_orders(orders.values(), t)
     sealed = {

@@ -28,9 +28,9 @@ class Standing:
     """How one directive stands towards the name.
 
     `state` is one of in-force, excepted, removed, other-region, withheld, pending, suspended, lapsed,
-    lifted, ended. `by` is the id of the order (or, for withheld, the ref) that is the reason, `since` from when; for
-    in-force and ended it is the amend that renewed the directive, if one did. `reason` is why the operator
-    withholds it, and who did.
+    lifted, ended. `by` is the id of the order (or, for withheld, the ref) that is the reason, `since` from
+    when; for in-force and ended it is the amend that renewed the directive, if one did. `reason` is why
+    the operator withholds it, and who did.
     """
 
     directive: Scheduled

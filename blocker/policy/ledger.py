@@ -107,7 +107,7 @@ def _append(path: Path, events: Sequence[Event]) -> Head:
 
 
 def _news(database: sqlite3.Connection, events: Sequence[Event]) -> Iterator[Event]:
-    """The events less what is told once and was: several daemons notice it, and each of them after each start."""
+    """The events less what is told once and was: several notice it, and each of them after each start."""
     told: set[tuple[str, object]] | None = None
     for event in events:
         if event.event == OVERDUE:

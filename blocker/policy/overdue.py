@@ -1,7 +1,7 @@
 """Reviews: by when an order must be looked at again, and whether that has passed.
 
-Pure. The date is the order's `review_by`, or what an amend renewed it to; whoever has ended needs no review. What
-the site does with what is overdue (keep or lapse) is in the timetable already.
+Pure. The date is the order's `review_by`, or what an amend renewed it to; what has ended needs no review.
+What the site does with what is overdue (keep or lapse) is in the timetable already.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ OVERDUE = "review-overdue"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """What of one order must be reviewed by one instant (epoch seconds); `lapsed` are those of its `refs` that
-    the site does not enforce for want of it.
+    """What of one order must be reviewed by one instant (epoch seconds); `lapsed` are those of its `refs`
+    that the site does not enforce for want of it.
     """
 
     order: str

@@ -61,7 +61,7 @@ _V = TypeVar("_V")
 
 
 def change_of(event: str) -> str:
-    """The change that an event of the ledger tells of: a suspension's end of force is an end like a lift's."""
+    """The change that an event of the ledger tells of: to a probe, a suspension is an end like a lift."""
     return LIFTED if event in ENDINGS else event
 
 

@@ -1,8 +1,8 @@
 """Which names of an order no longer exist at the unfiltered reference.
 
-Shell where it asks. NXDOMAIN there denies the name and all below it (RFC 8020 §2), so whatever its match is, the
-subject itself is asked for. Of a long list a few are asked for, others every day. Names of an order that
-nobody outside may know of are not asked for: the reference would learn of them.
+Shell where it asks. NXDOMAIN there denies the name and all below it (RFC 8020 §2), so whatever its match is,
+the subject itself is asked for. Of a long list a few are asked for, others every day. Names of an order
+that nobody outside may know of are not asked for: the reference would learn of them.
 """
 
 from __future__ import annotations

@@ -44,15 +44,17 @@ def rewritten(site: Site, *statements: str) -> None:
 
 def test_it_shows_what_was_done_in_order(told: Site) -> None:
     shown = told.run("ledger").out.splitlines()
-    assert [line.split("\t")[2] for line in shown] == ["applied", "applied", "withheld", "released"]
-    assert "reason a hospital is behind it" in shown[2]
+    an_apply = ["received", "checked", "planned", "applied"]
+    assert [line.split("\t")[2] for line in shown] == [*an_apply, *an_apply, "withheld", "released"]
+    assert "reason a hospital is behind it" in shown[8]
 
 
 def test_an_order_has_its_own_events_and_the_apply_that_brought_it(told: Site) -> None:
     events = json.loads(told.run("ledger", "--order", "a/one", "--json").out)
-    assert [one["event"] for one in events] == ["applied", "withheld", "released"]
+    assert [one["event"] for one in events] == ["received", "applied", "withheld", "released"]
     assert [one["event"] for one in json.loads(told.run("ledger", "--order", "a/two", "--json").out)] == [
-        "applied"
+        "received",
+        "applied",
     ]
 
 
@@ -65,8 +67,8 @@ def test_a_long_ledger_shows_its_end_and_says_so(told: Site) -> None:
     ledger.append(told.folder / "state", [Event(at=1.0, event="reported", subject="a/one")] * 60)
     shown = told.run("ledger").out.splitlines()
     assert len(shown) == 51
-    assert shown[-1] == "the last 50 of 64 events; --all shows all"
-    assert len(told.run("ledger", "--all").out.splitlines()) == 64
+    assert shown[-1] == "the last 50 of 70 events; --all shows all"
+    assert len(told.run("ledger", "--all").out.splitlines()) == 70
 
 
 def test_a_site_where_nothing_was_done_says_so(site: Site) -> None:
@@ -78,7 +80,7 @@ def test_a_whole_ledger_says_its_head_and_knows_it_again(told: Site) -> None:
     said = told.run("ledger", "verify")
     assert said.code == 0
     count, head = said.out.splitlines()
-    assert count == "4 events, whole"
+    assert count == "10 events, whole"
     assert told.run("ledger", "verify", "--head", head).code == 0
 
 
@@ -86,10 +88,11 @@ def test_a_whole_ledger_says_its_head_and_knows_it_again(told: Site) -> None:
     ("statement", "words"),
     [
         ("UPDATE events SET at = at + 1 WHERE seq = 2", "entry 2 was changed"),
-        ("UPDATE events SET detail = replace(detail, 'hospital', 'casino')", "entry 3 was changed"),
+        ("UPDATE events SET detail = replace(detail, 'hospital', 'casino')", "entry 9 was changed"),
         ("DELETE FROM events WHERE seq = 3", "entry 3 is missing"),
-        ("DELETE FROM events WHERE seq = 4", "entry 4 is not the one that was written down"),
-        ("DELETE FROM events", "entry 4 is not the one that was written down"),
+        ("DELETE FROM events WHERE seq = 10", "entry 10 is not the one that was written down"),
+        ("DELETE FROM events WHERE seq > 6", "entry 10 is not the one that was written down"),
+        ("DELETE FROM events", "entry 10 is not the one that was written down"),
         ("UPDATE events SET seq = CASE seq WHEN 2 THEN -3 WHEN 3 THEN -2 ELSE seq END", "entry 2"),
     ],
 )
@@ -103,8 +106,13 @@ def test_what_was_changed_removed_reordered_or_cut_off_is_found(
     assert words in said.err
 
 
-def test_two_hundred_random_tamperings_are_all_found(told: Site, tmp_path: Path) -> None:
-    """Of an export, which is the ledger's every octet: one octet changed, lines removed, swapped, cut off."""
+@pytest.mark.parametrize("publication", ["public", "sealed"])
+def test_two_hundred_random_tamperings_are_all_found(told: Site, tmp_path: Path, publication: str) -> None:
+    """Of an export: one octet changed, lines removed, swapped, cut off; also where it has rows by their hash
+    alone.
+    """
+    told.block("three", "three.example", publication=publication)
+    assert told.apply().code == 0
     export = tmp_path / "ledger.jsonl"
     assert told.run("ledger", "export", str(export)).code == 0
     whole = export.read_bytes()
@@ -150,7 +158,7 @@ def test_an_export_is_whole_by_itself_and_ends_with_the_head(told: Site, tmp_pat
     [
         (lambda lines: lines[:-1], "it ends without a head: it was cut off"),
         (lambda lines: [], "it ends without a head: it was cut off"),
-        (lambda lines: [*lines, lines[0]], "line 6 comes after the head"),
+        (lambda lines: [*lines, lines[0]], "line 12 comes after the head"),
         (lambda lines: [lines[0], b"{\n"], "line 2 is no event of a ledger"),
         (lambda lines: [b"[" * 99_999], "line 1 is no event of a ledger"),
         (lambda lines: [b"7\n"], "line 1 is no event of a ledger"),
@@ -169,6 +177,40 @@ def test_a_file_that_is_no_whole_export_is_told(
     said = told.run("ledger", "verify", "--file", str(export))
     assert said.code == 4
     assert words in said.err
+
+
+def test_an_export_to_publish_tells_nothing_of_sealed_orders_and_can_be_checked_all_the_same(
+    told: Site, tmp_path: Path
+) -> None:
+    told.block("hush", "hush.example", publication="sealed")
+    told.block("dawn", "dawn.example", publication="sealed-until-effective", start="2098-01-01")
+    told.block("risen", "risen.example", publication="sealed-until-effective")
+    told.act("end", "lift", "a/hush", start="2098-01-01")
+    assert told.apply().code == 0
+    told.run("withhold", "a/hush/one", "--reason", "a mistake")
+    told.run("withhold", "a/one", "--reason", "as with A/HUSH")
+    told.run("report", "a/dawn")
+    told.block("broken", "https://a.example/path")
+    told.block("four", "four.example")
+    told.apply()
+    export = tmp_path / "ledger.jsonl"
+    said = told.run("ledger", "export", str(export))
+    assert "6 of them by their hash alone" in said.out
+    text = export.read_text().casefold()
+    assert "hush" not in text
+    assert "dawn" not in text
+    assert "a/risen" in text
+    assert told.run("ledger", "verify", "--file", str(export)).out == told.run("ledger", "verify").out
+    told.run("ledger", "export", "--sealed", str(export))
+    assert "a/hush" in export.read_text()
+    assert export.stat().st_mode & 0o777 == 0o640
+
+
+def test_the_hash_of_a_row_that_is_not_told_can_not_be_guessed_at(told: Site) -> None:
+    rows = list(ledger.entries(told.folder / "state"))
+    salts = {json.loads(one.detail)["salt"] for one in rows}
+    assert len(salts) == len(rows)
+    assert not any("salt" in one.facts for one in rows)
 
 
 @pytest.mark.parametrize(

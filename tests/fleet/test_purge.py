@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from blocker import names
 from blocker.fleet import purge
+from blocker.orders.model import Publication
 from blocker.policy.reader import Reader
 from blocker.policy.records import Withheld
 from blocker.policy.writer import withhold
@@ -162,12 +164,12 @@ def test_the_names_of_a_directive_come_whole_up_to_the_most_that_is_purged(tmp_p
     with Reader(tmp_path).snapshot() as policy:
         force = purge.force(policy, "ID")
         long, middling, longest = sorted(force)  # by their refs
-        found, more = purge.of_directives(policy, [middling])
+        found, more = purge.of_directives(policy, [middling], 0.0)
         assert {names.to_text(key) for key in found} == set(subjects[:500])
         assert more == 0
-        found, more = purge.of_directives(policy, [long])
+        found, more = purge.of_directives(policy, [long], 0.0)
         assert (len(set(found)), more) == (purge.NAMES, 7)
-        found, more = purge.of_directives(policy, [long, middling, longest])
+        found, more = purge.of_directives(policy, [long, middling, longest], 0.0)
         assert (len(found), more) == (purge.NAMES, 500 + purge.NAMES + 15)
         # The short list is whole, whatever the other's order is called.
         assert {names.to_text(key) for key in found[:500]} == set(subjects[:500])
@@ -176,4 +178,15 @@ def test_the_names_of_a_directive_come_whole_up_to_the_most_that_is_purged(tmp_p
 def test_what_the_policy_has_not_got_any_more_can_be_anything(tmp_path: Path) -> None:
     store(tmp_path, block("a.example"))
     with Reader(tmp_path).snapshot() as policy:
-        assert purge.of_directives(policy, [("court/gone/d", "digest")]) == ([names.ROOT], 0)
+        assert purge.of_directives(policy, [("court/gone/d", "digest")], 0.0) == ([names.ROOT], 0)
+
+
+def test_no_name_of_a_sealed_order_is_a_word_of_a_command(tmp_path: Path) -> None:
+    """Everybody on the machine sees them: all is forgotten instead, and nothing where nothing leaks."""
+    sealed = replace(block("hush.example", ident="court/b"), publication=Publication.SEALED)
+    store(tmp_path, block("a.example", ident="court/a"), sealed)
+    with Reader(tmp_path).snapshot() as policy:
+        every = purge.force(policy, "ID").keys()
+        assert purge.of_directives(policy, every, 0.0) == ([names.ROOT], 0)
+        found, _ = purge.of_directives(policy, every, 0.0, is_leaky=False)
+        assert [names.to_text(key) for key in found] == ["a.example"]

@@ -335,7 +335,7 @@ def test_a_look_that_failed_is_made_again(tmp_path: Path, monkeypatch: pytest.Mo
     with purger._live.snapshot() as policy:
         purger.look(policy, NOW)
         with monkeypatch.context() as patch:
-            patch.setattr("blocker.fleet.purge.of_directives", lambda *_: 1 / 0)
+            patch.setattr("blocker.fleet.purge.of_directives", lambda *_, **__: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 purger.look(policy, NOW + 100)
         purger.look(policy, NOW + 100.1)

@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import dns.edns
 import dns.flags
@@ -55,7 +55,7 @@ class Secret:
     def __init__(self, name: str, slug: str, directive: str, reference: str) -> None:
         self.name, self.slug, self.directive, self.reference = name, slug, directive, reference
         key = names.to_key(name)
-        told = {name, f"lab/{slug}", slug, f"/{directive}", reference, name.split(".")[0]}
+        told = {name, f"lab/{slug}", slug, f"/{directive}", reference, name.partition(".")[0]}
         octets = {one.encode() for one in told} | {bytes(key), bytes(names.to_wire(key))}
         spelled = octets | {one.hex().encode() for one in octets}
         # Base64 has three alignments; the outer characters depend on the neighbours.
@@ -85,7 +85,7 @@ class Watched:
         self._pid, self._over = pid, threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
-    def __enter__(self) -> Watched:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -143,7 +143,7 @@ def asked(port: int, name: str) -> list[tuple[dns.message.Message, bytes]]:
         for over in (dns.query.udp, dns.query.tcp):
             query = dns.message.make_query(label, qtype, use_edns=0, want_dnssec=qtype == "AAAA")
             answer = over(query, "127.0.0.1", port=port, timeout=3)
-            octets = answer.wire or b""
+            octets = bytes(answer.wire or b"")
             question = len(dns.name.from_text(label).to_wire()) + 4
             found.append((answer, octets[:12] + octets[12 + question :]))
     return found
@@ -216,6 +216,7 @@ def test_nothing_that_daemons_emit_tells_of_a_sealed_order(
         for secret in (SEALED, DAWN):
             assert not any(secret.found_in(one) for one in watched.seen)
             assert not secret.found_in(log.read_bytes())
+            assert not secret.found_in(bind.log.read_bytes()), "ops/bind/secondary.conf keeps it quiet"
     finally:
         os.umask(umask)
     look_at_files(found.folder / "state")
@@ -236,8 +237,8 @@ def emitted(site: Lab, bind: Bind) -> bytes:
 
 
 def look_at_files(state: Path) -> None:
-    """Modes: the group's at most, evidence of sealed orders the prober's alone; no file is named after one."""
-    every = [path for path in state.rglob("*")]
+    """Modes: the group's at most, evidence of sealed orders the prober's alone; no file is named so."""
+    every = list(state.rglob("*"))
     assert not [path for path in every if path.stat().st_mode & 0o007], "others may read or enter"
     for path in every:
         told = str(path.relative_to(state)).encode()

@@ -28,6 +28,7 @@ PURE = {
     "orders.names_file", "orders.schedule", "orders.schema", "orders.timetable", "orders.removals",
     "policy.directives", "policy.decide", "policy.index", "policy.plan", "policy.records",
     "policy.explain", "policy.standing", "policy.protect", "policy.chain", "policy.rollback",
+    "policy.overdue", "policy.disclosure",
     "resolver.wire", "resolver.answer", "resolver.chain", "resolver.judge", "resolver.engine",
     "resolver.cache", "resolver.shares", "resolver.quick",
     "plugins.dnsdist_classes", "plugins.dnsdist_config",

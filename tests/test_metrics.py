@@ -35,6 +35,7 @@ FULL = View(
     generation=4,
     applied_at=T - 5.0,
     digest="ab" * 32,
+    review="lapse",
     loaded_at=T - 1.0,
     is_loaded=True,
     withheld=1,
@@ -99,7 +100,7 @@ def test_every_metric_is_shown_in_a_full_view_and_no_other() -> None:
         ("blocker_directives_in_force", (), 3),
         ("blocker_next_transition_timestamp_seconds", (), T),
         ("blocker_generation", (), 4),
-        ("blocker_policy_info", (("digest", "ab" * 32),), 1),
+        ("blocker_policy_info", (("digest", "ab" * 32), ("review", "lapse")), 1),
         ("blocker_policy_last_load_success", (), 1),
         ("blocker_queries_total", (("worker", "1"),), COUNTER_NAMES.index("queries") + 1),
         (

@@ -141,8 +141,8 @@ TABLE = [
         "metrics:",
         (
             "site.yaml:10:1 unknown-key: 'metrics' is not a key of site.yaml; it has site, state, "
-            "orders, protected, regions, default_region, answers, limits, resolver, web, prober, "
-            "rpz, points."
+            "orders, protected, regions, default_region, answers, review, limits, resolver, web, "
+            "prober, rpz, points."
         ),
     ),
     (
@@ -297,6 +297,12 @@ TABLE = [
             "site.yaml:7:16 ttl-over-max: the ttl of blocked answers is larger than max_ttl; lower "
             "it, or raise max_ttl."
         ),
+    ),
+    (
+        "review-unknown",
+        "ttl: 30s, max_ttl: 1h}",
+        "ttl: 30s, max_ttl: 1h}\nreview: {overdue: forget}",
+        "site.yaml:8:19 review-unknown: 'forget' is unknown; write one of keep, lapse.",
     ),
     (
         "allow-everyone",

@@ -156,6 +156,8 @@ def export(site: Site, file: Path, sealed: bool) -> None:
     head, veiled = chain.Head(), 0
     if sealed:
         os.umask(0o027)
+        if file.is_file():  # It is replaced by one of the same mode.
+            file.chmod(0o640)
     with click.open_file(str(file), "w", encoding="utf-8", atomic=str(file) != "-") as output:
         for one in ledger.entries(site.state):
             is_told = sealed or may_be_told(one)

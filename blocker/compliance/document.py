@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from blocker.policy.chain import Entry
 
 FORMAT = 1
-CHANGES = {"in-force": "block", LIFTED: "lift", SUSPENDED: "suspension", LAPSED: "lapse"}
+CHANGES = {"in-force": "block", SUSPENDED: "suspension", LAPSED: "lapse", LIFTED: "lift"}
 """What can be observed of a directive, and the word for it."""
 
 STATEMENT = (

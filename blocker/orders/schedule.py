@@ -214,17 +214,17 @@ class Book:
             if act.review_by is not None and (window := self.active(act)) is not None
         ]
         own = None if directive.review_by is None else instant(directive.review_by)
-        since: int | None = None
+        since: int | None = None  # overdue since then
         for step, following, due in _governing(start, own, renewals):
             is_due = due is not None and (following is None or due < following)
             begin = max(due or step, step) if is_due else None
             if since is not None and begin != step:
-                yield since, step
+                yield since, step if over is None else min(step, over)
                 since = None
             if since is None and begin is not None and (over is None or begin < over):
                 since = begin
         if since is not None:
-            yield since, None
+            yield since, over
 
     def _hidden(self, lineage: Iterable[str]) -> tuple[int, ...]:
         """The instants that sealed acts on the lineage, and acts on those, set."""

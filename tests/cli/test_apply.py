@@ -354,13 +354,16 @@ def test_what_is_applied_withheld_and_released_is_in_the_ledger(site: Site) -> N
     site.run("release", "a/one")
     found = list(ledger.entries(site.folder / "state"))
     assert [(one.event, one.subject) for one in found] == [
+        ("received", "a/one"),
+        ("checked", ""),
+        ("planned", ""),
         ("applied", ""),
         ("withheld", "a/one"),
         ("released", "a/one"),
     ]
-    assert found[0].facts["generation"] == 1
-    assert list(found[0].facts["orders"]) == ["a/one"]
-    assert found[1].facts["reason"] == "wrong name"
+    assert found[3].facts["generation"] == 1
+    assert list(found[3].facts["orders"]) == ["a/one"]
+    assert found[4].facts["reason"] == "wrong name"
     assert ledger.verify(site.folder / "state") == []
 
 

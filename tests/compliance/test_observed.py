@@ -35,8 +35,10 @@ def confirmed(facts: Facts, point: str, change: str) -> list[float | None]:
 
 def test_each_start_and_end_was_first_observed_at_each_point_or_is_said_not_to_be() -> None:
     assert confirmed(WHOLE, "jakarta-anycast", "in-force") == [T + 0.04, T + 30 * DAY + 0.004]
-    assert confirmed(WHOLE, "jakarta-anycast", "lifted") == [T + 20 * DAY + 0.002, T + 50 * DAY + 0.004]
-    assert confirmed(WHOLE, "surabaya", "lifted") == [T + 20 * DAY + 540, None]
+    assert confirmed(WHOLE, "jakarta-anycast", "suspended") == [T + 20 * DAY + 0.002]
+    assert confirmed(WHOLE, "jakarta-anycast", "lifted") == [T + 50 * DAY + 0.004]
+    assert confirmed(WHOLE, "surabaya", "suspended") == [T + 20 * DAY + 540]
+    assert confirmed(WHOLE, "surabaya", "lifted") == [None]
 
 
 def told(event: str, at: float, **more: Any) -> Event:
@@ -308,8 +310,12 @@ def test_the_summary_never_says_complied() -> None:
             "latest 1.5 h after it was to take effect."
         ),
         (
+            "The suspension was observed by probe at 3 of 3 points, for at least 1 of 2 names at each, at "
+            "the latest 9.0 min after it was to take effect."
+        ),
+        (
             "The lift was observed by probe at 2 of 3 points, for at least 1 of 2 names at each, at the "
-            "latest 9.0 min after it was to take effect; it was not observed, or not each time, at surabaya."
+            "latest 11 ms after it was to take effect; it was not observed, or not each time, at surabaya."
         ),
         "Exceptions: 2 not as ordered, 1 in which nothing could be told.",
     ]
@@ -402,3 +408,68 @@ def test_an_exception_has_the_words_of_its_rule_even_if_the_rule_is_gone() -> No
     odd = replace(records()[-1], finding=replace(records()[-1].finding, rule="older"))
     (one,) = document(whole(records=kept([odd])))["exceptions"]
     assert one["meaning"] == "A rule of another version."
+
+
+def reviewed(*acts: Order, lapses_from: int, **more: Any) -> Facts:
+    """An open order whose review was due after ten days, on a site that lapses what is overdue."""
+    own = replace(lives.root().directives[0], until=None, review_by=when(T + 10 * DAY))
+    order = replace(lives.root(), directives=(own,))
+    found = schedule([order, *acts], lapse=True, lapse_from=lapses_from)
+    values: dict[str, Any] = {"records": (), **more}
+    return whole(order=order, acts=acts, directives=tuple(found), lapses_from=lapses_from, **values)
+
+
+def lapsed_at(point: str, at: float) -> Event:
+    detail = {"point": point, "since": T + 10 * DAY, "rule": "passes"}
+    return Event(at=at, event="lapsed", subject=REF, detail=detail)
+
+
+def applied(at: float, review: str) -> Event:
+    one = lives.applied(at, ORDER)
+    return replace(one, detail={**one.detail, "review": review})
+
+
+@pytest.mark.parametrize("later", [0, 3 * DAY], ids=["chosen before", "chosen later"])
+def test_what_lapsed_is_said_to_be_so_and_never_to_be_a_lift(later: int) -> None:
+    start = T + 10 * DAY + later
+    chosen = start if later else T
+    events = ledger(applied(T - 9, "keep"), applied(chosen, "lapse"), lapsed_at("surabaya", start + 2.0))
+    facts = reviewed(lapses_from=chosen, events=events)
+    made = document(facts)
+    assert made["directives"][0]["lapsed"] == [
+        {"due": moment(T + 10 * DAY), "from": moment(start), "until": None}
+    ]
+    assert confirmed(facts, "surabaya", "lapsed") == [start + 2.0]
+    assert confirmed(facts, "surabaya", "lifted") == []
+    (said,) = [one for one in summary(facts) if "its review was due" in one]
+    assert said.endswith("The authority did not lift it.")
+    assert [(one["act"], one["ref"]) for one in made["operator_acts"]] == [("lapses", ORDER)]
+
+
+def test_when_it_will_be_reviewed_is_not_told_if_that_is_sealed() -> None:
+    renewal = act(Kind.AMEND, ORDER, "court/o1-renewed", start=T + 40 * DAY, review_by=when(T + 90 * DAY))
+    for publication, until in ((Publication.PUBLIC, moment(T + 40 * DAY)), (Publication.SEALED, None)):
+        amend = replace(renewal, publication=publication)
+        facts = reviewed(amend, lapses_from=T, events=ledger(lapsed_at("surabaya", T + 11 * DAY)))
+        assert [one["until"] for one in document(facts)["directives"][0]["lapsed"]] == [until]
+    over = reviewed(renewal, lapses_from=T, events=ledger(lapsed_at("surabaya", T + 50 * DAY)))
+    assert f"until {moment(T + 40 * DAY)}" in " ".join(summary(over))
+    assert document(reviewed(renewal, lapses_from=T + 41 * DAY))["directives"][0]["lapsed"] == []
+
+
+def test_a_rollback_is_the_operators_own_act_and_tells_of_no_other_order() -> None:
+    detail = {"refs": [ORDER, "court/other"], "generation": 1, "reason": "a mistake", "by": "anna@r1"}
+    undone = Event(at=T + 5.0, event="rolled-back", detail=detail)
+    broken = Event(at=T + 6.0, event="rolled-back", detail={})
+    facts = whole(events=ledger(lives.applied(T - 9, ORDER), undone, broken), records=())
+    (told,) = document(facts)["operator_acts"]
+    assert (told["act"], told["ref"], told["reason"]) == ("rolled-back", ORDER, "a mistake")
+    assert "court/other" not in str(document(facts))
+    assert facts.as_of == T + 5.0
+
+
+def test_a_site_that_keeps_again_what_it_let_lapse_says_so() -> None:
+    events = ledger(*(applied(T + n, how) for n, how in enumerate(("keep", "lapse", "lapse", "keep"))))
+    facts = replace(reviewed(lapses_from=T), events=events)
+    assert [one.act for one in observed.acts_of_the_operator(facts)] == ["lapses", "keeps"]
+    assert observed.acts_of_the_operator(whole(events=events, directives=())) == []

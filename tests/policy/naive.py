@@ -90,6 +90,13 @@ class World:
                 until = amend.until
         return until
 
+    def review_of(self, ref: str, owner: Order, directive: Directive) -> datetime | None:
+        due = directive.review_by
+        for amend in self.amends():
+            if amend.review_by is not None and self.speaks_of(amend, ref, owner):
+                due = amend.review_by
+        return due
+
     def cuts(self, ref: str, owner: Order) -> list[Subject]:
         found: list[Subject] = []
         for amend in self.amends():

@@ -143,6 +143,7 @@ def directives(draw: st.DrawFn, id_: str) -> Directive:
         action=draw(st.sampled_from(ACTIONS)),
         start=start,
         until=draw(st.one_of(st.none(), st.integers(start + 1, 9))),
+        review_by=at(draw(st.sampled_from([1000, 1000, 2, 5]))),
     )
 
 
@@ -173,6 +174,7 @@ def orders(
             if kind in (Kind.SUSPEND, Kind.AMEND):
                 changes["until"] = draw(st.one_of(st.none(), st.integers(start + 1, 9)))
             if kind is Kind.AMEND:
+                changes["review_by"] = draw(st.sampled_from([None, None, 1, 4, 7]))
                 changes["directives"] = tuple(
                     draw(directives(f"d{count}")) for count in range(draw(st.integers(0, 2)))
                 )

@@ -41,7 +41,9 @@ def test_what_is_appended_comes_back_in_order_and_the_chain_is_whole(tmp_path: P
     first = ledger.append(tmp_path, EVENTS[:2])
     last = ledger.append(tmp_path, EVENTS[2:])
     found = list(ledger.entries(tmp_path))
-    assert found == rows(EVENTS)
+    assert [(one.at, one.event, one.subject, one.facts) for one in found] == [
+        (one.at, one.event, one.subject, one.detail) for one in EVENTS
+    ]
     assert found[0].facts == EVENTS[0].detail
     assert (first, last) == (found[1].head, found[3].head)
     assert ledger.head(tmp_path) == last
@@ -184,3 +186,15 @@ def test_every_event_is_explained_in_the_docs() -> None:
     page = (Path(__file__).parents[2] / "ops" / "docs" / "evidence.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", page, re.MULTILINE))
     assert rows == ledger.EVENTS
+
+
+def test_of_an_overdue_review_it_is_told_once_for_each_order_and_date(tmp_path: Path) -> None:
+    """The prober after each start, and each apply: whoever notices it tells."""
+
+    def late(order: str, due: int, at: float) -> Event:
+        return Event(at=at, event="review-overdue", subject=order, detail={"review_by": due})
+
+    ledger.append(tmp_path, [late("x/b", 5, 10.0), late("x/b", 5, 11.0)])
+    ledger.append(tmp_path, [late("x/b", 5, 12.0), late("x/c", 5, 12.0), late("x/b", 9, 12.0)])
+    told = [(one.at, one.subject, one.facts["review_by"]) for one in ledger.entries(tmp_path)]
+    assert told == [(10.0, "x/b", 5), (12.0, "x/c", 5), (12.0, "x/b", 9)]

@@ -184,6 +184,13 @@ def test_a_change_of_the_site_alone_is_no_empty_plan_and_is_named() -> None:
     assert not made.is_empty
 
 
+def test_what_a_site_does_with_overdue_reviews_is_part_of_what_a_reviewer_accepts() -> None:
+    keep, lapse = plan([A], [A]), plan([A], [A], site=replace(SITE, review="lapse"))
+    assert (lapse.site_changes, lapse.review, keep.review) == (("review",), "lapse", "")
+    assert lapse.digest != keep.digest
+    assert lapse.next == keep.next, "the policy's own digest is a function of the orders alone"
+
+
 def test_another_zone_is_a_change_of_the_site() -> None:
     by_id, base = {A.id: A}, replace(live([A], {}), zones=("id.rpz",))
     for zones, changes in ((("id.rpz",), ()), (("id.other",), ("zones",)), ((), ("zones",))):

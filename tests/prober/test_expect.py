@@ -279,7 +279,7 @@ def test_what_ended_but_is_demanded_by_another_order_is_still_expected() -> None
 def test_a_suspended_order_is_one_that_was_lifted() -> None:
     order = block("x.example")
     one = asked(order, act(Kind.SUSPEND, "court/o1", "court/s1", start=T - 50))["x.example"]
-    assert (one.why, one.form, one.ended) == (Why.ENDED, None, T - 50)
+    assert (one.why, one.form, one.ended, one.ending) == (Why.ENDED, None, T - 50, "suspended")
 
 
 def test_a_name_that_an_amend_removed_must_pass() -> None:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from blocker.prober import keeping
+from blocker.policy.chain import Event
+from blocker.prober import evidence, keeping
 from blocker.prober.expect import Why
 from blocker.prober.judge import Kind
 from blocker.prober.keeping import DAY, HOUR, NAMES, REPEAT, TAKEN_BACK, Choice, Diary, Known, confirms
 from blocker.prober.observe import OVER_TCP
 from tests.prober.proof import blocked, expectation, forged, once, twice
 from tests.prober.world import T, key, real
-
-if TYPE_CHECKING:
-    from blocker.policy.chain import Event
 
 SPACE = 1 << 30
 OK = once(expectation(), blocked)
@@ -193,6 +191,26 @@ def test_the_ledger_is_told_of_first_confirmations_once() -> None:
     assert note(diary, OK) == []
     (lifted,) = note(diary, LIFTED)
     assert (lifted.event, lifted.detail["since"]) == ("lifted", T - 10)
+
+
+@pytest.mark.parametrize("ending", ["lifted", "suspended", "lapsed"])
+def test_an_end_is_told_by_what_it_is_and_known_again_as_an_end(ending: str) -> None:
+    ended = once(expectation(why=Why.ENDED, form=None, ended=T - 10, ending=ending), real)
+    diary = Diary()
+    (told,) = note(diary, ended)
+    assert told.event == ending
+    assert note(diary, ended) == []
+    diary.lost([told])
+    (again,) = note(diary, ended)
+    assert (again.event, again.detail["first"]) == (ending, T)
+    assert keeping.change_of(told.event) == "lifted"
+    assert evidence.expectation_of(evidence.expectation_record(ended.expectation)).ending == ending
+
+
+def test_what_no_probe_shows_is_not_told_again_by_one() -> None:
+    diary = Diary()
+    diary.lost([Event(at=T, event="review-overdue", subject="court/o1", detail={"review_by": T})])
+    assert note(diary, FREE) == []
 
 
 def test_what_the_ledger_has_from_an_earlier_run_is_not_told_again() -> None:

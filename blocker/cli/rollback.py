@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_SHOWN = 50
+
+
 @click.command("rollback")
 @click.argument("generation", type=click.IntRange(0))
 @click.option("--reason", required=True, help="Why; it is kept and shown with each directive.")
@@ -26,17 +29,22 @@ def command(site: Path, generation: int, reason: str, dry_run: bool) -> None:
     from blocker import sitefile
     from blocker.cli import inputs, show
     from blocker.policy.records import Withheld
+    from blocker.policy.rollback import reason_of
     from blocker.policy.withholding import roll_back
 
     if not reason.strip():
         raise click.UsageError("--reason TEXT: say why; it is kept and shown with each directive")
     loaded = sitefile.load(site)
-    why = f"rollback to generation {generation}: {reason}"
-    one = Withheld(reason=why, at=time.time(), by=inputs.whoami(loaded))
+    one = Withheld(reason=reason_of(generation, reason), at=time.time(), by=inputs.whoami(loaded))
     refs = roll_back(loaded.state, generation, one, dry_run=dry_run, warn=show.warning)
-    for ref in refs:
+    for ref in refs[:_SHOWN]:
         click.echo(f"{'would be withheld' if dry_run else 'withheld'}: {ref}")
+    if len(refs) > _SHOWN:
+        click.echo(f"… and {len(refs) - _SHOWN:,} more; `blocker release` lists all that is withheld")
     if not refs:
         click.echo(f"nothing that came into force since generation {generation} is enforced here")
     elif not dry_run:
-        click.echo("no longer enforced here; `blocker release REF...` ends that, for one or for several")
+        click.echo(
+            "no longer enforced here, whatever is applied later; `blocker release REF...` ends that for one "
+            f"or several, `blocker release --rollback {generation}` for all"
+        )

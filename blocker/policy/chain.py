@@ -94,13 +94,18 @@ class Entry:
         return Head(count=self.seq, hash=self.hash)
 
     def concerns(self, order: str) -> bool:
-        """Whether it is about the order, a directive of it, or an apply that brought it or took it away."""
+        """Whether it is about the order, a directive of it, an apply that brought it, took it away or left it
+        out, or a rollback of it.
+        """
         if self.subject == order or self.subject.startswith(f"{order}/"):
             return True
-        facts = self.facts
-        return any(
-            isinstance(facts.get(key), dict | list) and order in facts[key] for key in ("orders", "gone")
-        )
+        return any(ref == order or ref.startswith(f"{order}/") for ref in self.refs)
+
+    @property
+    def refs(self) -> list[str]:
+        """The ids and refs that its detail lists."""
+        found = (self.facts.get(member) for member in ("orders", "gone", "quarantined", "refs"))
+        return [str(ref) for several in found if isinstance(several, dict | list) for ref in several]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,13 +15,10 @@ from blocker.orders.model import Publication, instant
 from blocker.orders.schedule import schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from blocker.orders.model import Order
     from blocker.policy.chain import Entry
-
-_NAMING = ("orders", "gone", "quarantined", "refs")
-"""The members of a detail that hold ids of orders or refs of directives."""
 
 
 def public_orders(orders: Iterable[Order], t: float) -> frozenset[str]:
@@ -51,18 +48,10 @@ def teller(orders: Mapping[str, Order], t: float) -> Callable[[Entry], bool]:
     }
 
     def may_be_told(entry: Entry) -> bool:
-        if any(relations.order_of(ref) not in public for ref in _ids(entry)):
+        named = [*entry.refs, *([entry.subject] if entry.subject else [])]
+        if any(relations.order_of(ref) not in public for ref in named):
             return False
         typed = json.dumps(entry.facts, ensure_ascii=False).casefold()
         return not any(said in typed for said in sealed)
 
     return may_be_told
-
-
-def _ids(entry: Entry) -> Iterator[str]:
-    if entry.subject:
-        yield entry.subject
-    for member in _NAMING:
-        found = entry.facts.get(member, ())
-        if isinstance(found, dict | list):
-            yield from map(str, found)

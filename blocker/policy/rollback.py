@@ -15,6 +15,20 @@ if TYPE_CHECKING:
     from blocker.orders.timetable import Scheduled, Window
 
 
+def reason_of(generation: int, why: str) -> str:
+    """What is kept with everything that a rollback withholds."""
+    return f"{_mark(generation)}{why}"
+
+
+def is_of(reason: str, generation: int) -> bool:
+    """Whether it was a rollback to this generation that withheld it."""
+    return reason.startswith(_mark(generation))
+
+
+def _mark(generation: int) -> str:
+    return f"rollback to generation {generation}: "
+
+
 def grown(before: Iterable[Scheduled], after: Iterable[Scheduled], t: float) -> tuple[str, ...]:
     """The ids of the orders and the refs of the directives by which `after` blocks more than `before`, from
     `t` on; sorted. A new directive goes with its whole order.

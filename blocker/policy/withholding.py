@@ -13,10 +13,13 @@ from blocker.policy.reader import Reader
 from blocker.policy.rollback import grown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from blocker.policy.records import Withheld
+
+
+_TOLD = 5  # refs of many in one sentence
 
 
 def withhold(state: Path, ref: str, one: Withheld, *, warn: Callable[[str], None] | None = None) -> None:
@@ -48,17 +51,11 @@ def release(
     """Enforce them again, all or none. Raises OrdersInvalid if one of them is not withheld. `warn` as in
     `withhold`.
     """
-    held = _withheld(state)
+    held = withheld(state)
     unknown = [ref for ref in refs if ref not in held]
     if unknown:
-        known = ", ".join(held) or "none"
         raise OrdersInvalid(
-            [
-                Problem(
-                    id="not-withheld", path=ref, message=f"{ref!r} is not withheld; withheld are: {known}"
-                )
-                for ref in unknown
-            ]
+            [Problem(id="not-withheld", path=ref, message=_not_withheld(ref, held)) for ref in unknown]
         )
     writer.release(state, *refs, at=now)
     _note(state, [Event(at=now, event="released", subject=ref, detail={"by": by}) for ref in refs], warn)
@@ -98,11 +95,21 @@ def roll_back(
     return refs
 
 
-def _withheld(state: Path) -> list[str]:
+def _not_withheld(ref: str, held: Mapping[str, Withheld]) -> str:
+    if over := [other for other in held if ref.startswith(f"{other}/")]:
+        return f"{ref!r} is withheld with all of its order; release {over[0]!r}"
+    if under := [other for other in held if other.startswith(f"{ref}/")]:
+        return f"not all of {ref!r} is withheld, only parts of it; release {', '.join(under[:_TOLD])}"
+    known = ", ".join([*list(held)[:_TOLD], *(["…"] if len(held) > _TOLD else [])]) or "none"
+    return f"{ref!r} is not withheld; withheld are: {known}"
+
+
+def withheld(state: Path) -> dict[str, Withheld]:
+    """What the operator does not enforce, by ref or order id, sorted. Raises StoreError."""
     reader = Reader(state)
     try:
         with reader.snapshot() as policy:
-            return sorted(policy.withheld)
+            return dict(sorted(policy.withheld.items()))
     finally:
         reader.close()
 

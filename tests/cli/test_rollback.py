@@ -95,3 +95,93 @@ def test_what_is_released_is_released_whole_or_not_at_all(mistaken: Site) -> Non
     assert ran.code == 2
     assert "'a/nine' is not withheld; withheld are: a/three, a/two" in ran.err
     assert not mistaken.is_blocked("two.example")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("a/two/one", "'a/two/one' is withheld with all of its order; release 'a/two'"),
+        ("a/one", "not all of 'a/one' is withheld, only parts of it; release a/one/one"),
+    ],
+)
+def test_what_is_withheld_under_another_name_is_said_to_be(mistaken: Site, asked: str, said: str) -> None:
+    mistaken.run("withhold", "a/one/one", "--reason", "x")
+    mistaken.run("rollback", "1", "--reason", "x")
+    ran = mistaken.run("release", asked)
+    assert ran.code == 2
+    assert said in ran.err
+
+
+def test_one_of_several_is_released_and_the_rest_stays_undone(mistaken: Site) -> None:
+    mistaken.run("rollback", "1", "--reason", "x")
+    assert mistaken.run("release", "a/two").code == 0
+    assert mistaken.is_blocked("two.example")
+    assert not mistaken.is_blocked("three.example")
+
+
+def test_the_undoing_is_undone_with_one_command_and_leaves_what_was_withheld_before(mistaken: Site) -> None:
+    mistaken.run("withhold", "a/three", "--reason", "a question to the court")
+    mistaken.run("rollback", "1", "--reason", "x")
+    listed = mistaken.run("release").out.splitlines()
+    assert [line.split("\t")[0] for line in listed] == ["a/three", "a/two"]
+    assert listed[0].endswith("a question to the court")
+    assert mistaken.run("release", "--rollback", "1").code == 0
+    assert mistaken.is_blocked("two.example")
+    assert not mistaken.is_blocked("three.example")
+    again = mistaken.run("release", "--rollback", "1")
+    assert (again.code, "nothing is withheld by a rollback to generation 1" in again.err) == (2, True)
+    mistaken.run("release", "a/three")
+    assert mistaken.run("release").out == "nothing is withheld\n"
+
+
+def test_what_many_orders_did_is_undone_in_a_screenful(site: Site) -> None:
+    path = site.folder / "site.yaml"
+    path.write_text(path.read_text().replace("max_added: 5", "max_added: 500"))
+    site.block("first", "first.example")
+    site.apply()
+    for number in range(60):
+        site.block(f"n{number:02}", f"n{number:02}.example")
+    site.apply()
+    undone = site.run("rollback", "1", "--reason", "x").out.splitlines()
+    assert (len(undone), undone[50][:13]) == (52, "… and 10 more")
+    assert site.run("release", "a/first").err.count("a/n") == 5
+    assert len(site.run("release", "--rollback", "1").out.splitlines()) == 51
+
+
+def test_a_name_that_another_order_demands_stays_blocked_for_that_order_alone(site: Site) -> None:
+    site.block("one", "both.example")
+    site.apply()
+    site.block("two", "both.example", "other.example")
+    site.apply()
+    site.run("rollback", "1", "--reason", "a mistake")
+    made = json.loads(
+        site.run("explain", "both.example", "--live", "--at", "2026-06-01", "--region", "ID", "--json").out
+    )
+    assert (made["blocked"], made["because"]) == (True, ["a/one/one"])
+    assert {one["ref"]: one["state"] for one in made["directives"]} == {
+        "a/one/one": "in-force",
+        "a/two/one": "withheld",
+    }
+    assert not site.is_blocked("other.example")
+
+
+def test_what_an_order_that_came_since_is_amended_to_stays_undone(mistaken: Site) -> None:
+    mistaken.run("rollback", "1", "--reason", "a mistake")
+    added = "{id: more, names: [more.example], regions: [ID], from: 2026-03-01, until: 2099-01-01}"
+    mistaken.act("amend", "amend", "a/two", f"add: [{added}]", start="2026-03-01")
+    assert mistaken.apply().code == 0
+    assert not mistaken.is_blocked("more.example")
+    assert not mistaken.is_blocked("two.example")
+    said = mistaken.run("explain", "more.example", "--live", "--at", "2026-06-01", "--region", "ID").out
+    assert "the authority did not lift it" in said
+
+
+def test_report_and_ledger_of_an_order_tell_of_its_rollback_as_the_operators_act(mistaken: Site) -> None:
+    mistaken.run("rollback", "1", "--reason", "a mistake")
+    told = [one["event"] for one in json.loads(mistaken.run("ledger", "--order", "a/two", "--json").out)]
+    assert told == ["received", "applied", "rolled-back"]
+    made = json.loads(mistaken.run("report", "a/two", "--json").out)
+    (act,) = made["operator_acts"]
+    assert (act["act"], act["ref"]) == ("rolled-back", "a/two")
+    assert "lifted" not in json.dumps(made["confirmations"])
+    assert "a/three" not in json.dumps(made)

@@ -25,6 +25,7 @@ from tests.prober.world import T, act, answer, block, key, real, when
 
 if TYPE_CHECKING:
     from blocker.compliance.observed import Facts
+    from blocker.orders.model import Order
 
 WHOLE = whole()
 

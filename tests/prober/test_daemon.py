@@ -40,6 +40,7 @@ from tests.prober.world import (
     serving,
     site,
     subject,
+    when,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blocker.orders.model import Order
+    from blocker.policy.chain import Entry
     from blocker.prober.judge import Finding
     from blocker.prober.report import Snapshot
 
@@ -483,6 +485,27 @@ def test_a_point_that_ignores_the_start_is_found_and_found_no_more_once_it_obeys
             await until(tmp_path, lambda one: not one.not_ok and one.confirmed.get("court/o1"))
 
     asyncio.run(main())
+
+
+def test_a_review_that_falls_due_is_told_to_the_ledger_once_however_often_it_starts(tmp_path: Path) -> None:
+    now = int(time.time())
+    own = block("x.shop.example", start=now - 60, until=now + 600)
+    due = replace(own.directives[0], review_by=when(now + 1))
+    order = replace(own, directives=(due,))
+    commit(tmp_path, order)
+
+    def told() -> list[Entry]:
+        return list(ledger.entries(tmp_path, only=("review-overdue",)))
+
+    async def main() -> None:
+        for _ in range(2):
+            async with watching(tmp_path, obedient(policy(order))):
+                await until(tmp_path, lambda one: told() and one.round_at > now + 1)
+
+    asyncio.run(main())
+    (entry,) = told()
+    assert (entry.subject, entry.facts) == ("court/o1", {"review_by": now + 1})
+    assert entry.at >= now + 1
 
 
 def test_a_new_generation_and_a_withholding_are_picked_up(tmp_path: Path) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,12 +9,12 @@ from blocker.orders.model import Publication
 from blocker.policy.overdue import Review
 from blocker.policy.reader import Reader
 from blocker.prober import vanished
-from tests.prober.world import answer, real, serving
+from tests.prober.test_daemon import served
+from tests.prober.world import answer, real
 from tests.resolver.live import store
 from tests.resolver.world import T0, block
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import dns.message
@@ -32,33 +29,6 @@ def knowing(query: dns.message.Message) -> object:
     if "odd" in name:
         return answer(query, rcode=2)
     return answer(query, rcode=3) if "gone" in name else real(query)
-
-
-@contextmanager
-def reference() -> Iterator[tuple[Endpoint, list[str]]]:
-    """A resolver in a thread of its own, and the names it is asked for."""
-    asked: list[str] = []
-    ready, over = threading.Event(), threading.Event()
-    found: list[Endpoint] = []
-
-    def script(query: dns.message.Message) -> object:
-        asked.append(str(query.question[0].name).rstrip("."))
-        return knowing(query)
-
-    async def main() -> None:
-        async with serving(script) as server:  # type: ignore[arg-type]  # any script
-            found.append(server.endpoint)
-            ready.set()
-            await asyncio.to_thread(over.wait)
-
-    thread = threading.Thread(target=lambda: asyncio.run(main()))
-    thread.start()
-    assert ready.wait(10)
-    try:
-        yield found[0], asked
-    finally:
-        over.set()
-        thread.join()
 
 
 def looked(tmp_path: Path, *endpoints: Endpoint) -> dict[str, Looked]:
@@ -80,8 +50,14 @@ def looked(tmp_path: Path, *endpoints: Endpoint) -> dict[str, Looked]:
 
 
 def test_names_that_the_reference_denies_are_gone_and_sealed_ones_are_not_asked_for(tmp_path: Path) -> None:
-    with reference() as (endpoint, asked):
-        found = looked(tmp_path, endpoint)
+    asked: list[str] = []
+
+    def script(query: dns.message.Message) -> object:
+        asked.append(str(query.question[0].name).rstrip("."))
+        return knowing(query)
+
+    with served(script) as (reference, _):
+        found = looked(tmp_path, reference.endpoint)
     one, many, sealed = found["court/a"], found["court/m"], found["court/s"]
     assert (one.ordered, one.asked, one.gone_names, one.unknown) == (3, 3, ("gone.example",), 1)
     assert (many.ordered, many.asked, many.gone) == (vanished.SAMPLE + 5, vanished.SAMPLE, vanished.SAMPLE)

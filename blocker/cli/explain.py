@@ -147,8 +147,9 @@ def _sentence(one: Standing) -> str:
             )
             return f"suspended{since} by {one.by}, {till}"
         case "lapsed":
+            till = "" if one.until is None else f", until {show.moment(one.until)}"
             return (
-                f"lapsed{since}: its review was due then, and this site lapses unreviewed orders; "
+                f"lapsed{since}{till}: its review was due then, and this site lapses unreviewed orders; "
                 "the authority did not lift it"
             )
         case "lifted":

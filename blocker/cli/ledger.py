@@ -67,25 +67,22 @@ def command(
     context.obj = loaded = sitefile.load(context.obj)
     if context.invoked_subcommand is not None:
         return
-    chosen = [
-        one
-        for one in ledger.entries(loaded.state)
-        if (since is None or one.at >= since) and (order is None or one.concerns(order))
-    ]
+    is_whole = everything or as_json or since is not None or order is not None
+    count = 0 if is_whole else ledger.head(loaded.state).count
+    found = ledger.entries(loaded.state, since=since, after=max(0, count - _ENTRIES))
+    shown = [one for one in found if order is None or one.concerns(order)]
     if as_json:
-        show.as_json([_record(one) for one in chosen])
+        show.as_json([_record(one) for one in shown])
         return
-    is_whole = everything or since is not None or order is not None
-    shown = chosen if is_whole else chosen[-_ENTRIES:]
     if show.is_narrow():
         for one in shown:
             seq, at, event, of, what = _row(one)
             show.hanging(f"{seq:>4} {at} ", f"{event} {'' if of == '-' else of}".strip() + f": {what}")
     elif shown:
         show.table(("#", "at", "event", "of", "what"), [_row(one) for one in shown])
-    if len(shown) < len(chosen):
-        click.echo(f"the last {len(shown)} of {show.counted(len(chosen), 'event')}; --all shows all")
-    if not chosen:
+    if count > _ENTRIES:
+        click.echo(f"the last {len(shown)} of {show.counted(count, 'event')}; --all shows all")
+    if not shown:
         click.echo("nothing of that is in the ledger" if is_whole else "the ledger has no event yet")
 
 

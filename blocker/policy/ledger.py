@@ -152,15 +152,23 @@ def note(state: Path, *events: Event) -> str:
     return ""
 
 
-def entries(state: Path, *, only: Sequence[str] = ()) -> Iterator[Entry]:
-    """Every row from the first on; of these events alone, if given. Raises StoreError."""
+def entries(
+    state: Path, *, only: Sequence[str] = (), since: float | None = None, after: int = 0
+) -> Iterator[Entry]:
+    """Every row from the first on, or after the row of this number; of these events alone, and not before
+    `since` (epoch seconds), if given. Raises StoreError.
+    """
     path = state / FILE
     if not _is_there(path):
         return
-    where = f" WHERE event IN ({', '.join('?' * len(only))})" if only else ""
+    asked = [f"event IN ({', '.join('?' * len(only))})"] if only else []
+    asked += ["at >= ?"] if since is not None else []
+    asked += ["seq > ?"] if after else []
+    values = (*only, *([since] if since is not None else []), *([after] if after else []))
+    where = f" WHERE {' AND '.join(asked)}" if asked else ""
     try:
         with closing(_reading(path)) as database:
-            for row in database.execute(f"SELECT {_COLUMNS} FROM events{where} ORDER BY seq", only):  # noqa: S608  # constants
+            for row in database.execute(f"SELECT {_COLUMNS} FROM events{where} ORDER BY seq", values):  # noqa: S608  # constants
                 yield Entry(**dict(zip(Entry.__slots__, row, strict=True)))
     except sqlite3.Error as error:
         raise StoreError(f"{path}: the ledger can't be read: {error}") from error

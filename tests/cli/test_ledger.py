@@ -71,6 +71,14 @@ def test_a_long_ledger_shows_its_end_and_says_so(told: Site) -> None:
     assert len(told.run("ledger", "--all").out.splitlines()) == 70
 
 
+def test_on_a_narrow_terminal_each_event_is_a_paragraph(told: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blocker.cli.show.is_narrow", lambda: True)
+    shown = told.run("ledger", "--order", "a/one").out.splitlines()
+    assert [line[:5] for line in shown] == ["   1 ", "   4 ", "   9 ", "  10 "]
+    assert shown[2].split("Z ", 1)[1].startswith("withheld a/one: by ")
+    assert "reason a hospital is behind it" in shown[2]
+
+
 def test_a_site_where_nothing_was_done_says_so(site: Site) -> None:
     assert site.run("ledger").out == "the ledger has no event yet\n"
     assert site.run("ledger", "verify").out.startswith("0 events, whole\n0:")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -204,7 +205,8 @@ def test_an_end_is_told_by_what_it_is_and_known_again_as_an_end(ending: str) -> 
     (again,) = note(diary, ended)
     assert (again.event, again.detail["first"]) == (ending, T)
     assert keeping.change_of(told.event) == "lifted"
-    assert evidence.expectation_of(evidence.expectation_record(ended.expectation)).ending == ending
+    written = json.loads(json.dumps(evidence.expectation_record(ended.expectation)))
+    assert evidence.expectation_of(written).ending == ending
 
 
 def test_what_no_probe_shows_is_not_told_again_by_one() -> None:

@@ -144,7 +144,7 @@ def asked(port: int, name: str) -> list[tuple[dns.message.Message, bytes]]:
             query = dns.message.make_query(label, qtype, use_edns=0, want_dnssec=qtype == "AAAA")
             answer = over(query, "127.0.0.1", port=port, timeout=3)
             octets = bytes(answer.wire or b"")
-            question = len(dns.name.from_text(label).to_wire()) + 4
+            question = len(dns.name.from_text(label).to_wire() or b"") + 4
             found.append((answer, octets[:12] + octets[12 + question :]))
     return found
 

@@ -260,11 +260,9 @@ _LIVELIEST = (
 def _state(one: Scheduled, t: float) -> OrderState:
     if one.in_force(t):
         return OrderState.IN_FORCE
-    if one.is_ended(t):
-        return OrderState.ENDED
     if one.is_lapsed(t):
         return OrderState.LAPSED
-    if not one.windows:
+    if not one.windows or one.is_ended(t):
         return OrderState.ENDED
     return OrderState.SUSPENDED if one.windows[0][0] <= t else OrderState.PENDING
 

@@ -88,6 +88,8 @@ def test_a_site_that_lapses_frees_what_is_overdue_and_every_verb_says_why(due: S
         assert "lapsed since" in said
         events = json.loads(due.run("timeline", "--json", *live).out)
         assert [one["event"] for one in events if one["ref"] == "a/late/one"] == ["starts", "lapsed"]
+    early = due.run("explain", "late.example", "--at", "2025-01-01", "--region", "ID").out
+    assert "not yet in force" in early
     assert json.loads(due.run("review", "--json").out)[1]["lapsed"] == ["a/late/one"]
     assert "no: the site lets it lapse" in due.run("review").out
     report = json.loads(due.run("report", "a/late", "--json").out)

@@ -162,7 +162,7 @@ def test_names_may_hold_any_octets(one: Expectation) -> None:
         (Observation, 15),
         (Arrival, 4),
         (Variant, 7),
-        (Expectation, 18),
+        (Expectation, 19),
         (Evidence, 11),
         (Reply, 8),
         (Resource, 4),

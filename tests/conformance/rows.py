@@ -84,8 +84,8 @@ def cells(
     """
     if ask.qclass != "IN":
         return [_cell(case, ask, _astray(ask, seen), can)]
-    if ask.is_iterative and (expected.form is None or _gives_nothing(seen)):
-        return [_cell(case, ask, _unasked(seen), can)]
+    if ask.is_iterative and _tells_nothing(expected, seen):
+        return [_cell(case, ask, _Aspect(name="unasked", detail="" if seen.rcode else str(seen)), can)]
     instead = {limit: others for limit, others in expected.instead.items() if limit in can.reach}
     others = [one for limit in sorted(instead) for one in instead[limit]]
     readings = [one for one in (expected, *others) if _fits(ask, one, seen)] or [expected]
@@ -114,20 +114,15 @@ def _astray(ask: Ask, seen: Seen) -> _Aspect:
     )
 
 
-def _unasked(seen: Seen) -> _Aspect:
-    """Whether an answer to who did not desire recursion says that it is blocked, where it passes or gives
-    nothing. What else it says is each server's own affair.
+def _tells_nothing(expected: Expected, seen: Seen) -> bool:
+    """Whether what came to who did not desire recursion is no answer of the policy's: nobody is told of a
+    block, and a blocked name was refused, or leads elsewhere because nothing is known here (RFC 1034 §4.3.1).
+    What is said of a passing name is each server's own affair.
     """
-    said = bool({4, 16} & {code for code, _ in seen.edes})
-    return _Aspect(name="unasked", detail=str(seen) if said or not seen.rcode else "")
-
-
-def _gives_nothing(seen: Seen) -> bool:
-    """Whether the query was refused, or leads elsewhere because nothing is known here (RFC 1034 §4.3.1)."""
+    if {4, 16} & {code for code, _ in seen.edes}:
+        return False
     leads_on = seen.rcode == "NOERROR" and seen.keeps is None
-    return (seen.rcode == "REFUSED" or leads_on) and not (
-        seen.records or {4, 16} & {one for one, _ in seen.edes}
-    )
+    return expected.form is None or ((seen.rcode == "REFUSED" or leads_on) and not seen.records)
 
 
 def _cell(case: str, ask: Ask, aspect: _Aspect, can: Capability) -> Cell:

@@ -80,14 +80,17 @@ def test_what_is_wrong_fails_in_its_aspect(expected: Expected, seen: Seen, aspec
         (Expected(), PASSED, Outcome.PASSED),
         (Expected(), Seen(rcode="REFUSED"), Outcome.PASSED),
         (Expected(), RIGHT, Outcome.FAILED),
+        (replace(Expected(), instead={"holes": (BLOCKED,)}), RIGHT, Outcome.DECLARED),
         (Expected(), Seen(), Outcome.FAILED),
     ],
 )
 def test_who_does_not_desire_recursion_gets_the_block_or_nothing(
     expected: Expected, seen: Seen, outcome: Outcome
 ) -> None:
-    found = rows.cells("case", replace(ASK, is_iterative=True), expected, seen, {}, Capability())
-    assert (Outcome.FAILED in {cell.outcome for cell in found}) is (outcome is Outcome.FAILED)
+    ask, can = replace(ASK, is_iterative=True), Capability(reach=("holes",))
+    met = {cell.outcome for cell in rows.cells("case", ask, expected, seen, {}, can)}
+    assert outcome in met
+    assert (Outcome.FAILED in met) is (outcome is Outcome.FAILED)
 
 
 @pytest.mark.parametrize(

@@ -70,5 +70,5 @@ def test_every_line_knows_its_answer_and_comments_never_run_over_the_screen() ->
     assert [key for line, key in keys.items() if line.startswith("action: {redirect: [192.0.2.1, ")] == [
         "redirect"
     ]
-    assert [key for line, key in keys.items() if line.startswith("until: 2027-01-01")] == ["add_until"]
+    assert [key for line, key in keys.items() if line.startswith("until: 2027-01-01")] == ["until"]
     assert all(len(line) <= 110 for line in lines)

@@ -140,6 +140,7 @@ def test_what_was_answered_so_far_is_never_called_wrong_for_what_was_not(answers
 WRONG: list[tuple[dict[str, Answer], str]] = [
     ({"kind": "ban"}, "kind-unknown"),
     ({"kind": "block", "authority": ""}, "value-empty"),
+    ({"kind": "block", "authority": "caf\udce9"}, "yaml-syntax"),
     ({"kind": "block", "jurisdiction": "Indonesia"}, "jurisdiction-invalid"),
     ({"kind": "block", "contact": "registry@court.example"}, "contact-invalid"),
     ({"kind": "block", "issued": "10.01.2026"}, "time-invalid"),
@@ -271,3 +272,8 @@ def test_a_directives_id_is_what_is_left_of_the_orders() -> None:
 def test_every_question_is_asked_of_some_kind_and_has_a_meaning() -> None:
     assert all(one.kinds and one.meaning for one in QUESTIONS)
     assert [one.key for one in questions.asked({})] == ["kind"]
+
+
+def test_a_site_without_regions_has_to_be_told_where_the_order_applies() -> None:
+    nowhere = Setting(facts=check.Facts(), today=TODAY)
+    assert "missing-regions" in [one.id for _, one in questions.judged(BY_KIND[Kind.BLOCK], nowhere)]

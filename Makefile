@@ -30,8 +30,9 @@ types: install-dev ## mypy, strict
 demo: install ## an order's whole life in half a minute; needs no network
 	$(VENV)/blocker demo
 
-docs: install-dev ## write the reference pages of ops/docs from the code
+docs: install-dev ## write the reference pages of ops/docs and the schema of orders from the code
 	$(VENV)/python -m tests.reference
+	$(VENV)/blocker schema >policies/order.schema.json
 
 bench: install-dev ## the benchmarks, each beside its peer
 	$(VENV)/python -m tests.bench

@@ -26,6 +26,7 @@ PURE = {
     "names", "errors", "site", "capabilities", "yamltext", "fields", "sitetables", "metrics",
     "orders.model", "orders.parse", "orders.tables", "orders.subjects", "orders.check", "orders.relations",
     "orders.names_file", "orders.schedule", "orders.schema", "orders.timetable", "orders.removals",
+    "orders.meanings", "orders.compose", "orders.questions",
     "policy.directives", "policy.decide", "policy.index", "policy.plan", "policy.records",
     "policy.explain", "policy.standing", "policy.protect", "policy.chain", "policy.rollback",
     "policy.overdue", "policy.disclosure",

@@ -323,7 +323,6 @@ def test_a_person_is_asked_until_each_answer_is_right(site: Site) -> None:
         "contact-invalid: 'registry@court.example'",
         "url-not-a-name: 'https://shop.test/x' is a URL",
         "unknown-region: 'FR' is not a region of this site",
-        "[2027-01-",
         "next: `blocker check`",
     ):
         assert sentence in terminal.seen

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocker import yamltext
-from blocker.orders.compose import compose, quoted
+from blocker.orders.compose import Answer, compose, quoted
 
 
 def read_back(written: str) -> tuple[str | None, list[str]]:
@@ -70,5 +70,16 @@ def test_every_line_knows_its_answer_and_comments_never_run_over_the_screen() ->
     assert [key for line, key in keys.items() if line.startswith("action: {redirect: [192.0.2.1, ")] == [
         "redirect"
     ]
-    assert [key for line, key in keys.items() if line.startswith("until: 2027-01-01")] == ["add_until"]
+    assert [key for line, key in keys.items() if line.startswith("until: 2027-01-01")] == ["until"]
     assert all(len(line) <= 110 for line in lines)
+
+
+def test_what_was_not_answered_is_not_written() -> None:
+    answers: dict[str, Answer] = {
+        "kind": "block",
+        "id": "court/order",
+        "names": ("one.example",),
+        "directive": "one",
+    }
+    text = compose(answers).text
+    assert not any(f"{key}:" in text for key in ("regions", "action", "match", "until", "reference", "of"))

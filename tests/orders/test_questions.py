@@ -79,7 +79,7 @@ def test_without_any_of_it_something_is_missing(kind: Kind) -> None:
 
 
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=30)
-labels = st.from_regex(r"[a-z]([a-z0-9-]{0,10}[a-z0-9])?\Z")
+labels = st.from_regex(r"[a-z]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
 written_names = st.lists(st.builds("{}.test".format, labels), min_size=1, max_size=4, unique=True)
 moments = st.dates(date(2026, 2, 1), date(2026, 3, 31)).map(date.isoformat)
 later = st.dates(date(2026, 4, 1), date(2030, 1, 1)).map(date.isoformat)
@@ -140,6 +140,7 @@ def test_what_was_answered_so_far_is_never_called_wrong_for_what_was_not(answers
 WRONG: list[tuple[dict[str, Answer], str]] = [
     ({"kind": "ban"}, "kind-unknown"),
     ({"kind": "block", "authority": ""}, "value-empty"),
+    ({"kind": "block", "authority": "caf\udce9"}, "yaml-syntax"),
     ({"kind": "block", "jurisdiction": "Indonesia"}, "jurisdiction-invalid"),
     ({"kind": "block", "contact": "registry@court.example"}, "contact-invalid"),
     ({"kind": "block", "issued": "10.01.2026"}, "time-invalid"),
@@ -192,7 +193,7 @@ def test_an_open_block_is_reviewed_a_year_after_it_starts_or_after_today() -> No
     def review(start: str) -> Answer:
         return questions.default("review_by", {"kind": "block", "from": start}, setting())
 
-    assert review("2026-06-01T00:00:00+07:00") == "2027-05-31"
+    assert review("2026-06-01T00:00:00+07:00") == "2027-06-01"
     assert review("2020-01-01") == review("soon") == "2027-01-20"
 
 
@@ -211,7 +212,7 @@ def test_an_open_block_is_reviewed_a_year_after_it_starts_or_after_today() -> No
     ],
 )
 def test_the_id_is_the_authority_the_date_and_what_it_is_about(answers: dict[str, Answer], id_: str) -> None:
-    assert questions.default("id", answers, setting(BLOCK)) == id_
+    assert questions.filled(answers, setting(BLOCK))["id"] == id_
 
 
 def test_an_id_that_is_taken_gets_a_number() -> None:
@@ -271,3 +272,8 @@ def test_a_directives_id_is_what_is_left_of_the_orders() -> None:
 def test_every_question_is_asked_of_some_kind_and_has_a_meaning() -> None:
     assert all(one.kinds and one.meaning for one in QUESTIONS)
     assert [one.key for one in questions.asked({})] == ["kind"]
+
+
+def test_a_site_without_regions_has_to_be_told_where_the_order_applies() -> None:
+    nowhere = Setting(facts=check.Facts(), today=TODAY)
+    assert "missing-regions" in [one.id for _, one in questions.judged(BY_KIND[Kind.BLOCK], nowhere)]

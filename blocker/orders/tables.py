@@ -1,6 +1,7 @@
 """The format of order files as tables: the keys of each kind of order and how each value is read.
 
-COMMON are the keys of every order, OWN those of a kind, CHANGES those of which an amend has at least one.
+COMMON are the keys of every order, DIRECTIVE those of a directive, OWN those of a kind, CHANGES those of which an
+amend has at least one.
 Pure.
 """
 
@@ -77,7 +78,7 @@ def check_window(values: Mapping[str, Any], node: Node, complaints: Complaints, 
 
 def _directive(node: Node, complaints: Complaints) -> Written:
     before = len(complaints)
-    values = read_mapping(node, complaints, _DIRECTIVE_KEYS, "a directive")
+    values = read_mapping(node, complaints, DIRECTIVE, "a directive")
     if isinstance(node, yamltext.Mapping):
         _check_directive(values, node, complaints)
     return Written(values, is_right=len(complaints) == before)
@@ -192,7 +193,7 @@ _LIST_FILE = mapping(
     "a names_file",
 )
 
-_DIRECTIVE_KEYS = {
+DIRECTIVE = {
     "id": Field(read=text(_directive_id), required="give it one, so that it can be lifted by itself."),
     "names": Field(read=several(text(_subject_text))),
     "names_file": Field(read=_LIST_FILE),

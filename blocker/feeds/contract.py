@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blocker.errors import Problem
+from blocker.feeds.extract import BELOW, ONLY
 from blocker.orders.model import PLAIN, Match
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
     from pathlib import Path
 
@@ -143,7 +145,7 @@ def judge(
             "feed-older",
             f"the document is of {extract.edition.text} and the last one of {last.edition.text}; fetch it anew.",
         )
-    if not has_end and last is not None and last.last and last.last in difference.removed:
+    if not has_end and last is not None and last.last in difference.removed and not _is_listed(last.last, extract):
         complain(
             "feed-tail-missing",
             f"'{last.last.decode()}', with which the last document ended, is gone, as when a list is cut off; "
@@ -160,29 +162,37 @@ def judge(
     return found
 
 
+def _is_listed(name: bytes, extract: Extract) -> bool:
+    """Whether the name is listed at all, however far."""
+    bare = name.removeprefix(BELOW).removeprefix(ONLY)
+    return any(sign + bare in extract.names for sign in (b"", BELOW, ONLY))
+
+
 def warnings(feed: Feed, difference: Difference) -> list[Problem]:
     """What a person should know of a document that is taken all the same."""
-    told = (
-        (
+    told = {
+        "feed-absent-kept": (
             difference.absent,
-            "feed-absent-kept",
-            "absent from the document, which doesn't say that it is lifted; it stays. Ask the authority, or "
-            "write an amend.",
+            "absent from the document, which doesn't say that they are lifted, and kept",
         ),
-        (
+        "feed-removed-by-order": (
             difference.withdrawn,
-            "feed-removed-by-order",
-            "still listed, though an order removed it; it stays out. Ask the authority, or write an amend.",
+            "still listed, though another order removed or lifted them, and left out",
         ),
-    )
+    }
     return [
         Problem(
             id=id_,
             path=feed.name,
-            message=f"'{min(names).decode()}'{f' and {len(names) - 1:,} more' if len(names) > 1 else ''} is "
-            + message,
+            message=f"{what}: {shown(listed)}; ask the authority, or write an amend.",
             severity="warning",
         )
-        for names, id_, message in told
-        if names
+        for id_, (listed, what) in told.items()
+        if listed
     ]
+
+
+def shown(listed: Collection[bytes]) -> str:
+    """The first of the names, and how many more there are."""
+    more = f" and {len(listed) - 1:,} more" if len(listed) > 1 else ""
+    return f"'{min(listed).removeprefix(ONLY).decode()}'{more}"

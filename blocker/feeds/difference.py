@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from blocker.feeds.extract import BELOW, ONLY
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Set
+    from collections.abc import Collection, Iterator
+    from collections.abc import Set as AbstractSet
 
     from blocker.feeds.extract import Extract
 
@@ -23,7 +24,7 @@ class Difference:
     """What a document changes. `removed` are the names to cut, `again` those that the cuts would take along.
 
     `absent` are names that are gone from the document and stay; `withdrawn` those that an order other than
-    the feed's took out, and that stay out though the document lists them.
+    the feed's took out, with all below them, and that stay out though the document lists them.
     """
 
     added: frozenset[bytes] = frozenset()
@@ -37,12 +38,15 @@ class Difference:
 
 
 def difference(
-    before: Set[bytes], extract: Extract, withdrawn: Collection[bytes] = (), *, keeps_absent: bool = False
+    before: AbstractSet[bytes], extract: Extract, withdrawn: AbstractSet[bytes] = frozenset(), *, keeps_absent: bool = False
 ) -> Difference:
     """What must change so that the feed's orders list what the document lists."""
     listed = extract.names.keys()
-    out = {name for name in withdrawn if name in listed}
-    added = frozenset(listed - before - out)
+    new = listed - before
+    out = frozenset(
+        name for name in new if withdrawn and (name in withdrawn or any(one in withdrawn for one in _covering(name)))
+    )
+    added = frozenset(new - out)
     gone = before - listed
     if keeps_absent:
         absent = frozenset(gone - extract.ended)
@@ -56,7 +60,7 @@ def difference(
         removed=removed,
         again=frozenset(_taken_along(before & stays, removed)) if removed else frozenset(),
         absent=absent,
-        withdrawn=frozenset(out),
+        withdrawn=out,
     )
 
 

@@ -85,7 +85,7 @@ def make(site: Site, feed: Feed, source: Source, *, accept: str = "", reason: st
     change = difference(
         before,
         extract,
-        known.withdrawn if known is not None else (),
+        known.withdrawn if known is not None else frozenset(),
         keeps_absent=feed.keeps_absent,
     )
     last = _last(feed, site, known)

@@ -43,7 +43,7 @@ def from_primary(source: Axfr, at: int) -> Source:
         soa, serial, ttl = session.soa()
         lines = [_head(source.zone, soa, ttl)]
         held = len(lines[0])
-        for record in session.transfer():
+        for record in (one for one in session.transfer() if one.owner):
             line = f"{names.to_text(record.owner)} {_data(record)}\n"
             held += len(line)
             if held > MAX_LIST_OCTETS:

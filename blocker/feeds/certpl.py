@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from blocker.orders.model import Match
 
 _WARSAW = ZoneInfo("Europe/Warsaw")
-_DEEP = re.compile(rb"[\[{]\s*[\[{]\s*[\[{]")
 _TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})?"
 )
@@ -58,8 +57,6 @@ def read(octets: bytes, match: Match) -> Extract:
 
 
 def _entries(octets: bytes) -> list[dict[str, Any]]:
-    if _DEEP.search(octets):  # The library recurses; the list is two levels deep.
-        raise Damaged("feed-too-deep", "the list is nested deeper than its two levels; fetch it anew.")
     try:
         entries = json.loads(octets.decode("utf-8"), parse_constant=_refuse, object_pairs_hook=_pairs)
     except UnicodeDecodeError as error:
@@ -73,7 +70,11 @@ def _entries(octets: bytes) -> list[dict[str, Any]]:
             f"the list {'ends before its end' if cut else 'is not JSON'} ({error.msg}); fetch it anew.",
             error.lineno,
         ) from error
-    except (RecursionError, ValueError) as error:
+    except RecursionError as error:
+        raise Damaged(
+            "feed-too-deep", "the list is nested deeper than its two levels; fetch it anew."
+        ) from error
+    except ValueError as error:
         raise Damaged(
             "feed-format", f"the list is not what CERT Polska writes ({error}); fetch it anew."
         ) from error

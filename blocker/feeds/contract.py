@@ -47,7 +47,7 @@ FEED_CHECKS: dict[str, str] = {
     "feed-cut-off": "the document ends before its end",
     "feed-format": "the document is not of the feed's format",
     "feed-doctype": "an XML document declares a document type, with which entities come",
-    "feed-too-deep": "an XML or JSON document is nested deeper than its format",
+    "feed-too-deep": "a JSON document is nested deeper than its format",
     "feed-namespace": "an XML document is of another namespace",
     "feed-header": "the head of the document is not what the format has",
     "feed-date": "a date in the document is none",

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from blocker.orders.model import Match
 
 NAMESPACE = "http://www.hazard.mf.gov.pl/2017/03/21/"
-MAX_DEPTH = 4
 MAX_TEXT = 4096
 
 _WARSAW = ZoneInfo("Europe/Warsaw")
@@ -109,10 +108,6 @@ class _Reader:
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise self._damaged(
-                "feed-too-deep", f"elements are nested deeper than {MAX_DEPTH} levels; fetch it anew."
-            )
         namespace, _, name = tag.rpartition(" ")
         if self._depth == 1:
             if name.lower() == "html":

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_RECORD = 8192
+MAX_NAME = 1024  # in text, where an octet may take four characters
 
 # A quoted text, a comment, or anything else between blanks; a record goes over lines within parentheses.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|;.*|[()]|[^\s;()"]+')
@@ -130,12 +131,13 @@ class _Zone:
 
     def _absolute(self, name: str, line: int) -> str:
         """With a final dot, unless nothing said what it is relative to; lower case."""
-        if len(name) > 1024:
-            raise Damaged("feed-format", "a name is longer than 255 octets; fetch the zone anew.", line)
         lower = name.lower()
         if lower == "@":
             return self._origin
-        return lower if lower.endswith(".") or not self._origin else f"{lower}.{self._origin}"
+        found = lower if lower.endswith(".") or not self._origin else f"{lower}.{self._origin}"
+        if len(found) > MAX_NAME:
+            raise Damaged("feed-format", "a name is longer than 255 octets; fetch the zone anew.", line)
+        return found
 
     def _begin(self, owner: str, kind: str, data: list[str], line: int) -> None:
         if kind != "SOA" or len(data) != 7 or not re.fullmatch(r"[0-9]{1,10}", data[2]):

@@ -55,10 +55,10 @@ def command(
 ) -> int:
     """Make an order of what an official list says: at first a block, then amends that hold the difference.
 
-    FEED is one of feeds.yaml; SOURCE, a path or an https URL, stands in for the feed's own. A document that is
-    damaged, empty, too short, older than the last one, or that changes too much at once, changes nothing. URLs
-    and addresses in it are told and never turned into names. Nothing is applied: `blocker plan` and `blocker
-    apply` come next.
+    FEED is one of feeds.yaml; SOURCE, a path or an https URL, stands in for the feed's own. A document that
+    is damaged, empty, too short, older than the last one, or that changes too much at once, changes nothing.
+    URLs and addresses in it are told and never turned into names. Nothing is applied: `blocker plan` and
+    `blocker apply` come next.
     """
     from blocker import sitefile
     from blocker.cli import show

@@ -117,13 +117,11 @@ def _moment(entry: dict[str, Any], key: str, number: int) -> datetime:
     written = entry[key]
     found = _TIME.fullmatch(written) if isinstance(written, str) else None
     try:
-        if found is None:
-            raise ValueError
-        when = datetime.fromisoformat(found[1] + (found[2] or ""))
+        when = datetime.fromisoformat("" if found is None else found[1] + (found[2] or ""))
     except ValueError as error:
         raise Damaged(
             "feed-date",
-            f"{key!r} of the entry {number} is {str(written)[:40]!r}, not a time such as 2026-01-10T12:00:00; "
-            "fetch the list anew.",
+            f"{key!r} of the entry {number} is {str(written)[:40]!r}, not a time such as "
+            "2026-01-10T12:00:00; fetch the list anew.",
         ) from error
     return when if when.tzinfo is not None else when.replace(tzinfo=_WARSAW)

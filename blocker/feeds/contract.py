@@ -81,9 +81,9 @@ class Axfr:
 class Feed:
     """One feed. `source` is an https URL, the path of a file, or a zone to transfer.
 
-    `review_after` and `deadline` (seconds) count from the import; `minimum` are names, `max_change` is the part of the names
-    that may come, and that may go, at once. `interval` (seconds) lies between two polls. `keeps_absent`: a
-    name's absence does not lift it.
+    `review_after` and `deadline` (seconds) count from the import; `minimum` are names, `max_change` is the
+    part of the names that may come, and that may go, at once. `interval` (seconds) lies between two polls.
+    `keeps_absent`: a name's absence does not lift it.
     """
 
     name: str
@@ -137,18 +137,25 @@ def judge(
     if len(extract.names) < feed.minimum:
         complain(
             "feed-too-few",
-            f"the document lists {len(extract.names):,} names and the feed promises {feed.minimum:,}; fetch it "
-            "anew, or lower 'minimum' if the list is that short.",
+            f"the document lists {len(extract.names):,} names and the feed promises {feed.minimum:,}; fetch "
+            "it anew, or lower 'minimum' if the list is that short.",
         )
     if last is not None and last.edition and extract.edition and extract.edition.is_before(last.edition):
         complain(
             "feed-older",
-            f"the document is of {extract.edition.text} and the last one of {last.edition.text}; fetch it anew.",
+            f"the document is of {extract.edition.text} and the last one of {last.edition.text}; "
+            "fetch it anew.",
         )
-    if not has_end and last is not None and last.last in difference.removed and not _is_listed(last.last, extract):
+    if (
+        not has_end
+        and last is not None
+        and last.last in difference.removed
+        and not _is_listed(last.last, extract)
+    ):
         complain(
             "feed-tail-missing",
-            f"'{last.last.decode()}', with which the last document ended, is gone, as when a list is cut off; "
+            f"'{last.last.decode()}', with which the last document ended, is gone, as when a list is cut "
+            "off; "
             "fetch it anew.",
         )
     allowed = most(feed, before)
@@ -156,7 +163,8 @@ def judge(
         if before and changed > allowed:
             complain(
                 "feed-changed-too-much",
-                f"{changed:,} names are {word} at once and the feed allows {allowed:,} of {before:,}; look at "
+                f"{changed:,} names are {word} at once and the feed allows {allowed:,} of {before:,}; look "
+                "at "
                 "the document, or raise 'max_change'.",
             )
     return found

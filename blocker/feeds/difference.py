@@ -38,13 +38,19 @@ class Difference:
 
 
 def difference(
-    before: AbstractSet[bytes], extract: Extract, withdrawn: AbstractSet[bytes] = frozenset(), *, keeps_absent: bool = False
+    before: AbstractSet[bytes],
+    extract: Extract,
+    withdrawn: AbstractSet[bytes] = frozenset(),
+    *,
+    keeps_absent: bool = False,
 ) -> Difference:
     """What must change so that the feed's orders list what the document lists."""
     listed = extract.names.keys()
     new = listed - before
     out = frozenset(
-        name for name in new if withdrawn and (name in withdrawn or any(one in withdrawn for one in _covering(name)))
+        name
+        for name in new
+        if withdrawn and (name in withdrawn or any(one in withdrawn for one in _covering(name)))
     )
     added = frozenset(new - out)
     gone = before - listed

@@ -1,7 +1,8 @@
 """What a feed's own orders list now, as the law has it.
 
-A feed's orders are known by their ids: a block `<folder>/<date>-<feed>` and amends of it with the time behind.
-What others wrote about them counts: what they removed or lifted stays out though the feed lists it. Pure.
+A feed's orders are known by their ids: a block `<folder>/<date>-<feed>` and amends of it with the time behind
+the feed's name. What others wrote about them counts: what they removed or lifted stays out though the feed
+lists it. Pure.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """The orders of one feed: the `block`, the `latest` of them, the names that they list and those that other
-    orders took out. `is_over` says that nothing can be added to them.
+    """The orders of one feed: the `block`, the `latest` of them, the names that they list and those that
+    other orders took out. `is_over` says that nothing can be added to them.
     """
 
     block: Order

@@ -84,7 +84,8 @@ def _read(node: Node, complaints: Complaints) -> Any:
         complaints.add(
             "feed-source-invalid",
             yamltext.place(node, "source"),
-            "a zone is transferred with 'format: axfr' and a source such as {primary: 192.0.2.1, zone: rpz.example, "
+            "a zone is transferred with 'format: axfr' and a source such as "
+            "{primary: 192.0.2.1, zone: rpz.example, "
             "key: rpz.key}; the other formats have a path or an https URL.",
         )
     return values if len(complaints) == before else MISSING
@@ -136,7 +137,8 @@ def _place(value: str) -> str:
     if scheme is not None and (scheme[1] != "https" or not re.match(r"https://[^\s/@]+(?:/\S*)?\Z", value)):
         raise Rejected(
             "feed-source-invalid",
-            f"{shown(value)} is not a source; write the path of a file, or https://… without a password in it.",
+            f"{shown(value)} is not a source; write the path of a file, or https://… without a password in "
+            "it.",
         )
     return value
 

@@ -13,7 +13,7 @@ import re
 from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 
-from blocker.feeds import certpl, hazard, zonetext
+from blocker.feeds import certpl, hazard, textlines, zonetext
 from blocker.feeds.extract import Damaged, Edition, Extract, Rows
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def read(name: str, octets: bytes, match: Match) -> Extract:
         raise Damaged("feed-empty", "the document is empty; fetch it anew.")
     if octets.startswith(_UTF_16):
         raise Damaged("feed-charset", "the document is UTF-16, not UTF-8; fetch it anew, or convert it.")
-    if _PAGE.match(octets) or (name not in ("pl-hazard",) and _XML.match(octets)):
+    if _PAGE.match(octets) or (name != "pl-hazard" and _XML.match(octets)):
         raise Damaged(
             "feed-html",
             "a web page came instead of the list, as errors and logins do; open its address in a browser.",
@@ -66,29 +66,8 @@ def read(name: str, octets: bytes, match: Match) -> Extract:
 
 def _lines(octets: bytes) -> Iterator[tuple[int, str]]:
     """The lines with their numbers, less comments and blank ones."""
-    if not octets.endswith(b"\n"):
-        raise Damaged(
-            "feed-cut-off",
-            "the last line has no end, as when a download is cut off; fetch it anew, or end the line if the "
-            "list is whole.",
-            octets.count(b"\n") + 1,
-        )
-    at, number = 0, 0
-    while at < len(octets):
-        number += 1
-        end = octets.find(b"\n", at)
-        if end - at > MAX_LINE:
-            raise Damaged(
-                "feed-format", f"the line has more than {MAX_LINE} octets; fetch the list anew.", number
-            )
-        try:
-            line = octets[at:end].decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise Damaged(
-                "feed-charset", "the line is not UTF-8; fetch the list anew, or convert it.", number
-            ) from error
-        at = end + 1
-        line = line.partition("#")[0].strip() if not line.lstrip().startswith("#") else ""
+    for number, whole in textlines.cut(octets, "utf-8", MAX_LINE):
+        line = whole.partition("#")[0].strip()
         if line:
             yield number, line
 

@@ -189,9 +189,7 @@ class _Reader:
         written = self._entry[field].strip()
         found = _TIME.fullmatch(written)
         try:
-            if found is None:
-                raise ValueError
-            return datetime.fromisoformat(found[1]).replace(tzinfo=_WARSAW)
+            return datetime.fromisoformat(found[1] if found else "").replace(tzinfo=_WARSAW)
         except ValueError as error:
             raise self._damaged(
                 "feed-date",

@@ -1,8 +1,8 @@
 """One import: a document becomes an order file, or nothing does.
 
-A shell around formats, contract, difference and mint. It writes into the orders folder and never applies: plan
-and apply follow, with all that they hold back. Files are written aside and renamed, the order's own last, so a
-crash leaves no half of an order. An import that finds anything wrong writes nothing.
+A shell around formats, contract, difference and mint. It writes into the orders folder and never applies:
+plan and apply follow, with all that they hold back. Files are written aside and renamed, the order's own
+last, so a crash leaves no half of an order. A document that breaks a promise of its feed makes no order.
 """
 
 from __future__ import annotations
@@ -41,16 +41,19 @@ _DOCUMENT = bounded.Words(
 )
 
 
+NO_CHANGE = Difference()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """What an import found: the order's `id` and its `files` by name, none if nothing changed or anything is
-    wrong; what it was made of, and every Problem.
+    """What an import found: the order's `id` and its `files` by name, none if nothing changed or the document
+    is wrong; what it was made of, and every Problem. `accepted` are the checks that a person waived.
     """
 
     feed: Feed
     source: Source
     extract: Extract | None = None
-    change: Difference = Difference()
+    change: Difference = NO_CHANGE
     id: str = ""
     files: Mapping[str, bytes]
     problems: tuple[Problem, ...] = ()
@@ -64,14 +67,12 @@ def make(site: Site, feed: Feed, source: Source, *, accept: str = "", reason: st
     """
     nothing = Imported(feed=feed, source=source, files={})
     try:
-        if accept and accept != source.digest:
-            raise Damaged(
-                "feed-accept-other",
-                f"the document is {source.digest} and {accept[:16]}… was accepted; look at it again.",
-            )
+        _check_accepted(source, accept)
         extract = formats.read(feed.format, source.octets, feed.match)
     except Damaged as damaged:
         return replace(nothing, problems=(_damage(feed, source, damaged),))
+    if feed.until is not None and feed.until.timestamp() <= source.at:
+        return replace(nothing, problems=(_ended(feed),), extract=extract)
     loaded = files.load(site.orders, facts(site), known=live_policy(site.state).orders.items())
     if (broken := _broken(feed, loaded)) is not None:
         return replace(nothing, problems=(broken,), extract=extract)
@@ -111,11 +112,8 @@ def _minted(result: Imported, known: Family | None, reason: str) -> Imported:
     feed, source, extract = result.feed, result.source, result.extract
     if extract is None:  # There is one where there is nothing wrong.
         raise ValueError("nothing to mint")
-    remarks = [
-        f"Not names, and not blocked: {', '.join(f'{count:,} {kind}' for kind, count in extract.counts.items())}."
-        for _ in (1,)
-        if extract.counts
-    ]
+    counted = ", ".join(f"{count:,} {kind}" for kind, count in extract.counts.items())
+    remarks = [f"Not names, and not blocked: {counted}."] if counted else []
     if result.accepted:
         remarks.append(f"Accepted though {', '.join(result.accepted)}: {reason}")
     if known is None:
@@ -169,6 +167,14 @@ def _write(folder: Path, name: str, octets: bytes) -> None:
         os.close(entry)
 
 
+def _check_accepted(source: Source, accept: str) -> None:
+    if accept and accept != source.digest:
+        raise Damaged(
+            "feed-accept-other",
+            f"the document is {source.digest} and {accept[:16]}… was accepted; look at it again.",
+        )
+
+
 def _damage(feed: Feed, source: Source, damaged: Damaged) -> Problem:
     return Problem(
         id=damaged.id,
@@ -195,8 +201,18 @@ def _broken(feed: Feed, loaded: files.Loaded) -> Problem | None:
     return Problem(
         id="feed-orders-broken",
         path=feed.name,
-        message=f"'{wrong[0]}', which an import of this feed made, has problems, so what it lists is unknown; "
-        "mend it as `blocker check` says, or restore it.",
+        message=f"'{wrong[0]}', which an import of this feed made, has problems, so what it lists is "
+        "unknown; mend "
+        "it as `blocker check` says, or restore it.",
+    )
+
+
+def _ended(feed: Feed) -> Problem:
+    return Problem(
+        id="feed-order-ended",
+        path=feed.name,
+        message=f"its 'until' is over ({feed.until}), so an order of it would never hold; mend it in "
+        "feeds.yaml.",
     )
 
 
@@ -204,8 +220,8 @@ def _over(feed: Feed, known: Family) -> Problem:
     return Problem(
         id="feed-order-ended",
         path=feed.name,
-        message=f"'{known.block.id}' has ended, so nothing can be added to it. If the list is to hold again, a "
-        "person must decide so: give the feed another name in feeds.yaml, and it starts a new order.",
+        message=f"'{known.block.id}' has ended, so nothing can be added to it. If the list is to hold again, "
+        "a person must decide so: give the feed another name in feeds.yaml, and it starts a new order.",
     )
 
 
@@ -246,8 +262,9 @@ def _without_protected(
         Problem(
             id="protected-name",
             path=feed.name,
-            message=f"'{name.decode()}' would block '{blocked}', which this site protects; it is left out. Take it "
-            "off the protected list if a person so decides.",
+            message=f"'{name.decode()}' would block '{blocked}', which this site protects; it is left out. "
+            "Take "
+            "it off the protected list if a person so decides.",
         )
         for name, blocked in found[:100]
     ]

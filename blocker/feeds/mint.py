@@ -1,8 +1,8 @@
 """The order that a document makes, as files: the same document and time make the same octets.
 
 The first document makes a block, later ones amends that hold the difference alone. Each order comes with the
-document it was made of, and with its names in files of their own. What the document has no date for is said to
-have none. Pure: time is an argument, and writing is the caller's.
+document it was made of, and with its names in files of their own. What the document has no date for is said
+to have none. Pure: time is an argument, and writing is the caller's.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class _Files:
         self._made: dict[str, bytes] = {}
 
     def directives(self, listed: Mapping[bytes, str], word: str, indent: str) -> list[str]:
-        """The directives for the names, by how far they reach: one, or two where a format tells them apart."""
+        """The directives for the names, by how far they reach: two where a format tells that apart."""
         alone = {name.removeprefix(ONLY): date for name, date in listed.items() if name.startswith(ONLY)}
         others = {name: date for name, date in listed.items() if not name.startswith(ONLY)}
         lines: list[str] = []

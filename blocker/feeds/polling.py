@@ -43,8 +43,8 @@ _BOUND = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What is remembered of a feed: how often it failed since it last went well, when it is due (epoch seconds),
-    what the server said of the last good document.
+    """What is remembered of a feed: when it is due (epoch seconds), how often it failed since it last went
+    well, what the server said of the last good document.
     """
 
     due: float = 0.0
@@ -84,7 +84,7 @@ def fetch(feed: Feed, at: int) -> Source:
 def _fetch(feed: Feed, at: int, known: Validators) -> tuple[Source | None, Validators]:
     """The document, None if it is the one already known; and what to ask with next."""
     if isinstance(feed.source, Axfr):
-        return transfer.from_primary(feed.source, at), Validators()
+        return transfer.from_primary(feed.source, at, known)
     if isinstance(feed.source, str):
         return fetching.from_url(feed.source, at, known)
     return fetching.from_file(feed.source, at), Validators()

@@ -1,7 +1,7 @@
 """A feed's zone from its primary (RFC 5936), signed with TSIG both ways (RFC 8945). A shell.
 
-The records are read one by one and kept as the text of a zone, which is the document: what was transferred can
-be kept, digested and read again. Without the record that ends a transfer there is no document.
+The records are read one by one and kept as the text of a zone, which is the document: what was transferred
+can be kept, digested and read again. Without the record that ends a transfer there is no document.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import dns.rdatatype
 
 from blocker import bounded, names
 from blocker.errors import OrdersInvalid, PointError, Problem
+from blocker.feeds.fetch import Validators
 from blocker.feeds.mint import Source
 from blocker.orders.files import MAX_LIST_OCTETS
 from blocker.rpz import keyfile
@@ -35,12 +36,18 @@ _KEY = bounded.Words(
 )
 
 
-def from_primary(source: Axfr, at: int) -> Source:
-    """The zone as text. Raises OrdersInvalid for the key file, PointError for what the primary does."""
+def from_primary(source: Axfr, at: int, known: Validators) -> tuple[Source | None, Validators]:
+    """The zone as text, None if it still has the serial `known` (as a tag), and what to ask with next.
+
+    Raises OrdersInvalid for the key file, PointError for what the primary does.
+    """
     key = _key(source.key)
     place = f"{source.zone} at {source.primary}"
     with Session(source.primary, source.zone, key) as session:
         soa, serial, ttl = session.soa()
+        validators = Validators(etag=f"serial {serial}")
+        if known == validators:
+            return None, known
         lines = [_head(source.zone, soa, ttl)]
         held = len(lines[0])
         for record in (one for one in session.transfer() if one.owner):
@@ -50,8 +57,10 @@ def from_primary(source: Axfr, at: int) -> Source:
                 raise PointError(f"{place}: the zone is larger than 512 MiB as text; no order can hold it")
             lines.append(line)
         if session.soa()[1] != serial:
-            raise PointError(f"{place}: the zone changed while it was transferred; it is fetched anew next time")
-    return Source(octets="".join(lines).encode("ascii"), place=place, at=at)
+            raise PointError(
+                f"{place}: the zone changed while it was transferred; it is fetched anew next time"
+            )
+    return Source(octets="".join(lines).encode("ascii"), place=place, at=at), validators
 
 
 def _head(zone: str, soa: bytes, ttl: int) -> str:

@@ -1,8 +1,8 @@
 """A response policy zone as a file (`rpz`, and what a transfer of one is kept as).
 
-The owners are the list: `name` alone, `*.name` for what is below it, both for the name with all below it. What
-the zone does with them is its own affair: the order's envelope says what is done here. Its triggers that are
-no names (addresses, name servers) are counted and not followed.
+The owners are the list: `name` alone, `*.name` for what is below it, both for the name with all below it.
+What the zone does with them is its own affair: the order's envelope says what is done here. Its triggers
+that are no names (addresses, name servers) are counted and not followed.
 
 Zones have millions of records and most are one line each, `owner CNAME target`. dnspython's reader makes
 objects of all (16,000 records a second measured), so lines are cut here, and only what a policy zone may hold
@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from blocker.feeds import textlines
 from blocker.feeds.extract import BELOW, ONLY, Damaged, Edition, Extract, Rows
 from blocker.orders.model import Match
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_RECORD = 8192
+MAX_WORDS = 500
 MAX_NAME = 1024  # in text, where an octet may take four characters
 
 # A quoted text, a comment, or anything else between blanks; a record goes over lines within parentheses.
@@ -44,42 +46,18 @@ def read(octets: bytes, match: Match) -> Extract:
 
 def _records(octets: bytes) -> Iterator[tuple[int, list[str]]]:
     """The records as words, each with its line; the first word is empty where the owner is left out."""
-    if not octets.endswith(b"\n"):
-        raise Damaged(
-            "feed-cut-off",
-            "the last line has no end, as when a file is cut off; fetch the zone anew.",
-            octets.count(b"\n") + 1,
-        )
-    at, number, begun = 0, 0, 0
     words: list[str] = []
-    depth = 0
-    while at < len(octets):
-        number += 1
-        end = octets.find(b"\n", at)
-        if end - at > MAX_RECORD:
-            raise Damaged(
-                "feed-format", f"the line has more than {MAX_RECORD} octets; fetch it anew.", number
-            )
-        try:
-            line = octets[at:end].decode("ascii")
-        except UnicodeDecodeError as error:
-            raise Damaged(
-                "feed-charset", "the line is not ASCII, as zones are; fetch it anew.", number
-            ) from error
-        at = end + 1
-        if not depth and (simple := _SIMPLE.match(line.rstrip("\r"))):
-            yield number, [simple[1], "CNAME", simple[2]]
-            continue
+    begun, depth, number = 0, 0, 0
+    for number, line in textlines.cut(octets, "ascii", MAX_RECORD):
         if not depth:
+            if (simple := _SIMPLE.match(line)) is not None:
+                yield number, [simple[1], "CNAME", simple[2]]
+                continue
             words, begun = ([""] if line[:1] in (" ", "\t") else []), number
-        for word in _TOKEN.findall(line):
-            if word == "(":
-                depth += 1
-            elif word == ")":
-                depth -= 1
-            elif not word.startswith(";"):
-                words.append(word)
-        if not 0 <= depth <= 1 or len(words) > 500:
+        found = [word for word in _TOKEN.findall(line) if not word.startswith(";")]
+        words += [word for word in found if word not in ("(", ")")]
+        depth += found.count("(") - found.count(")")
+        if not 0 <= depth <= 1 or len(words) > MAX_WORDS:
             raise Damaged("feed-format", "the parentheses are not balanced; fetch the zone anew.", number)
         if not depth and any(words):
             yield begun, words
@@ -195,7 +173,8 @@ class _Zone:
                 if at in listed or BELOW + at in listed:
                     raise Damaged(
                         "feed-exception",
-                        f"the zone exempts '{name.removeprefix(ONLY).decode()}' below '{at.decode()}', which an "
+                        f"the zone exempts '{name.removeprefix(ONLY).decode()}' below '{at.decode()}', "
+                        "which an "
                         "order made of a list can't say; write the order by hand, with an 'except'.",
                         line,
                     )

@@ -1,8 +1,7 @@
 """The format of order files as tables: the keys of each kind of order and how each value is read.
 
-COMMON are the keys of every order, DIRECTIVE those of a directive, OWN those of a kind, CHANGES those of which an
-amend has at least one.
-Pure.
+COMMON are the keys of every order, DIRECTIVE those of a directive, OWN those of a kind, CHANGES those of
+which an amend has at least one. Pure.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,10 +39,8 @@ class Fed(Site):
         self.at("2026-11-28T12:00:00+00:00")
 
     def at(self, when: str) -> None:
-        from datetime import datetime
-
         moment = datetime.fromisoformat(when).timestamp()
-        self._patch.setattr("blocker.cli.import_.time.time", lambda: moment)
+        self._patch.setattr("blocker.cli.import_.time", SimpleNamespace(time=lambda: moment))
 
     def feed(self, format: str, *, minimum: int = 1, source: str = "list", more: str = "") -> None:  # noqa: A002
         text = FEED.format(name="list", format=format, source=source, minimum=minimum, more=more)

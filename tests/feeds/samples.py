@@ -71,9 +71,7 @@ def position(number: int, name: str, since: str, until: str | None = None) -> di
 
 def certpl(listed: Sequence[str], edition: int = 1) -> str:
     """Names that are gone are said to be deleted."""
-    entries = [
-        position(at, name, f"2026-01-{edition:02}T12:00:00") for at, name in enumerate(listed, 1)
-    ]
+    entries = [position(at, name, f"2026-01-{edition:02}T12:00:00") for at, name in enumerate(listed, 1)]
     gone = [name for name in NAMES if name not in listed]
     entries += [
         position(1000 + at, name, "2026-01-01T12:00:00", "2026-01-02T12:00:00+01:00")

@@ -13,7 +13,7 @@ from tests.feeds.samples import ADDRESS, LATER, MAKERS, NAMES, OTHERS, URL, host
 if TYPE_CHECKING:
     from tests.feeds.conftest import Fed
 
-WITH_OTHERS = [name for name in MAKERS if name not in ("rpz",)]
+WITH_OTHERS = [name for name in MAKERS if name != "rpz"]
 
 
 def blocked(fed: Fed, *names: str) -> set[str]:
@@ -30,7 +30,10 @@ def test_a_list_becomes_an_order_that_blocks_and_the_next_one_an_amend(fed: Fed,
     assert (ran.code, ran.out) == (0, "")
     assert fed.run("apply", "--yes").code == 0
     every = (*NAMES, "newcomer.example")
-    assert blocked(fed, *every, "www.casino-4.example", "notcasino-4.example") == {*NAMES, "www.casino-4.example"}
+    assert blocked(fed, *every, "www.casino-4.example", "notcasino-4.example") == {
+        *NAMES,
+        "www.casino-4.example",
+    }
 
     before = fed.orders
     fed.at("2026-11-29T12:00:00+00:00")
@@ -115,7 +118,8 @@ def test_the_order_says_where_it_is_from_when_it_came_and_that_no_date_is_known(
     assert f"# Retrieved at 2026-11-28T12:00:00Z: 198 octets, SHA-256 {digest}." in text
     assert "# Not names, and not blocked: 1 url." in text
     filed, problems = parse.read(octets, path="x", id_="reg/2026-11-28-list")
-    assert filed is not None and not problems
+    assert filed is not None
+    assert not problems
     order = filed.order
     assert order.reference == "Register of domains, date unknown"
     assert order.document is not None
@@ -132,8 +136,12 @@ def test_the_order_says_where_it_is_from_when_it_came_and_that_no_date_is_known(
 def test_dates_of_entry_are_kept_with_their_zone(fed: Fed) -> None:
     fed.feed("pl-hazard")
     fed.take(MAKERS["pl-hazard"](NAMES))
-    assert b"# entered 2026-01-01T12:00:00+01:00\ncasino-0.example\n" in fed.orders["2026-11-28-list.listed.txt"]
-    assert b'reference: "Register of domains, 2026-01-01T12:00:00+01:00"' in fed.orders["2026-11-28-list.yaml"]
+    assert (
+        b"# entered 2026-01-01T12:00:00+01:00\ncasino-0.example\n" in fed.orders["2026-11-28-list.listed.txt"]
+    )
+    assert (
+        b'reference: "Register of domains, 2026-01-01T12:00:00+01:00"' in fed.orders["2026-11-28-list.yaml"]
+    )
 
 
 def test_a_long_document_is_kept_compressed_and_read_again(fed: Fed) -> None:
@@ -151,8 +159,8 @@ def test_a_dry_run_says_what_it_would_write_and_writes_nothing(fed: Fed) -> None
     ran = fed.take(lines(NAMES), "--dry-run")
     assert ran.code == 0
     assert (
-        "would write: reg/2026-11-28-list.source.txt, reg/2026-11-28-list.listed.txt, reg/2026-11-28-list.yaml"
-        in ran.out
+        "would write: reg/2026-11-28-list.source.txt, reg/2026-11-28-list.listed.txt, "
+        "reg/2026-11-28-list.yaml" in ran.out
     )
     assert fed.orders == {}
 
@@ -179,7 +187,11 @@ def test_what_was_written_in_the_same_second_is_not_written_over(fed: Fed) -> No
 
 def test_a_zone_tells_a_name_from_what_is_below_it(fed: Fed) -> None:
     fed.feed("rpz", more="    max_change: 1\n")
-    text = zone([]) + "alone.example CNAME .\n*.below.example CNAME *.\nboth.example A 192.0.2.1\n*.both.example CNAME x.\n"
+    text = (
+        zone([])
+        + "alone.example CNAME .\n*.below.example CNAME *.\nboth.example A 192.0.2.1\n"
+        + "*.both.example CNAME x.\n"
+    )
     assert fed.take(text).code == 0
     assert fed.run("apply", "--yes").code == 0
     every = [f"{at}{name}.example" for name in ("alone", "below", "both") for at in ("", "www.")]
@@ -212,10 +224,18 @@ def test_a_name_that_goes_takes_none_along_that_stays(fed: Fed) -> None:
     assert fed.take(lines(["www.casino.example", "*.x.casino.example", *NAMES])).code == 0
     assert fed.run("check").out == ""
     fed.run("apply", "--yes")
-    every = ["casino.example", "a.casino.example", "www.casino.example", "a.x.casino.example", "x.casino.example"]
+    every = [
+        "casino.example",
+        "a.casino.example",
+        "www.casino.example",
+        "a.x.casino.example",
+        "x.casino.example",
+    ]
     assert blocked(fed, *every) == {"www.casino.example", "a.x.casino.example"}
     fed.at("2026-11-30T12:00:00+00:00")
-    assert fed.take(lines(["www.casino.example", "*.x.casino.example", *NAMES])).err == "list: nothing changed\n"
+    assert (
+        fed.take(lines(["www.casino.example", "*.x.casino.example", *NAMES])).err == "list: nothing changed\n"
+    )
 
 
 def test_a_name_that_goes_is_not_freed_below_one_that_stays(fed: Fed) -> None:
@@ -247,7 +267,8 @@ def test_what_another_order_removed_or_lifted_stays_out_and_is_told(fed: Fed) ->
     ran = fed.take(lines((*NAMES, "new.example", "www.casino-1.example")))
     assert ran.code == 0
     assert (
-        "list feed-removed-by-order: still listed, though another order removed or lifted them, and left out: "
+        "list feed-removed-by-order: still listed, though another order removed or lifted them, and left "
+        "out: "
         "'casino-1.example' and 2 more; ask the authority, or write an amend.\n" in ran.err
     )
     fed.run("apply", "--yes")
@@ -284,7 +305,10 @@ def test_a_feed_whose_order_is_broken_waits_until_it_is_mended(fed: Fed) -> None
     fed.at("2026-12-01T12:00:00+00:00")
     ran = fed.take(lines((*NAMES, "new.example")))
     assert ran.code == 2
-    assert "list feed-orders-broken: 'reg/2026-11-28-list', which an import of this feed made, has problems" in ran.err
+    assert (
+        "list feed-orders-broken: 'reg/2026-11-28-list', which an import of this feed made, has problems"
+        in ran.err
+    )
 
 
 def test_a_protected_name_is_left_out_and_told_and_the_others_are_imported(fed: Fed) -> None:
@@ -292,7 +316,8 @@ def test_a_protected_name_is_left_out_and_told_and_the_others_are_imported(fed: 
     ran = fed.take(lines((*NAMES, "kept.example")))
     assert ran.code == 2
     assert (
-        "list protected-name: 'kept.example' would block 'kept.example', which this site protects; it is left out. "
+        "list protected-name: 'kept.example' would block 'kept.example', which this site protects; it is "
+        "left out. "
         "Take it off the protected list if a person so decides.\n" in ran.err
     )
     assert fed.run("check").out == ""
@@ -307,13 +332,15 @@ def test_a_person_may_let_a_great_change_past_and_the_order_says_why(fed: Fed) -
     text = lines(OTHERS)
     digest = hashlib.sha256(text.encode()).hexdigest()
     refused = fed.take(text)
-    assert f"If a person found it right: `blocker import list --accept {digest} --reason TEXT`." in refused.err
+    assert (
+        f"If a person found it right: `blocker import list --accept {digest} --reason TEXT`." in refused.err
+    )
     assert fed.take(text, "--accept", digest).code == 2
     assert "feed-accept-other" in fed.take(text, "--accept", "0" * 64, "--reason", "r").err
     assert fed.take(text, "--accept", digest, "--reason", "letter 7/2026:\nall of them").code == 0
     assert (
-        "# Accepted though feed-tail-missing, feed-changed-too-much, feed-changed-too-much: letter 7/2026:\\u000aall"
-        in fed.orders["2026-11-29-list-120000.yaml"].decode()
+        "# Accepted though feed-tail-missing, feed-changed-too-much, feed-changed-too-much: letter "
+        "7/2026:\\u000aall" in fed.orders["2026-11-29-list-120000.yaml"].decode()
     )
     fed.run("apply", "--yes")
     assert blocked(fed, *NAMES, *OTHERS) == {*OTHERS}

@@ -11,6 +11,7 @@ import gzip
 import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from blocker import bounded, names
@@ -73,8 +74,9 @@ def make(site: Site, feed: Feed, source: Source, *, accept: str = "", reason: st
         return replace(nothing, problems=(_damage(feed, source, damaged),))
     if feed.until is not None and feed.until.timestamp() <= source.at:
         return replace(nothing, problems=(_ended(feed),), extract=extract)
-    loaded = files.load(site.orders, facts(site), known=live_policy(site.state).orders.items())
-    if (broken := _broken(feed, loaded)) is not None:
+    applied = live_policy(site.state).orders
+    loaded = files.load(site.orders, facts(site), known=applied.items())
+    if (broken := _broken(feed, loaded, applied)) is not None:
         return replace(nothing, problems=(broken,), extract=extract)
     known = family(
         (one.order for one in loaded.filed.values()), feed.folder, feed.name, loaded.read, now=source.at
@@ -103,7 +105,7 @@ def make(site: Site, feed: Feed, source: Source, *, accept: str = "", reason: st
         accepted=tuple(one.id for one in waived),
         problems=(*wrong, *protected, *contract.warnings(feed, change)),
     )
-    if wrong or (known is not None and not change):
+    if wrong or not change:
         return result
     return _minted(result, known, reason)
 
@@ -194,16 +196,23 @@ def _with_way_out(problem: Problem, feed: Feed, source: Source) -> Problem:
     return replace(problem, message=problem.message + way)
 
 
-def _broken(feed: Feed, loaded: files.Loaded) -> Problem | None:
-    wrong = sorted(id_ for id_ in loaded.quarantined | loaded.broken if is_own(id_, feed.folder, feed.name))
+def _broken(feed: Feed, loaded: files.Loaded, applied: Mapping[str, str]) -> Problem | None:
+    """What is wrong with the feed's own orders: problems, or files that are not what was applied."""
+    wrong = {id_ for id_ in loaded.quarantined | loaded.broken if is_own(id_, feed.folder, feed.name)}
+    wrong |= {
+        id_
+        for id_, digest in applied.items()
+        if is_own(id_, feed.folder, feed.name)
+        and (id_ not in loaded.filed or loaded.filed[id_].order.digest != digest)
+    }
     if not wrong:
         return None
     return Problem(
         id="feed-orders-broken",
         path=feed.name,
-        message=f"'{wrong[0]}', which an import of this feed made, has problems, so what it lists is "
-        "unknown; mend "
-        "it as `blocker check` says, or restore it.",
+        message=f"'{min(wrong)}', which an import of this feed made, has problems, is gone or was changed, "
+        "so "
+        "what it lists is unknown; mend it as `blocker check` says, or restore it.",
     )
 
 
@@ -226,13 +235,15 @@ def _over(feed: Feed, known: Family) -> Problem:
 
 
 def _last(feed: Feed, site: Site, known: Family | None) -> Extract | None:
-    """The last good document that an order was made of, read again; None if it is gone."""
+    """The last good document that an order was made of, read again; None if it is gone or another one."""
     document = known.latest.document if known is not None else None
     if document is None or known is None:
         return None
     path = (site.orders / known.latest.id).parent / document.file
     try:
         octets = bounded.octets(path, files.MAX_LIST_OCTETS, _DOCUMENT)
+        if sha256(octets).hexdigest() != document.sha256:
+            return None
         if document.file.endswith(".gz"):
             octets = gzip.decompress(octets)
         return formats.read(feed.format, octets, feed.match)

@@ -48,19 +48,16 @@ def from_primary(source: Axfr, at: int, known: Validators) -> tuple[Source | Non
         validators = Validators(etag=f"serial {serial}")
         if known == validators:
             return None, known
-        lines = [_head(source.zone, soa, ttl)]
-        held = len(lines[0])
+        held = bytearray(_head(source.zone, soa, ttl).encode("ascii"))
         for record in (one for one in session.transfer() if one.owner):
-            line = f"{names.to_text(record.owner)} {_data(record)}\n"
-            held += len(line)
-            if held > MAX_LIST_OCTETS:
+            held += f"{names.to_text(record.owner)} {_data(record)}\n".encode("ascii")
+            if len(held) > MAX_LIST_OCTETS:
                 raise PointError(f"{place}: the zone is larger than 512 MiB as text; no order can hold it")
-            lines.append(line)
         if session.soa()[1] != serial:
             raise PointError(
                 f"{place}: the zone changed while it was transferred; it is fetched anew next time"
             )
-    return Source(octets="".join(lines).encode("ascii"), place=place, at=at), validators
+    return Source(octets=bytes(held), place=place, at=at), validators
 
 
 def _head(zone: str, soa: bytes, ttl: int) -> str:

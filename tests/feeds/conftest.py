@@ -42,8 +42,8 @@ class Fed(Site):
         moment = datetime.fromisoformat(when).timestamp()
         self._patch.setattr("blocker.cli.import_.time", SimpleNamespace(time=lambda: moment))
 
-    def feed(self, format: str, *, minimum: int = 1, source: str = "list", more: str = "") -> None:  # noqa: A002
-        text = FEED.format(name="list", format=format, source=source, minimum=minimum, more=more)
+    def feed(self, form: str, *, minimum: int = 1, source: str = "list", more: str = "") -> None:
+        text = FEED.format(name="list", format=form, source=source, minimum=minimum, more=more)
         (self.folder / "feeds.yaml").write_text(f"feeds:\n{text}")
 
     def take(self, octets: bytes | str, *words: str) -> Ran:

@@ -73,30 +73,40 @@ TABLE = [
     (
         "name: list",
         "name: Li/st",
-        ":2:11 feed-name-invalid: 'Li/st' can't be part of an order's id; write up to 60 of a-z, 0-9, '_' "
-        "and '-'.",
+        (
+            ":2:11 feed-name-invalid: 'Li/st' can't be part of an order's id; write up to 60 of a-z, 0-9, "
+            "'_' "
+            "and '-'."
+        ),
     ),
     (
         "format: names",
         "format: xls",
-        ":3:13 feed-format-unknown: 'xls' is unknown; write one of pl-hazard, cert-pl, it-adm, it-cncpo, "
-        "names, "
-        "hosts, rpz, axfr.",
+        (
+            ":3:13 feed-format-unknown: 'xls' is unknown; write one of pl-hazard, cert-pl, it-adm, it-cncpo, "
+            "names, "
+            "hosts, rpz, axfr."
+        ),
     ),
     (
         "source: list.txt",
         "source: http://list.example/",
-        ":4:13 feed-source-invalid: 'http://list.example/' is not a source; write the path of a file, or "
-        "https://… "
-        "without a password in it.",
+        (
+            ":4:13 feed-source-invalid: 'http://list.example/' is not a source; write the path of a file, or "
+            "https://… "
+            "without a password in it."
+        ),
     ),
     ("source: list.txt", "source: https://user:pass@list.example/", ":4:13 feed-source-invalid: "),
     ("source: list.txt", "source: file:///etc/passwd", ":4:13 feed-source-invalid: "),
     (
         "format: names",
         "format: axfr",
-        ":4:13 feed-source-invalid: a zone is transferred with 'format: axfr' and a source such as {primary: "
-        "192.0.2.1, zone: rpz.example, key: rpz.key}; the other formats have a path or an https URL.",
+        (
+            ":4:13 feed-source-invalid: a zone is transferred with 'format: axfr' and a source such as "
+            "{primary: "
+            "192.0.2.1, zone: rpz.example, key: rpz.key}; the other formats have a path or an https URL."
+        ),
     ),
     (
         "source: list.txt",
@@ -111,8 +121,10 @@ TABLE = [
     (
         "    review_after: 180d\n",
         "",
-        ":2:5 feed-end-unclear: a feed's orders end, or are reviewed; write one of 'until' and "
-        "'review_after' (180d).",
+        (
+            ":2:5 feed-end-unclear: a feed's orders end, or are reviewed; write one of 'until' and "
+            "'review_after' (180d)."
+        ),
     ),
     ("review_after: 180d", "review_after: 180d\n    until: 2030-01-01", ":2:5 feed-end-unclear: "),
     (

@@ -17,6 +17,7 @@ from blocker.errors import OrdersInvalid, PointError
 from blocker.feeds import fetch, polling
 from blocker.feeds.fetch import Validators
 from tests.feeds.samples import NAMES, lines
+from tests.feeds.test_damaged import feed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +44,7 @@ class Web:
 @contextmanager
 def serving(certificate: trustme.LeafCert) -> Iterator[Web]:
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the library's name
+        def do_GET(self) -> None:
             web.asked.append(dict(self.headers))
             status, body = web.status, web.body
             if web.headers.get("ETag") and self.headers.get("If-None-Match") == web.headers["ETag"]:
@@ -88,9 +89,9 @@ def web(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         yield found
 
 
-def refused(web: Web, known: Validators = Validators()) -> str:  # noqa: B008 - a frozen value
+def refused(web: Web) -> str:
     with pytest.raises((PointError, OrdersInvalid)) as caught:
-        fetch.from_url(web.url, 0, known)
+        fetch.from_url(web.url, 0, Validators())
     return str(caught.value).removeprefix(web.url)
 
 
@@ -209,8 +210,6 @@ def test_what_is_remembered_and_can_t_be_read_is_forgotten(fed: Fed, content: st
 
 
 def test_the_wait_doubles_up_to_a_day_and_is_a_little_longer_by_chance() -> None:
-    from tests.feeds.test_damaged import feed
-
     one = feed("names")
     assert [polling.delay(one, failures, 0) for failures in range(6)] == [3600 * 2**at for at in range(5)] + [
         86400

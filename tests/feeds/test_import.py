@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from blocker.feeds import importing
 from blocker.orders import parse
 from tests.feeds.samples import ADDRESS, LATER, MAKERS, NAMES, OTHERS, URL, hosts, lines, zone
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.feeds.conftest import Fed
 
 WITH_OTHERS = [name for name in MAKERS if name != "rpz"]
@@ -357,3 +362,132 @@ def test_an_unknown_feed_a_site_without_feeds_and_words_that_dont_fit_are_refuse
     site = fed.folder / "site.yaml"
     site.write_text(site.read_text().replace("feeds: feeds.yaml\n", ""))
     assert "site.yaml has no 'feeds'" in fed.run("import", "list").err
+
+
+@pytest.mark.parametrize("what", ["gone", "changed"])
+def test_a_feed_whose_applied_order_is_gone_or_changed_waits_too(fed: Fed, what: str) -> None:
+    fed.feed("names")
+    fed.take(lines(NAMES))
+    fed.run("apply", "--yes")
+    path = fed.folder / "orders" / "reg" / "2026-11-28-list.yaml"
+    if what == "gone":
+        path.unlink()
+    else:
+        path.write_text(path.read_text().replace("180d", "90d") + "# changed\n")
+    fed.at("2026-12-01T12:00:00+00:00")
+    ran = fed.take(lines(("new.example", *NAMES)))
+    assert ran.code == 2
+    assert "list feed-orders-broken: 'reg/2026-11-28-list'" in ran.err
+
+
+def test_an_order_that_would_be_over_at_once_is_not_made(fed: Fed) -> None:
+    fed.feed("names")
+    path = fed.folder / "feeds.yaml"
+    path.write_text(path.read_text().replace("review_after: 180d", "until: 2026-11-28T12:00:00Z"))
+    ran = fed.take(lines(NAMES))
+    assert (ran.code, fed.orders) == (2, {})
+    assert "list feed-order-ended: its 'until' is over" in ran.err
+    path.write_text(path.read_text().replace("28T12:00:00Z", "28T12:00:01Z"))
+    assert fed.take(lines(NAMES)).code == 0
+    assert b"until: 2026-11-28T12:00:01+00:00" in fed.orders["2026-11-28-list.yaml"]
+    assert fed.run("check").out == ""
+
+
+@pytest.mark.parametrize("files", [0, 1, 2])
+def test_a_crash_while_writing_leaves_no_half_of_an_order(
+    fed: Fed, monkeypatch: pytest.MonkeyPatch, files: int
+) -> None:
+    fed.feed("names", more="    max_change: 0.5\n")
+    fed.take(lines(NAMES))
+    fed.run("apply", "--yes")
+    fed.at("2026-11-29T12:00:00+00:00")
+    write, count = importing._write, iter(range(9))
+
+    def dying(folder: Path, name: str, octets: bytes) -> None:
+        if next(count) == files:
+            raise OSError(28, "No space left on device")
+        write(folder, name, octets)
+
+    monkeypatch.setattr(importing, "_write", dying)
+    ran = fed.take(lines(LATER))
+    assert ran.code == 4
+    assert "reg: the order can't be written: No space left on device" in ran.err
+    assert not any(name.startswith(".") or name == "2026-11-29-list-120000.yaml" for name in fed.orders)
+    assert fed.run("check").out == ""
+    monkeypatch.setattr(importing, "_write", write)
+    assert fed.take(lines(LATER)).code == 0
+    assert fed.run("check").out == ""
+
+
+def test_what_the_operator_writes_about_a_feed_can_t_break_the_order(fed: Fed) -> None:
+    fed.feed("names")
+    path = fed.folder / "feeds.yaml"
+    odd = r'"a \"b\" \\u0041 \u2028 \U0001F600 # {x: y}"'
+    path.write_text(path.read_text().replace('"Register of domains"', odd).replace("[ID]", '[ID, "GB"]'))
+    assert fed.take(lines(NAMES)).code == 0
+    assert fed.run("check").out == ""
+    filed, _ = parse.read(fed.orders["2026-11-28-list.yaml"], path="x", id_="reg/2026-11-28-list")
+    assert filed is not None
+    assert filed.order.reference == 'a "b" \\u0041 \\u2028 \U0001f600 # {x: y}, date unknown'
+    assert filed.order.directives[0].regions == ("ID", "GB")
+
+
+def test_the_envelope_is_the_feeds_policy(fed: Fed) -> None:
+    fed.feed("names", more="    deadline: 2d\n    action: {redirect: [192.0.2.80, '2001:db8::80']}\n")
+    fed.take(lines(NAMES))
+    assert fed.run("check").out == ""
+    filed, _ = parse.read(fed.orders["2026-11-28-list.yaml"], path="x", id_="reg/2026-11-28-list")
+    assert filed is not None
+    order = filed.order
+    assert (order.deadline, order.received) == (timedelta(days=2), datetime(2026, 11, 28, 12, tzinfo=UTC))
+    assert str(order.directives[0].action) == "redirect to 192.0.2.80, 2001:db8::80"
+    assert order.directives[0].review_by == datetime(2027, 5, 27, 12, tzinfo=UTC)
+
+
+def test_absence_from_a_list_that_says_itself_what_is_lifted_keeps_a_name(fed: Fed) -> None:
+    fed.feed("cert-pl", more="    max_change: 0.5\n")
+    fed.take(MAKERS["cert-pl"](NAMES))
+    fed.at("2026-11-29T12:00:00+00:00")
+    text = json.dumps(json.loads(MAKERS["cert-pl"](NAMES))[:8])
+    ran = fed.take(text)
+    assert ran.code == 0
+    assert (
+        "list feed-absent-kept: absent from the document, which doesn't say that they are lifted, and kept: "
+        "'casino-8.example' and 1 more; ask the authority, or write an amend.\n" in ran.err
+    )
+    assert len(fed.orders) == 3
+
+
+def test_a_row_that_leaves_a_register_with_a_date_is_lifted(fed: Fed) -> None:
+    fed.feed("pl-hazard", more="    max_change: 0.5\n")
+    fed.take(MAKERS["pl-hazard"](NAMES))
+    fed.at("2026-11-29T12:00:00+00:00")
+    text = MAKERS["pl-hazard"](NAMES).replace(
+        "</DataWpisu>", "</DataWpisu><DataWykreslenia>2026-02-01T00:00:00.5</DataWykreslenia>", 1
+    )
+    said = fed.taken(text)
+    assert (said["removed"], said["edition"]) == (1, "2026-02-01T00:00:00+01:00")
+
+
+def test_zones_are_read_as_they_are_written(fed: Fed) -> None:
+    fed.feed("rpz")
+    text = (
+        "@ 30 IN SOA a. b. 7 1 1 1 1\n"
+        "one.example 1h IN CNAME .\n"
+        "two.example IN 1h CNAME *.\n"
+        "three.example 60 A 192.0.2.1 ; here\n"
+        "\tAAAA 2001:db8::1\n"
+        "four.example. CNAME rpz-drop.\n"
+        'five.example TXT ( "a;b" ; not a comment\n "c(d" )\n'
+        "six.example CNAME rpz-passthru.\n"
+        "*.six.example CNAME rpz-tcp-only.\n"
+        "24.0.2.0.192.rpz-ip CNAME .\n"
+        "ns.example.rpz-nsdname CNAME .\n"
+        "$TTL 60\n"
+    )
+    said = fed.taken(text)
+    assert said["problems"] == []
+    listed = fed.orders["2026-11-28-list.listed-alone.txt"].decode().splitlines()[2:]
+    assert listed == ["four.example", "one.example", "three.example", "two.example"]
+    assert said["skipped"] == {"trigger": 2, "address": 1}
+    assert said["edition"] == "serial 7"

@@ -107,7 +107,7 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    max_redirections = MAX_REDIRECTS
+    max_redirections = max_repeats = MAX_REDIRECTS
 
     def redirect_request(
         self,

@@ -23,9 +23,11 @@ from blocker.feeds.family import family, is_own
 from blocker.orders import check, files
 from blocker.orders.model import Match
 from blocker.policy.apply import facts, live_policy
+from blocker.yamltext import MAX_PROBLEMS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from blocker.feeds.contract import Feed
@@ -252,32 +254,36 @@ def _last(feed: Feed, site: Site, known: Family | None) -> Extract | None:
 
 
 def _without_protected(
-    extract: Extract, before: Iterable[bytes], feed: Feed, site: Site
+    extract: Extract, before: AbstractSet[bytes], feed: Feed, site: Site
 ) -> tuple[Extract, list[Problem]]:
     """The extract less new names that would block what this site protects, each of them told."""
-    new = sorted(extract.names.keys() - set(before))
-    guard = check.Protection(facts(site).protected)
-    found = []
-    for name in new:
+    protected = facts(site).protected
+    guard = check.Protection(protected)
+    lengths = {len(key) for key in protected}
+    found = {}
+    for name in extract.names.keys() - before if protected else ():
         key = names.to_key(name.removeprefix(BELOW).removeprefix(ONLY).decode())
-        match = (
-            Match.BELOW if name.startswith(BELOW) else Match.EXACT if name.startswith(ONLY) else Match.SUBTREE
-        )
-        blocked = guard.blocked_by(key, match, check.Cover(()))
-        if blocked is not None:
-            found.append((name, names.to_text(blocked)))
+        # Nearly every name is of no interest here: ask cheaply first.
+        if guard.is_above(key) or any(key[:length] in protected for length in lengths):
+            blocked = guard.blocked_by(key, _match(name), check.Cover(()))
+            if blocked is not None:
+                found[name] = names.to_text(blocked)
     if not found:
         return extract, []
-    out = {name for name, _ in found}
     problems = [
         Problem(
             id="protected-name",
             path=feed.name,
-            message=f"'{name.decode()}' would block '{blocked}', which this site protects; it is left out. "
-            "Take "
-            "it off the protected list if a person so decides.",
+            message=f"'{name.decode()}' would block '{found[name]}', which this site protects; it is left out. "
+            "Take it off the protected list if a person so decides.",
         )
-        for name, blocked in found[:100]
+        for name in sorted(found)[:MAX_PROBLEMS]
     ]
-    kept = {name: date for name, date in extract.names.items() if name not in out}
-    return replace(extract, names=kept, counts={**extract.counts, "protected": len(out)}), problems
+    kept = {name: date for name, date in extract.names.items() if name not in found}
+    return replace(extract, names=kept, counts={**extract.counts, "protected": len(found)}), problems
+
+
+def _match(name: bytes) -> Match:
+    if name.startswith(BELOW):
+        return Match.BELOW
+    return Match.EXACT if name.startswith(ONLY) else Match.SUBTREE

@@ -45,12 +45,12 @@ class Web:
 def serving(certificate: trustme.LeafCert) -> Iterator[Web]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            web.asked.append(dict(self.headers))
-            status, body = web.status, web.body
-            if web.headers.get("ETag") and self.headers.get("If-None-Match") == web.headers["ETag"]:
+            answers.asked.append(dict(self.headers))
+            status, body = answers.status, answers.body
+            if answers.headers.get("ETag") and self.headers.get("If-None-Match") == answers.headers["ETag"]:
                 status, body = 304, b""
             self.send_response(status)
-            for name, value in {"Content-Length": str(len(body)), **web.headers}.items():
+            for name, value in {"Content-Length": str(len(body)), **answers.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
@@ -63,11 +63,11 @@ def serving(certificate: trustme.LeafCert) -> Iterator[Web]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    web = Web(server.server_port)
+    answers = Web(server.server_port)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        yield web
+        yield answers
     finally:
         server.shutdown()
         server.server_close()

@@ -428,7 +428,7 @@ def test_what_the_operator_writes_about_a_feed_can_t_break_the_order(fed: Fed) -
     assert fed.run("check").out == ""
     filed, _ = parse.read(fed.orders["2026-11-28-list.yaml"], path="x", id_="reg/2026-11-28-list")
     assert filed is not None
-    assert filed.order.reference == 'a "b" \\u0041 \\u2028 \U0001f600 # {x: y}, date unknown'
+    assert filed.order.reference == 'a "b" \\u0041 \u2028 \U0001f600 # {x: y}, date unknown'
     assert filed.order.directives[0].regions == ("ID", "GB")
 
 

@@ -274,8 +274,8 @@ def _without_protected(
         Problem(
             id="protected-name",
             path=feed.name,
-            message=f"'{name.decode()}' would block '{found[name]}', which this site protects; it is left out. "
-            "Take it off the protected list if a person so decides.",
+            message=f"'{name.decode()}' would block '{found[name]}', which this site protects; it is left "
+            "out. Take it off the protected list if a person so decides.",
         )
         for name in sorted(found)[:MAX_PROBLEMS]
     ]

@@ -11,7 +11,6 @@ import gzip
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from blocker.feeds.difference import cut
@@ -144,13 +143,14 @@ class _Files:
     def list(self, word: str, names: Mapping[bytes, str], *, is_dated: bool = True) -> str:
         """Write a names_file; what an order says of it."""
         lines = [f"# {self._id}: {len(names):,} names, {word}".encode()]
-        by_date = sorted((date, name) for name, date in names.items())
-        for date, group in groupby(by_date, lambda one: one[0]):
+        by_date: dict[str, list[bytes]] = {}
+        for name, date in names.items():
+            by_date.setdefault(date, []).append(name)
+        for date in sorted(by_date):
             if is_dated:
-                lines.append(
-                    f"# entered {date}".encode() if date else b"# date unknown: the document has none"
-                )
-            lines += [name for _, name in group]
+                said = f"entered {date}" if date else "date unknown: the document has none"
+                lines.append(f"# {said}".encode())
+            lines += sorted(by_date[date])
         octets = b"\n".join([*lines, b""])
         file = f"{self._slug}.{word}.txt"
         self._made[file] = octets

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from blocker import sitefile
+from blocker.cli.main import cli
 from blocker.errors import OrdersInvalid
 from blocker.feeds import feedsfile
 from blocker.feeds.contract import Axfr, Feed
@@ -54,6 +57,16 @@ def test_the_examples_are_good_feeds() -> None:
         key=EXAMPLES.parent / "ministry.key",
     )
     assert ministry.action.form is Form.REDIRECT
+
+
+def test_the_examples_list_makes_an_order_of_the_examples_site(tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLES.parent, tmp_path / "policies" / "examples")
+    site = str(tmp_path / "policies" / "examples" / "site.yaml")
+    made = CliRunner().invoke(cli, ["--site", site, "import", "gaming-register"])
+    assert made.exit_code == 0, made.output
+    assert "not blocked: url\t1: 'https://portal.example/bets' (line 5)" in made.output
+    checked = CliRunner().invoke(cli, ["--site", site, "check"])
+    assert checked.exit_code == 0, checked.output
 
 
 def test_what_is_not_said_is_the_formats_own(tmp_path: Path) -> None:

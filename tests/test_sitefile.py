@@ -141,7 +141,7 @@ TABLE = [
         "metrics:",
         (
             "site.yaml:10:1 unknown-key: 'metrics' is not a key of site.yaml; it has site, state, "
-            "orders, protected, regions, default_region, answers, limits, resolver, web, prober, "
+            "orders, protected, feeds, regions, default_region, answers, limits, resolver, web, prober, "
             "rpz, points."
         ),
     ),

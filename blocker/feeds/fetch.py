@@ -119,6 +119,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         newurl: str,
     ) -> urllib.request.Request | None:
         if urlsplit(newurl).scheme != "https":
+            fp.close()
             raise urllib.error.URLError("it redirects to something else than https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 

@@ -433,6 +433,12 @@ OWN = [
     ),
     Bad(
         "rpz",
+        "a TTL twice",
+        zone(NAMES) + "x.example 1 IN 1 A 192.0.2.1\n",
+        ":27:1 feed-format: 'x.example 1 IN 1 A 192.0.2.1' is no record; fetch the zone anew.",
+    ),
+    Bad(
+        "rpz",
         "open parentheses",
         zone(NAMES) + "x.example TXT (\n",
         ":27:1 feed-cut-off: the zone ends within parentheses; fetch it anew.",

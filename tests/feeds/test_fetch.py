@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
@@ -58,11 +58,25 @@ def serving(certificate: trustme.LeafCert) -> Iterator[Web]:
         def log_message(self, *arguments: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that leaves is part of the test
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
-    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = False
+
+        def get_request(self) -> tuple[ssl.SSLSocket, Any]:
+            client, address = self.socket.accept()
+            client.settimeout(5)
+            try:
+                return context.wrap_socket(client, server_side=True), address
+            except OSError:
+                client.close()
+                raise
+
+        def handle_error(self, *_: object) -> None:
+            """A client that leaves is part of the test."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     answers = Web(server.server_port)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()

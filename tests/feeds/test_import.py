@@ -11,7 +11,20 @@ import pytest
 
 from blocker.feeds import importing
 from blocker.orders import parse
-from tests.feeds.samples import ADDRESS, LATER, MAKERS, NAMES, OTHERS, URL, hosts, lines, zone
+from tests.feeds.samples import (
+    ADDRESS,
+    LATER,
+    MAKERS,
+    NAMES,
+    OTHERS,
+    URL,
+    entry,
+    hazard,
+    hosts,
+    lines,
+    position,
+    zone,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -266,7 +279,13 @@ def test_what_another_order_removed_or_lifted_stays_out_and_is_told(fed: Fed) ->
     fed.take(lines(NAMES))
     fed.at("2026-11-29T12:00:00+00:00")
     fed.take(lines((*NAMES, "new.example")))
-    fed.act("court", "amend", "reg/2026-11-28-list", "remove: [casino-1.example]", start="2026-11-30")
+    fed.act(
+        "court",
+        "amend",
+        "reg/2026-11-28-list",
+        "remove: [casino-1.example, '*.casino-2.example']",
+        start="2026-11-30",
+    )
     fed.act("court-2", "lift", "reg/2026-11-29-list-120000/added", start="2026-11-30")
     fed.at("2026-12-01T12:00:00+00:00")
     ran = fed.take(lines((*NAMES, "new.example", "www.casino-1.example")))
@@ -484,6 +503,7 @@ def test_zones_are_read_as_they_are_written(fed: Fed) -> None:
         "24.0.2.0.192.rpz-ip CNAME .\n"
         "ns.example.rpz-nsdname CNAME .\n"
         "$TTL 60\n"
+        "@ 30 IN SOA a. b. 7 1 1 1 1\n"
     )
     said = fed.taken(text)
     assert said["problems"] == []
@@ -491,3 +511,43 @@ def test_zones_are_read_as_they_are_written(fed: Fed) -> None:
     assert listed == ["four.example", "one.example", "three.example", "two.example"]
     assert said["skipped"] == {"trigger": 2, "address": 1}
     assert said["edition"] == "serial 7"
+
+
+def test_a_name_that_is_there_twice_has_its_first_date(fed: Fed) -> None:
+    fed.feed("pl-hazard")
+    twice = hazard(NAMES).replace("</Rejestr>", entry(99, "Casino-0.example", since="2025-01-01T00:00:00"))
+    assert fed.take(twice + "</Rejestr>").code == 0
+    listed = fed.orders["2026-11-28-list.listed.txt"].decode()
+    assert listed.startswith(
+        "# reg/2026-11-28-list: 10 names, listed\n# entered 2025-01-01T00:00:00+01:00\ncasino-0."
+    )
+
+
+def test_of_many_rows_that_are_no_names_the_first_thousand_are_shown_and_all_are_counted(fed: Fed) -> None:
+    fed.feed("names")
+    said = fed.taken(lines([*NAMES, *(f"https://x.example/{at}" for at in range(1005))]))
+    assert (said["skipped"], len(said["not_names"])) == ({"url": 1005}, 1000)
+
+
+def test_a_name_with_all_below_it_says_what_its_wildcard_says(fed: Fed) -> None:
+    fed.feed("names")
+    said = fed.taken(lines(["*.casino-0.example", *NAMES]))
+    assert said["names"] == 10
+    assert fed.take(lines(NAMES)).err == "list: nothing changed\n"
+
+
+@pytest.mark.parametrize("format_", ["pl-hazard", "cert-pl"])
+def test_a_url_that_is_no_longer_listed_is_nothing_to_lift(fed: Fed, format_: str) -> None:
+    fed.feed(format_)
+    ended = {
+        "pl-hazard": entry(99, URL, "<DataWykreslenia>2026-02-01T00:00:00</DataWykreslenia>"),
+        "cert-pl": json.dumps(position(99, URL, "2026-01-01T00:00:00", "2026-01-02T00:00:00Z")),
+    }[format_]
+    text = MAKERS[format_](NAMES)
+    text = (
+        text.replace("</Rejestr>", f"{ended}</Rejestr>")
+        if format_ == "pl-hazard"
+        else text[:-1] + f",{ended}]"
+    )
+    said = fed.taken(text)
+    assert (said["names"], said["skipped"]) == (10, {"url": 1})

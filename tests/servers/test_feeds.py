@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -71,15 +71,18 @@ def cutting(port: int, octets: int) -> Iterator[int]:
             with listening.accept()[0] as client, socket.create_connection(("127.0.0.1", port)) as server:
 
                 def there() -> None:
-                    while piece := client.recv(65536):
-                        server.sendall(piece)
+                    with suppress(OSError):
+                        while piece := client.recv(65536):
+                            server.sendall(piece)
 
-                threading.Thread(target=there, daemon=True).start()
+                asking = threading.Thread(target=there)
+                asking.start()
                 left = octets
                 while left > 0 and (piece := server.recv(left)):
                     client.sendall(piece)
                     left -= len(piece)
                 client.shutdown(socket.SHUT_RDWR)
+                asking.join(10)
 
         thread = threading.Thread(target=serve)
         thread.start()

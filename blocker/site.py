@@ -206,7 +206,10 @@ class Rpz:
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """One site. Paths are absolute; `protected` are keys whose whole subtrees are never blocked."""
+    """One site. Paths are absolute; `protected` are keys whose whole subtrees are never blocked.
+
+    `feeds` is where its official lists are described.
+    """
 
     operator: str
     contact: str
@@ -215,6 +218,7 @@ class Site:
     state: Path
     orders: Path
     protected: tuple[Key, ...] = ()
+    feeds: Path | None = None
     enforcement: Enforcement
     limits: Limits = field(default_factory=Limits)
     resolver: ResolverConfig | None = None

@@ -133,6 +133,7 @@ def parse(octets: bytes, path: Path, *, node: str) -> tuple[Site | None, list[Pr
         path=path,
         state=at("state"),
         orders=at("orders"),
+        feeds=at("feeds") if "feeds" in values else None,
         enforcement=Enforcement(
             regions=values.get("regions", {}),
             default_region=values.get("default_region"),

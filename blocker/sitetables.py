@@ -103,6 +103,10 @@ def _zone(value: str) -> str:
     return found
 
 
+# feeds.yaml has the same sorts of values.
+endpoint, number, zone = _endpoint, _number, _zone
+
+
 def several_or_none(read: Callable[[Node, Complaints], Any]) -> Callable[[Node, Complaints], Any]:
     """A list that may be empty."""
     return lambda node, complaints: (
@@ -237,6 +241,7 @@ SITE = {
     "state": Field(read=text(), required="name a folder for the store.", missing="missing-paths"),
     "orders": Field(read=text(), required="name the folder of the orders.", missing="missing-paths"),
     "protected": Field(read=text()),
+    "feeds": Field(read=text()),
     "regions": Field(read=_regions, required="write each region with its client prefixes."),
     "default_region": Field(read=text(region)),
     "answers": Field(

@@ -14,6 +14,7 @@ import click
 
 from blocker import sitefile
 from blocker.cli.main import VERBS, cli
+from blocker.feeds.contract import FEED_CHECKS
 from blocker.metrics import METRICS
 from blocker.orders import check
 from blocker.prober import forensics, judge
@@ -131,6 +132,8 @@ def pages() -> dict[str, str]:
                 _table("id", check.REGISTRY),
                 "## Of site.yaml and protected.yaml alone\n",
                 _table("id", sitefile.SITE_CHECKS),
+                "## Of feeds.yaml and of the lists it describes\n",
+                _table("id", FEED_CHECKS),
             ]
         ),
         "metrics.md": "\n".join([_METRICS, _table("metric", METRICS)]),

@@ -17,7 +17,7 @@ FLOORS = [
     ["__main__"],
     ["cli", "demo"],
     ["web", "metrics", "fleet", "plugins"],
-    ["compliance", "sweep"],
+    ["compliance", "sweep", "feeds"],
     ["resolver", "rpz", "prober"],
     ["policy", "capabilities"],
     ["orders"],
@@ -40,6 +40,8 @@ PURE = {
     "prober.keeping", "prober.owed",
     "compliance.observed", "compliance.document", "compliance.life", "compliance.pictures",
     "sweep.pages", "sweep.peek", "sweep.sampling", "sweep.swept",
+    "feeds.extract", "feeds.contract", "feeds.difference", "feeds.family", "feeds.formats", "feeds.textlines",
+    "feeds.hazard", "feeds.certpl", "feeds.zonetext", "feeds.mint",
 }  # fmt: skip
 WORLD = {
     "asyncio", "fcntl", "io", "lmdb", "logging", "mmap", "multiprocessing", "os", "pathlib", "random",

@@ -150,7 +150,7 @@ TABLE = [
         "metrics:",
         (
             "site.yaml:10:1 unknown-key: 'metrics' is not a key of site.yaml; it has site, state, "
-            "orders, protected, regions, default_region, answers, review, limits, resolver, web, "
+            "orders, protected, feeds, regions, default_region, answers, review, limits, resolver, web, "
             "prober, rpz, points."
         ),
     ),

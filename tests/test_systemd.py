@@ -14,6 +14,7 @@ from tests.servers import lab
 
 OPS = Path(__file__).parent.parent / "ops"
 UNITS = sorted((OPS / "systemd").glob("*.service"))
+TIMERS = sorted((OPS / "systemd").glob("*.timer"))
 PAGE = (OPS / "docs" / "systemd.md").read_text(encoding="utf-8")
 NAMES = [path.name for path in UNITS]
 
@@ -31,7 +32,7 @@ def directives(path: Path) -> dict[str, list[str]]:
 @pytest.fixture
 def installed(tmp_path: Path) -> list[str]:
     """The units with programs that exist here."""
-    for path in UNITS:
+    for path in [*UNITS, *TIMERS]:
         text = path.read_text(encoding="utf-8").replace("/opt/blocker/bin/blocker", sys.executable)
         (tmp_path / path.name).write_text(text, encoding="utf-8")
     return [str(tmp_path / path.name) for path in UNITS]
@@ -60,6 +61,7 @@ def test_systemd_holds_their_exposure_to_be_low(installed: list[str]) -> None:
         ("blocker-serve.service", "serve", "CAP_NET_BIND_SERVICE", False),
         ("blocker-push.service", "push", "", False),
         ("blocker-prober.service", "watch", "CAP_NET_RAW", True),
+        ("blocker-import.service", "import --poll", "", False),
     ],
 )
 def test_each_has_one_privilege_at_most_and_only_the_prober_raw_packets(
@@ -67,12 +69,13 @@ def test_each_has_one_privilege_at_most_and_only_the_prober_raw_packets(
 ) -> None:
     found = directives(OPS / "systemd" / name)
     assert found["ExecStart"] == [f"/opt/blocker/bin/blocker {verb}"]
-    assert verb in VERBS
+    assert verb.partition(" ")[0] in VERBS
     assert found["CapabilityBoundingSet"] == [capability]
     assert found.get("AmbientCapabilities", [""]) == [capability]
     assert ("AF_PACKET" in found["RestrictAddressFamilies"][0]) is packets
     assert found["NoNewPrivileges"] == ["yes"]
-    assert (found.get("Conflicts") == ["blocker.service"]) is (name != "blocker.service")
+    alone = ("blocker.service", "blocker-import.service")
+    assert (found.get("Conflicts") == ["blocker.service"]) is (name not in alone)
 
 
 OWN = {
@@ -87,11 +90,32 @@ OWN = {
 }
 
 
+# The importer runs to its end and writes orders; a daemon comes back and doesn't.
+DAEMON = {
+    "Type",
+    "ExecReload",
+    "KillMode",
+    "TimeoutStopSec",
+    "Restart",
+    "RestartSec",
+    "StartLimitIntervalSec",
+    "WantedBy",
+}
+IMPORTER = {"Type", "TimeoutStartSec", "ReadWritePaths"}
+
+
 def test_the_rest_of_the_sandbox_is_one_and_the_same() -> None:
     shared = [
-        {name: values for name, values in directives(path).items() if name not in OWN} for path in UNITS
+        {name: values for name, values in directives(path).items() if name not in OWN}
+        for path in UNITS
+        if path.name != "blocker-import.service"
     ]
     assert all(one == shared[0] for one in shared)
+    importer = directives(OPS / "systemd" / "blocker-import.service")
+    assert importer.keys() >= IMPORTER
+    assert {name: values for name, values in importer.items() if name not in OWN | IMPORTER} == {
+        name: values for name, values in shared[0].items() if name not in DAEMON
+    }
 
 
 def test_the_page_explains_every_directive_that_is_used_and_no_other() -> None:
@@ -101,7 +125,7 @@ def test_the_page_explains_every_directive_that_is_used_and_no_other() -> None:
         for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
         for name in re.findall(r"`(\w+)`", row)
     }
-    assert explained == {name for path in UNITS for name in directives(path)}
+    assert explained == {name for path in [*UNITS, *TIMERS] for name in directives(path)}
 
 
 def test_the_page_has_a_row_for_every_unit() -> None:
@@ -110,5 +134,6 @@ def test_the_page_has_a_row_for_every_unit() -> None:
         "blocker-serve.service",
         "blocker-push.service",
         "blocker-prober.service",
+        "blocker-import.service",
     ]
-    assert len(NAMES) == 4
+    assert len(NAMES) == 5

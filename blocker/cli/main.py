@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import keyword
 import os
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from blocker.errors import BlockerError, StoreError
 
 VERBS = (
     "new",
+    "import",
     "check",
     "plan",
     "timeline",
@@ -64,7 +66,8 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
         if cmd_name not in VERBS:
             return None
-        command = importlib.import_module(f"blocker.cli.{cmd_name.replace('-', '_')}").command
+        module = f"{cmd_name.replace('-', '_')}{'_' * keyword.iskeyword(cmd_name)}"
+        command = importlib.import_module(f"blocker.cli.{module}").command
         return command if isinstance(command, click.Command) else None
 
 

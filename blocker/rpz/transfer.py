@@ -35,12 +35,16 @@ class Malformed(ValueError):
 
 
 class Record(NamedTuple):
-    """One record: its owner within the zone, its type, its rule and its TTL; NS records are left out."""
+    """One record: its owner within the zone, its type, its rule and its TTL; NS records are left out.
+
+    `alias` is where a CNAME leads that is none of our rules.
+    """
 
     owner: Key
     kind: int
     rule: str
     ttl: int
+    alias: Key = ROOT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +86,9 @@ class Message:
             if not owner.startswith(zone):
                 raise Malformed("it has records of another zone")
             if kind != _NS or owner != zone:
-                yield Record(Key(owner[len(zone) :]), kind, self._rule(kind, at, octets), ttl)
+                rule = self._rule(kind, at, octets)
+                alias = self._name(at)[0] if rule == FOREIGN and kind == _CNAME else ROOT
+                yield Record(Key(owner[len(zone) :]), kind, rule, ttl, alias)
             at += octets
         self._start = at
 

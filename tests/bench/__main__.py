@@ -13,6 +13,7 @@ from tests.bench import (
     big_start,
     confirm,
     engines,
+    feeds,
     instants,
     life,
     processes,
@@ -48,6 +49,7 @@ BENCHES = {
     "confirm": confirm,
     "scrape": scrape,
     "sweep": sweep,
+    "feeds": feeds,
 }
 
 

@@ -124,13 +124,18 @@ def keyed(folder: Path, path: Path) -> dict[str, str]:
 
 @contextmanager
 def primary(
-    folder: Path, secondaries: Sequence[int] = (), *, unsigned: Sequence[int] = (), port: int = 0
+    folder: Path,
+    secondaries: Sequence[int] = (),
+    *,
+    unsigned: Sequence[int] = (),
+    port: int = 0,
+    records: str = "",
 ) -> Iterator[Bind]:
-    """The hidden primary with an empty zone; it notifies these ports of 127.0.0.1, `unsigned` without a
-    key.
+    """The hidden primary with a zone that is empty but for `records`; it notifies these ports of 127.0.0.1,
+    `unsigned` without a key.
     """
     folder.mkdir()
-    (folder / f"{ZONE}.zone").write_text(EMPTY.read_text(encoding="utf-8"))
+    (folder / f"{ZONE}.zone").write_text(EMPTY.read_text(encoding="utf-8") + records)
     port = port or lab.free_port()
     notified = " ".join(
         [

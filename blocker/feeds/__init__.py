@@ -1,0 +1,1 @@
+"""Official lists, turned into orders."""

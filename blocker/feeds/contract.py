@@ -1,0 +1,206 @@
+"""What a feed promises, and whether a document keeps it.
+
+The Feed is one entry of feeds.yaml: the envelope of the orders that are made of it, and what its documents
+are held to. A document that breaks a promise changes nothing at all: it neither lifts nor adds, the last good
+one stands. Some promises a person may waive for one document, by its digest (WAIVABLE); a document that is
+not whole is never taken. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from blocker.errors import Problem
+from blocker.feeds.extract import BELOW, ONLY
+from blocker.orders.model import PLAIN, Match
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+    from pathlib import Path
+
+    from blocker.feeds.difference import Difference
+    from blocker.feeds.extract import Extract
+    from blocker.orders.model import Action, Authority, Publication
+    from blocker.site import Endpoint
+
+WAIVABLE = frozenset({"feed-too-few", "feed-changed-too-much", "feed-older", "feed-tail-missing"})
+"""What a person who looked at the document may let past; the others say that it is damaged."""
+
+LEAST_CHANGE = 1
+"""Names that may come and go in a list so short that its ratio allows none."""
+
+FEED_CHECKS: dict[str, str] = {
+    "feed-unknown": "no feed has this name",
+    "feed-source-invalid": "a feed's source is not one its format can be had from",
+    "feed-format-unknown": "a format is none that there is an importer for",
+    "feed-absence-unknown": "what absence means is neither lifted nor kept",
+    "feed-end-unclear": "a feed has neither review_after nor until",
+    "duplicate-feed": "two feeds have one name, or one name for their orders",
+    "feed-name-invalid": "a feed's name or folder can't be part of an order's id",
+    "feed-empty": "the document is empty",
+    "feed-too-large": "the document is larger than 512 MiB",
+    "feed-html": "a web page came where a list belongs",
+    "feed-binary": "the document has octets that no text has",
+    "feed-charset": "the document is not UTF-8",
+    "feed-cut-off": "the document ends before its end",
+    "feed-format": "the document is not of the feed's format",
+    "feed-doctype": "an XML document declares a document type, with which entities come",
+    "feed-too-deep": "a JSON document is nested deeper than its format",
+    "feed-namespace": "an XML document is of another namespace",
+    "feed-header": "the head of the document is not what the format has",
+    "feed-date": "a date in the document is none",
+    "feed-dates-contradict": "an entry ends before it begins",
+    "feed-row-twice": "two entries have one number",
+    "feed-row-unreadable": "rows are neither names, URLs nor addresses",
+    "feed-exception": "a zone exempts a name below one that it lists, which an order made of it can't say",
+    "feed-too-few": "the document has fewer names than the feed always has",
+    "feed-changed-too-much": "more names came or went at once than the feed allows",
+    "feed-older": "the document is older than the last one",
+    "feed-tail-missing": "the last name of the last document is gone, as when a list is cut off",
+    "feed-order-ended": "the feed's order has ended, so that nothing can be added to it",
+    "feed-orders-broken": "the feed's own orders have problems",
+    "feed-absent-kept": "warning: names are absent without being said to be lifted, and stay",
+    "feed-removed-by-order": "warning: the feed lists names that an order of its own removed",
+    "feed-order-exists": "there is a file already where the new order belongs",
+    "feed-accept-other": "the document is not the one that was accepted",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axfr:
+    """A zone on a primary; `zone` is canonical text, `key` the file of the TSIG key."""
+
+    primary: Endpoint
+    zone: str
+    key: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """One feed. `source` is an https URL, the path of a file, or a zone to transfer.
+
+    `review_after` and `deadline` (seconds) count from the import; `minimum` are names, `max_change` is the
+    part of the names that may come, and that may go, at once. `interval` (seconds) lies between two polls.
+    `keeps_absent`: a name's absence does not lift it.
+    """
+
+    name: str
+    format: str
+    source: str | Path | Axfr
+    folder: str
+    authority: Authority
+    legal_basis: tuple[str, ...]
+    reference: str = ""
+    publication: Publication
+    regions: tuple[str, ...]
+    match: Match = Match.SUBTREE
+    action: Action = PLAIN
+    review_after: int = 0
+    until: datetime | None = None
+    deadline: int = 0
+    minimum: int
+    max_change: float = 0.1
+    interval: int = 3600
+    keeps_absent: bool = False
+
+
+def most(feed: Feed, before: int) -> int:
+    """How many names may come, and how many may go, at once."""
+    return max(LEAST_CHANGE, int(feed.max_change * before))
+
+
+def judge(
+    feed: Feed, extract: Extract, difference: Difference, last: Extract | None, before: int, *, has_end: bool
+) -> list[Problem]:
+    """What the document breaks of the feed's promises. `last` is the last good document.
+
+    `before` counts the names that the feed's orders list now. `has_end` says that the format itself tells
+    where a document ends.
+    """
+    found: list[Problem] = []
+
+    def complain(id_: str, message: str, *, line: int = 0) -> None:
+        found.append(Problem(id=id_, path=feed.name, message=message, line=line, column=min(line, 1)))
+
+    bad = [row for row in extract.skipped if row.kind == "unreadable"]
+    if bad:
+        count = extract.counts["unreadable"]
+        more = f" and {count - 1:,} more" if count > 1 else ""
+        complain(
+            "feed-row-unreadable",
+            f"{bad[0].text[:60]!r}{more} is neither a name nor a URL nor an address, so the document may be "
+            "damaged; fetch it anew, or ask its authority.",
+            line=bad[0].line,
+        )
+    if len(extract.names) < feed.minimum:
+        complain(
+            "feed-too-few",
+            f"the document lists {len(extract.names):,} names and the feed promises {feed.minimum:,}; fetch "
+            "it anew, or lower 'minimum' if the list is that short.",
+        )
+    if last is not None and last.edition and extract.edition and extract.edition.is_before(last.edition):
+        complain(
+            "feed-older",
+            f"the document is of {extract.edition.text} and the last one of {last.edition.text}; "
+            "fetch it anew.",
+        )
+    if (
+        not has_end
+        and last is not None
+        and last.last in difference.removed
+        and not _is_listed(last.last, extract)
+    ):
+        complain(
+            "feed-tail-missing",
+            f"'{last.last.decode()}', with which the last document ended, is gone, as when a list is cut "
+            "off; "
+            "fetch it anew.",
+        )
+    allowed = most(feed, before)
+    for word, changed in (("new", len(difference.added)), ("gone", len(difference.removed))):
+        if before and changed > allowed:
+            complain(
+                "feed-changed-too-much",
+                f"{changed:,} names are {word} at once and the feed allows {allowed:,} of {before:,}; look "
+                "at "
+                "the document, or raise 'max_change'.",
+            )
+    return found
+
+
+def _is_listed(name: bytes, extract: Extract) -> bool:
+    """Whether the name is listed at all, however far."""
+    bare = name.removeprefix(BELOW).removeprefix(ONLY)
+    return any(sign + bare in extract.names for sign in (b"", BELOW, ONLY))
+
+
+def warnings(feed: Feed, difference: Difference) -> list[Problem]:
+    """What a person should know of a document that is taken all the same."""
+    told = {
+        "feed-absent-kept": (
+            difference.absent,
+            "absent from the document, which doesn't say that they are lifted, and kept",
+        ),
+        "feed-removed-by-order": (
+            difference.withdrawn,
+            "still listed, though another order removed or lifted them, and left out",
+        ),
+    }
+    return [
+        Problem(
+            id=id_,
+            path=feed.name,
+            message=f"{what}: {shown(listed)}; ask the authority, or write an amend.",
+            severity="warning",
+        )
+        for id_, (listed, what) in told.items()
+        if listed
+    ]
+
+
+def shown(listed: Collection[bytes]) -> str:
+    """The first of the names, and how many more there are."""
+    more = f" and {len(listed) - 1:,} more" if len(listed) > 1 else ""
+    return f"'{min(listed).removeprefix(ONLY).decode()}'{more}"

@@ -1,0 +1,94 @@
+"""From what a feed's orders list to what its document lists: which names come, which go.
+
+An amend removes by cutting a name *with all below it* out of what was ordered before, and never touches what
+it adds itself. So a name that stays while one at or above it goes is ordered anew by the same amend; and one
+that goes while a name above it stays is not cut, for that would free what still is listed. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from blocker.feeds.extract import BELOW, ONLY
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from collections.abc import Set as AbstractSet
+
+    from blocker.feeds.extract import Extract
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What a document changes. `removed` are the names to cut, `again` those that the cuts would take along.
+
+    `absent` are names that are gone from the document and stay; `withdrawn` those that an order other than
+    the feed's took out, with all below them, and that stay out though the document lists them.
+    """
+
+    added: frozenset[bytes] = frozenset()
+    removed: frozenset[bytes] = frozenset()
+    again: frozenset[bytes] = frozenset()
+    absent: frozenset[bytes] = frozenset()
+    withdrawn: frozenset[bytes] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed)
+
+
+def difference(
+    before: AbstractSet[bytes],
+    extract: Extract,
+    withdrawn: AbstractSet[bytes] = frozenset(),
+    *,
+    keeps_absent: bool = False,
+) -> Difference:
+    """What must change so that the feed's orders list what the document lists."""
+    listed = extract.names.keys()
+    new = listed - before
+    out = frozenset(
+        name
+        for name in new
+        if withdrawn and (name in withdrawn or any(one in withdrawn for one in _covering(name)))
+    )
+    added = frozenset(new - out)
+    gone = before - listed
+    if keeps_absent:
+        absent = frozenset(gone - extract.ended)
+        gone = gone & extract.ended
+    else:
+        absent = frozenset()
+    stays = listed | absent if absent else listed
+    removed = frozenset(name for name in gone if not any(above in stays for above in _covering(name)))
+    return Difference(
+        added=added,
+        removed=removed,
+        again=frozenset(_taken_along(before & stays, removed)) if removed else frozenset(),
+        absent=absent,
+        withdrawn=out,
+    )
+
+
+def cut(name: bytes) -> bytes:
+    """How the removal of a name is written: one that was listed alone is cut with all below it."""
+    return name.removeprefix(ONLY)
+
+
+def _covering(name: bytes) -> Iterator[bytes]:
+    """The listed forms that reach all that this one does."""
+    at = name
+    if name.startswith((BELOW, ONLY)):
+        at = name.removeprefix(BELOW).removeprefix(ONLY)
+        yield at
+    while (at := at.partition(b".")[2]) != b"":
+        yield at
+        yield BELOW + at
+
+
+def _taken_along(kept: Collection[bytes], removed: frozenset[bytes]) -> Iterator[bytes]:
+    """The names that stay and lie at or below a cut."""
+    cuts = {cut(name) for name in removed}
+    for name in kept:
+        if any(above in cuts for above in _covering(name)):
+            yield name

@@ -1,0 +1,122 @@
+"""What a feed's own orders list now, as the law has it.
+
+A feed's orders are known by their ids: a block `<folder>/<date>-<feed>` and amends of it with the time behind
+the feed's name. What others wrote about them counts: what they removed or lifted stays out though the feed
+lists it. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from blocker import names
+from blocker.feeds.difference import cut
+from blocker.feeds.extract import BELOW, ONLY
+from blocker.orders import relations
+from blocker.orders.model import Kind, Match
+from blocker.orders.schedule import Book, moment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from blocker.orders.model import NameList, NamesFile, Order, Subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """The orders of one feed: the `block`, the `latest` of them, the names that they list and those that
+    other orders took out. `is_over` says that nothing can be added to them.
+    """
+
+    block: Order
+    latest: Order
+    listed: frozenset[bytes] = field(repr=False)
+    withdrawn: frozenset[bytes] = field(repr=False)
+    is_over: bool = False
+
+
+def is_own(id_: str, folder: str, feed: str) -> bool:
+    """Whether this is the id of an order that the feed's imports made."""
+    return re.fullmatch(_own(folder, feed), id_) is not None
+
+
+def _own(folder: str, feed: str) -> str:
+    return rf"{re.escape(folder)}/[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}-{re.escape(feed)}(?:-[0-9]{{6}})?"
+
+
+def family(
+    orders: Iterable[Order], folder: str, feed: str, read: Callable[[NamesFile], NameList], *, now: float
+) -> Family | None:
+    """The orders of the feed; None if there is none yet. `read` gives the content of a names_file."""
+    every = {order.id: order for order in orders}
+    own = [one for one in every.values() if is_own(one.id, folder, feed)]
+    blocks = sorted((one for one in own if one.kind is Kind.BLOCK), key=relations.came)
+    if not blocks:
+        return None
+    block = blocks[-1]
+    book = Book(every.values())
+    acts = sorted(
+        (one for one in every.values() if one.kind is Kind.AMEND and block.id in book.lineage(one.of)),
+        key=moment,
+    )
+    listed: set[bytes] = set()
+    withdrawn: set[bytes] = set()
+    for order in (block, *acts):
+        if order.kind is Kind.AMEND and _is_cancelled(book, order, now):
+            withdrawn |= _added(order, read)
+            continue
+        removed = set(_removed(order, read))
+        listed -= removed
+        if order not in own:
+            withdrawn |= {name for name in removed if not name.startswith(ONLY)}
+            continue
+        for directive in order.directives:
+            is_ended = book.directive(order, directive).is_ended(now)
+            found = set(_names(directive.subjects, directive.names_file, directive.match, read))
+            listed = listed - found if is_ended else listed | found
+            withdrawn = withdrawn | found if is_ended else withdrawn - found
+    return Family(
+        block=block,
+        latest=[block, *(one for one in acts if one in own)][-1],
+        listed=frozenset(listed),
+        withdrawn=frozenset(withdrawn),
+        is_over=all(book.directive(block, one).is_ended(now) for one in block.directives),
+    )
+
+
+def _is_cancelled(book: Book, amend: Order, now: float) -> bool:
+    window = book.active(amend)
+    return window is None or (window[1] is not None and window[1] <= now)
+
+
+def _added(order: Order, read: Callable[[NamesFile], NameList]) -> set[bytes]:
+    return {
+        name for one in order.directives for name in _names(one.subjects, one.names_file, one.match, read)
+    }
+
+
+def _removed(order: Order, read: Callable[[NamesFile], NameList]) -> Iterator[bytes]:
+    """The listed forms that an amend's removals are about."""
+    for name in _names(order.remove, order.remove_file, Match.SUBTREE, read):
+        yield name
+        if not name.startswith(BELOW):
+            yield ONLY + cut(name)
+
+
+def _names(
+    subjects: Iterable[Subject],
+    file: NamesFile | None,
+    match: Match,
+    read: Callable[[NamesFile], NameList],
+) -> Iterator[bytes]:
+    signs = {Match.EXACT: ONLY, Match.SUBTREE: b"", Match.BELOW: BELOW}
+    for one in subjects:
+        yield signs[one.match] + names.to_text(one.key).encode()
+    if file is not None:
+        found = read(file)
+        for key in found.keys:
+            yield signs[match] + names.to_text(key).encode()
+        for key in found.below:
+            yield BELOW + names.to_text(key).encode()

@@ -1,0 +1,289 @@
+"""One import: a document becomes an order file, or nothing does.
+
+A shell around formats, contract, difference and mint. It writes into the orders folder and never applies:
+plan and apply follow, with all that they hold back. Files are written aside and renamed, the order's own
+last, so a crash leaves no half of an order. A document that breaks a promise of its feed makes no order.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from blocker import bounded, names
+from blocker.errors import OrdersInvalid, Problem, StoreError
+from blocker.feeds import contract, formats, mint
+from blocker.feeds.difference import Difference, difference
+from blocker.feeds.extract import BELOW, ONLY, Damaged
+from blocker.feeds.family import family, is_own
+from blocker.orders import check, files
+from blocker.orders.model import Match
+from blocker.policy.apply import facts, live_policy
+from blocker.yamltext import MAX_PROBLEMS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
+    from pathlib import Path
+
+    from blocker.feeds.contract import Feed
+    from blocker.feeds.extract import Extract
+    from blocker.feeds.family import Family
+    from blocker.feeds.mint import Source
+    from blocker.site import Site
+
+_DOCUMENT = bounded.Words(
+    unreadable="document-unverified",
+    irregular="document-unverified",
+    large="document-unverified",
+    too_large="the file is larger than 512 MiB.",
+)
+
+
+NO_CHANGE = Difference()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What an import found: the order's `id` and its `files` by name, none if nothing changed or the document
+    is wrong; what it was made of, and every Problem. `accepted` are the checks that a person waived.
+    """
+
+    feed: Feed
+    source: Source
+    extract: Extract | None = None
+    change: Difference = NO_CHANGE
+    id: str = ""
+    files: Mapping[str, bytes]
+    problems: tuple[Problem, ...] = ()
+    accepted: tuple[str, ...] = ()
+
+
+def make(site: Site, feed: Feed, source: Source, *, accept: str = "", reason: str = "") -> Imported:
+    """The order that the document makes of this feed, not written yet. Raises OrdersInvalid, StoreError.
+
+    `accept` is the digest of a document that a person looked at: it lets that one past what is WAIVABLE.
+    """
+    nothing = Imported(feed=feed, source=source, files={})
+    try:
+        _check_accepted(source, accept)
+        extract = formats.read(feed.format, source.octets, feed.match)
+    except Damaged as damaged:
+        return replace(nothing, problems=(_damage(feed, source, damaged),))
+    if feed.until is not None and feed.until.timestamp() <= source.at:
+        return replace(nothing, problems=(_ended(feed),), extract=extract)
+    applied = live_policy(site.state).orders
+    loaded = files.load(site.orders, facts(site), known=applied.items())
+    if (broken := _broken(feed, loaded, applied)) is not None:
+        return replace(nothing, problems=(broken,), extract=extract)
+    known = family(
+        (one.order for one in loaded.filed.values()), feed.folder, feed.name, loaded.read, now=source.at
+    )
+    if known is not None and known.is_over:
+        return replace(nothing, problems=(_over(feed, known),), extract=extract)
+    before = known.listed if known is not None else frozenset()
+    extract, protected = _without_protected(extract, before, feed, site)
+    change = difference(
+        before,
+        extract,
+        known.withdrawn if known is not None else frozenset(),
+        keeps_absent=feed.keeps_absent,
+    )
+    last = _last(feed, site, known)
+    found = contract.judge(
+        feed, extract, change, last, len(before), has_end=formats.FORMATS[feed.format].has_end
+    )
+    found = [replace(one, path=source.place) for one in found]
+    waived = [one for one in found if accept and one.id in contract.WAIVABLE]
+    wrong = [_with_way_out(one, feed, source) for one in found if one not in waived]
+    result = replace(
+        nothing,
+        extract=extract,
+        change=change,
+        accepted=tuple(one.id for one in waived),
+        problems=(*wrong, *protected, *contract.warnings(feed, change)),
+    )
+    if wrong or not change:
+        return result
+    return _minted(result, known, reason)
+
+
+def _minted(result: Imported, known: Family | None, reason: str) -> Imported:
+    feed, source, extract = result.feed, result.source, result.extract
+    if extract is None:  # There is one where there is nothing wrong.
+        raise ValueError("nothing to mint")
+    counted = ", ".join(f"{count:,} {kind}" for kind, count in extract.counts.items())
+    remarks = [f"Not names, and not blocked: {counted}."] if counted else []
+    if result.accepted:
+        remarks.append(f"Accepted though {', '.join(result.accepted)}: {reason}")
+    if known is None:
+        made, id_ = mint.block(feed, source, extract, remarks), mint.block_id(feed, source.at)
+    else:
+        made = mint.amend(feed, source, extract, result.change, known.block.id, remarks)
+        id_ = mint.amend_id(feed, source.at)
+    return replace(result, id=id_, files=made)
+
+
+def write(site: Site, made: Imported) -> None:
+    """Put the files of an import into the orders folder. Raises OrdersInvalid, StoreError."""
+    folder = site.orders / made.feed.folder
+    *others, order = made.files
+    if (folder / order).exists():
+        raise OrdersInvalid(
+            [
+                Problem(
+                    id="feed-order-exists",
+                    path=bounded.printable(folder / order),
+                    message="the order is there already; import again a second later.",
+                )
+            ]
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (*others, order):
+            _write(folder, name, made.files[name])
+    except OSError as error:
+        raise StoreError(f"{folder}: the order can't be written: {error.strerror}") from error
+
+
+def _write(folder: Path, name: str, octets: bytes) -> None:
+    """The whole file, or none; the folder's entry too is on the disk when this returns."""
+    aside = folder / f".{name}.{os.getpid()}.new"
+    try:
+        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+        with open(handle, "wb") as file:  # noqa: PTH123 - an open descriptor has no path
+            file.write(octets)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(folder / name)
+    except BaseException:
+        with suppress(OSError):
+            aside.unlink()
+        raise
+    entry = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(entry)
+    finally:
+        os.close(entry)
+
+
+def _check_accepted(source: Source, accept: str) -> None:
+    if accept and accept != source.digest:
+        raise Damaged(
+            "feed-accept-other",
+            f"the document is {source.digest} and {accept[:16]}… was accepted; look at it again.",
+        )
+
+
+def _damage(feed: Feed, source: Source, damaged: Damaged) -> Problem:
+    return Problem(
+        id=damaged.id,
+        path=source.place,
+        line=damaged.line,
+        column=min(damaged.line, 1),
+        message=f"{damaged} The last good document of '{feed.name}' stands.",
+    )
+
+
+def _with_way_out(problem: Problem, feed: Feed, source: Source) -> Problem:
+    way = (
+        f" If a person found it right: `blocker import {feed.name} --accept {source.digest} --reason TEXT`."
+        if problem.id in contract.WAIVABLE
+        else f" The last good document of '{feed.name}' stands."
+    )
+    return replace(problem, message=problem.message + way)
+
+
+def _broken(feed: Feed, loaded: files.Loaded, applied: Mapping[str, str]) -> Problem | None:
+    """What is wrong with the feed's own orders: problems, or files that are not what was applied."""
+    wrong = {id_ for id_ in loaded.quarantined | loaded.broken if is_own(id_, feed.folder, feed.name)}
+    wrong |= {
+        id_
+        for id_, digest in applied.items()
+        if is_own(id_, feed.folder, feed.name)
+        and (id_ not in loaded.filed or loaded.filed[id_].order.digest != digest)
+    }
+    if not wrong:
+        return None
+    return Problem(
+        id="feed-orders-broken",
+        path=feed.name,
+        message=f"'{min(wrong)}', which an import of this feed made, has problems, is gone or was changed, "
+        "so "
+        "what it lists is unknown; mend it as `blocker check` says, or restore it.",
+    )
+
+
+def _ended(feed: Feed) -> Problem:
+    return Problem(
+        id="feed-order-ended",
+        path=feed.name,
+        message=f"its 'until' is over ({feed.until}), so an order of it would never hold; mend it in "
+        "feeds.yaml.",
+    )
+
+
+def _over(feed: Feed, known: Family) -> Problem:
+    return Problem(
+        id="feed-order-ended",
+        path=feed.name,
+        message=f"'{known.block.id}' has ended, so nothing can be added to it. If the list is to hold again, "
+        "a person must decide so: give the feed another name in feeds.yaml, and it starts a new order.",
+    )
+
+
+def _last(feed: Feed, site: Site, known: Family | None) -> Extract | None:
+    """The last good document that an order was made of, read again; None if it is gone or another one."""
+    document = known.latest.document if known is not None else None
+    if document is None or known is None:
+        return None
+    path = (site.orders / known.latest.id).parent / document.file
+    try:
+        octets = bounded.octets(path, files.MAX_LIST_OCTETS, _DOCUMENT)
+        if sha256(octets).hexdigest() != document.sha256:
+            return None
+        if document.file.endswith(".gz"):
+            octets = gzip.decompress(octets)
+        return formats.read(feed.format, octets, feed.match)
+    except (bounded.Refused, Damaged, OSError, EOFError):
+        return None
+
+
+def _without_protected(
+    extract: Extract, before: AbstractSet[bytes], feed: Feed, site: Site
+) -> tuple[Extract, list[Problem]]:
+    """The extract less new names that would block what this site protects, each of them told."""
+    protected = facts(site).protected
+    guard = check.Protection(protected)
+    lengths = {len(key) for key in protected}
+    found = {}
+    for name in extract.names.keys() - before if protected else ():
+        key = names.to_key(name.removeprefix(BELOW).removeprefix(ONLY).decode())
+        # Nearly every name is of no interest here: ask cheaply first.
+        if guard.is_above(key) or any(key[:length] in protected for length in lengths):
+            blocked = guard.blocked_by(key, _match(name), check.Cover(()))
+            if blocked is not None:
+                found[name] = names.to_text(blocked)
+    if not found:
+        return extract, []
+    problems = [
+        Problem(
+            id="protected-name",
+            path=feed.name,
+            message=f"'{name.decode()}' would block '{found[name]}', which this site protects; it is left "
+            "out. Take it off the protected list if a person so decides.",
+        )
+        for name in sorted(found)[:MAX_PROBLEMS]
+    ]
+    kept = {name: date for name, date in extract.names.items() if name not in found}
+    return replace(extract, names=kept, counts={**extract.counts, "protected": len(found)}), problems
+
+
+def _match(name: bytes) -> Match:
+    if name.startswith(BELOW):
+        return Match.BELOW
+    return Match.EXACT if name.startswith(ONLY) else Match.SUBTREE

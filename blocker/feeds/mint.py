@@ -1,0 +1,201 @@
+"""The order that a document makes, as files: the same document and time make the same octets.
+
+The first document makes a block, later ones amends that hold the difference alone. Each order comes with the
+document it was made of, and with its names in files of their own. What the document has no date for is said
+to have none. Pure: time is an argument, and writing is the caller's.
+"""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from blocker.feeds.difference import cut
+from blocker.feeds.extract import ONLY
+from blocker.orders.model import Form, Match
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from blocker.feeds.contract import Feed
+    from blocker.feeds.difference import Difference
+    from blocker.feeds.extract import Extract
+
+PLAIN_OCTETS = 1 << 20
+"""A longer document is kept compressed: a national list is fetched every hour."""
+
+SUFFIXES = {"pl-hazard": "xml", "cert-pl": "json", "it-cncpo": "csv", "rpz": "zone", "axfr": "zone"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A document as it came: its octets, where from, and when (epoch seconds)."""
+
+    octets: bytes = field(repr=False)
+    place: str
+    at: int
+
+    @property
+    def digest(self) -> str:
+        return sha256(self.octets).hexdigest()
+
+
+def block_id(feed: Feed, at: int) -> str:
+    """The id of the block that the first import makes."""
+    return f"{feed.folder}/{_when(at):%Y-%m-%d}-{feed.name}"
+
+
+def amend_id(feed: Feed, at: int) -> str:
+    """The id of the amend that a later import makes."""
+    return f"{feed.folder}/{_when(at):%Y-%m-%d}-{feed.name}-{_when(at):%H%M%S}"
+
+
+def block(feed: Feed, source: Source, extract: Extract, remarks: Collection[str] = ()) -> dict[str, bytes]:
+    """The files of the first order by their names, the order's own last."""
+    id_ = block_id(feed, source.at)
+    made = _Files(feed, source, extract, id_)
+    directives = made.directives(extract.names, "listed", "  ")
+    return made.whole("block", remarks, ["directives:", *directives])
+
+
+def amend(
+    feed: Feed, source: Source, extract: Extract, change: Difference, of: str, remarks: Collection[str] = ()
+) -> dict[str, bytes]:
+    """The files of an order that holds the difference, by their names, the order's own last."""
+    made = _Files(feed, source, extract, amend_id(feed, source.at))
+    lines = [f"of: {of}", f"from: {moment(source.at)}"]
+    added = {name: extract.names.get(name, "") for name in change.added | change.again}
+    if added:
+        lines += ["add:", *made.directives(added, "added", "  ")]
+    if change.removed:
+        listed = made.list("removed", {cut(name): "" for name in change.removed}, is_dated=False)
+        lines.append(f"remove_file: {listed}")
+    return made.whole("amend", remarks, lines)
+
+
+def moment(at: int) -> str:
+    """The instant as orders write it."""
+    return f"{_when(at):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _when(at: int) -> datetime:
+    return datetime.fromtimestamp(at, UTC)
+
+
+def _quoted(text: str) -> str:
+    """The text as YAML's double-quoted scalar."""
+    return '"' + _printable(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+
+
+def _printable(text: str) -> str:
+    """Odd characters escaped, so that no line is another than it seems."""
+    return "".join(
+        char
+        if char.isprintable()
+        else f"\\u{ord(char):04x}"
+        if ord(char) < 1 << 16
+        else f"\\U{ord(char):08x}"
+        for char in text
+    )
+
+
+class _Files:
+    """The files of one order while they are made."""
+
+    def __init__(self, feed: Feed, source: Source, extract: Extract, id_: str) -> None:
+        self._feed, self._source, self._extract, self._id = feed, source, extract, id_
+        self._slug = id_.rpartition("/")[2]
+        self._made: dict[str, bytes] = {}
+
+    def directives(self, listed: Mapping[bytes, str], word: str, indent: str) -> list[str]:
+        """The directives for the names, by how far they reach: two where a format tells that apart."""
+        alone = {name.removeprefix(ONLY): date for name, date in listed.items() if name.startswith(ONLY)}
+        others = {name: date for name, date in listed.items() if not name.startswith(ONLY)}
+        lines: list[str] = []
+        for id_, match, names in ((word, Match.SUBTREE, others), (f"{word}-alone", Match.EXACT, alone)):
+            if names:
+                keys = [
+                    f"id: {id_}",
+                    f"names_file: {self.list(id_, names)}",
+                    f"match: {match}",
+                    f"regions: [{', '.join(map(_quoted, self._feed.regions))}]",
+                    f"action: {self._action()}",
+                    f"from: {moment(self._source.at)}",
+                    self._end(),
+                ]
+                lines += [f"{indent}- {keys[0]}", *(f"{indent}  {key}" for key in keys[1:])]
+        return lines
+
+    def _action(self) -> str:
+        action = self._feed.action
+        if action.form is Form.REDIRECT:
+            return f"{{redirect: [{', '.join(_quoted(str(one)) for one in action.addresses)}]}}"
+        return str(action.form)
+
+    def _end(self) -> str:
+        if self._feed.until is not None:
+            return f"until: {self._feed.until.isoformat()}"
+        return f"review_by: {moment(self._source.at + self._feed.review_after)}"
+
+    def list(self, word: str, names: Mapping[bytes, str], *, is_dated: bool = True) -> str:
+        """Write a names_file; what an order says of it."""
+        lines = [f"# {self._id}: {len(names):,} names, {word}".encode()]
+        by_date: dict[str, list[bytes]] = {}
+        for name, date in names.items():
+            by_date.setdefault(date, []).append(name)
+        for date in sorted(by_date):
+            if is_dated:
+                said = f"entered {date}" if date else "date unknown: the document has none"
+                lines.append(f"# {said}".encode())
+            lines += sorted(by_date[date])
+        octets = b"\n".join([*lines, b""])
+        file = f"{self._slug}.{word}.txt"
+        self._made[file] = octets
+        return f"{{file: {file}, sha256: {_digest(octets)}}}"
+
+    def whole(self, kind: str, remarks: Iterable[str], own: Iterable[str]) -> dict[str, bytes]:
+        """All files: the document, the lists, the order."""
+        feed, source, edition = self._feed, self._source, self._extract.edition
+        document = f"{self._slug}.source.{SUFFIXES.get(feed.format, 'txt')}"
+        octets = source.octets
+        if len(octets) > PLAIN_OCTETS:
+            document, octets = f"{document}.gz", gzip.compress(octets, compresslevel=6, mtime=0)
+        known = edition.text if edition is not None else "date unknown"
+        authority = ", ".join(
+            f"{key}: {_quoted(value)}"
+            for key, value in (
+                ("name", feed.authority.name),
+                ("jurisdiction", feed.authority.jurisdiction),
+                ("contact", feed.authority.contact),
+            )
+        )
+        head = [
+            f"Made by `blocker import {feed.name}` ({feed.format}) from {source.place}.",
+            f"Retrieved at {moment(source.at)}: {len(source.octets):,} octets, SHA-256 {source.digest}.",
+            "The document has no date of its own: 'issued' is the time of retrieval."
+            if edition is None
+            else f"The document is of {known}; 'issued' is the time of retrieval.",
+            *remarks,
+        ]
+        lines = [
+            *(f"# {_printable(line)}" for line in head),
+            f"order: {self._id}",
+            f"kind: {kind}",
+            f"authority: {{{authority}}}",
+            f"legal_basis: [{', '.join(map(_quoted, feed.legal_basis))}]",
+            f"reference: {_quoted(f'{feed.reference or feed.name}, {known}')}",
+            f"issued: {moment(source.at)}",
+            f"received: {moment(source.at)}",
+            *([f"deadline: {feed.deadline}s"] if feed.deadline else []),
+            f"publication: {feed.publication}",
+            f"document: {{file: {document}, sha256: {_digest(octets)}}}",
+            *own,
+        ]
+        return {document: octets, **self._made, f"{self._slug}.yaml": "\n".join([*lines, ""]).encode()}
+
+
+def _digest(octets: bytes) -> str:
+    return _quoted(sha256(octets).hexdigest())

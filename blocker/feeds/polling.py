@@ -1,0 +1,176 @@
+"""When each feed is asked again, and what is asked with: the polite side of fetching. A shell.
+
+Nothing here runs by itself: a timer calls `blocker import --poll` every few minutes, and this decides which
+feeds are due. What is remembered (`state/feeds/<feed>.json`) may be lost at any time: a document is fetched
+once more then. Feeds that fail wait longer each time, and all of them a little longer than they say, so that
+not every provider asks at the same second.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import random
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+from blocker.errors import OrdersInvalid, PointError, StoreError
+from blocker.feeds import fetch as fetching
+from blocker.feeds import importing, transfer
+from blocker.feeds.contract import Axfr
+from blocker.feeds.family import is_own
+from blocker.feeds.fetch import Validators
+from blocker.policy import store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from blocker.feeds.contract import Feed
+    from blocker.feeds.importing import Imported
+    from blocker.feeds.mint import Source
+    from blocker.site import Site
+
+LONGEST = 24 * 3600
+"""Seconds that a feed which fails waits at most, unless its interval is longer."""
+
+JITTER = 0.1
+"""How much later than its interval a feed is asked, at most."""
+
+_BOUND = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What is remembered of a feed: when it is due (epoch seconds), how often it failed since it last went
+    well, what the server said of the last good document.
+    """
+
+    due: float = 0.0
+    failures: int = 0
+    etag: str = ""
+    modified: str = ""
+
+
+def delay(feed: Feed, failures: int, chance: float) -> float:
+    """Seconds until the feed is asked again; `chance` is from 0 to 1."""
+    wait = min(feed.interval * 2.0 ** min(failures, 30), max(LONGEST, feed.interval))
+    return wait * (1 + JITTER * chance)
+
+
+@contextmanager
+def alone(site: Site) -> Iterator[None]:
+    """One import at a time: the next one waits. Raises StoreError."""
+    folder = site.state / "feeds"
+    try:
+        store.make(site.state)
+        folder.mkdir(exist_ok=True)
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        raise StoreError(f"{folder}: imports can't be kept apart: {error.strerror}") from error
+
+
+def fetch(feed: Feed, at: int) -> Source:
+    """The feed's document, whole. Raises OrdersInvalid, PointError."""
+    source, _ = _fetch(feed, at, Validators())
+    if source is None:
+        raise PointError(f"{feed.source}: the server says that nothing changed, though it was not asked")
+    return source
+
+
+def _fetch(feed: Feed, at: int, known: Validators) -> tuple[Source | None, Validators]:
+    """The document, None if it is the one already known; and what to ask with next."""
+    if isinstance(feed.source, Axfr):
+        return transfer.from_primary(feed.source, at, known)
+    if isinstance(feed.source, str):
+        return fetching.from_url(feed.source, at, known)
+    return fetching.from_file(feed.source, at), Validators()
+
+
+def poll(
+    site: Site, feeds: Iterable[Feed], now: float, *, warn: Callable[[str], None]
+) -> tuple[list[Imported], int]:
+    """Import every feed that is due. What was made, and the exit code of what could not be had."""
+    made: list[Imported] = []
+    worst = 0
+    for feed in feeds:
+        memory = recall(site, feed)
+        if memory.due > now:
+            continue
+        try:
+            done, validators = _import(site, feed, now, memory)
+        except (OrdersInvalid, PointError) as error:
+            warn(f"{feed.name}: {error}")
+            worst = max(worst, error.exit_code)
+            remember(site, feed, _failed(feed, memory, now))
+            continue
+        if done is not None:
+            made.append(done)
+        if done is not None and any(one.severity == "error" for one in done.problems):
+            remember(site, feed, _failed(feed, memory, now))
+        else:
+            remember(site, feed, Memory(due=now + delay(feed, 0, _chance()), **asdict(validators)))
+    return made, worst
+
+
+def _import(site: Site, feed: Feed, now: float, memory: Memory) -> tuple[Imported | None, Validators]:
+    known = (
+        Validators(etag=memory.etag, modified=memory.modified) if _has_orders(site, feed) else Validators()
+    )
+    source, validators = _fetch(feed, int(now), known)
+    if source is None:
+        return None, validators
+    made = importing.make(site, feed, source)
+    if made.files:
+        importing.write(site, made)
+    return made, validators
+
+
+def _failed(feed: Feed, memory: Memory, now: float) -> Memory:
+    failures = memory.failures + 1
+    return replace(memory, failures=failures, due=now + delay(feed, failures, _chance()))
+
+
+def _chance() -> float:
+    return random.random()  # noqa: S311 - it keeps pollers apart and no secret
+
+
+def _has_orders(site: Site, feed: Feed) -> bool:
+    """Whether what the server said of the last document is about orders that are still there."""
+    found = (site.orders / feed.folder).glob("*.yaml")
+    return any(is_own(f"{feed.folder}/{path.stem}", feed.folder, feed.name) for path in found)
+
+
+def recall(site: Site, feed: Feed) -> Memory:
+    """What is remembered of the feed; what can't be read is forgotten."""
+    try:
+        with _path(site, feed).open("rb") as file:
+            found = json.loads(file.read(_BOUND))
+        return Memory(
+            due=float(found["due"]),
+            failures=int(found["failures"]),
+            etag=str(found["etag"]),
+            modified=str(found["modified"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return Memory()
+
+
+def remember(site: Site, feed: Feed, memory: Memory) -> None:
+    """Keep it for the next time. Raises StoreError."""
+    path = _path(site, feed)
+    aside = path.with_suffix(".new")
+    try:
+        aside.write_text(json.dumps(asdict(memory)), encoding="utf-8")
+        aside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            aside.unlink()
+        raise StoreError(f"{path}: it can't be written: {error.strerror}") from error
+
+
+def _path(site: Site, feed: Feed) -> Path:
+    return site.state / "feeds" / f"{feed.name}.json"

@@ -1,0 +1,231 @@
+"""What comes over HTTPS: verified, bounded, asked for again only if it changed; and feeds that are due."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trustme
+
+from blocker.errors import OrdersInvalid, PointError
+from blocker.feeds import fetch, polling
+from blocker.feeds.fetch import Validators
+from tests.feeds.samples import NAMES, lines
+from tests.feeds.test_damaged import feed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.feeds.conftest import Fed
+
+
+@dataclass
+class Web:
+    """A server on loopback: what it answers, and what it was asked."""
+
+    port: int
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    asked: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"https://localhost:{self.port}/list"
+
+
+@contextmanager
+def serving(certificate: trustme.LeafCert) -> Iterator[Web]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answers.asked.append(dict(self.headers))
+            status, body = answers.status, answers.body
+            if answers.headers.get("ETag") and self.headers.get("If-None-Match") == answers.headers["ETag"]:
+                status, body = 304, b""
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **answers.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = False
+
+        def get_request(self) -> tuple[ssl.SSLSocket, Any]:
+            client, address = self.socket.accept()
+            client.settimeout(5)
+            try:
+                return context.wrap_socket(client, server_side=True), address
+            except OSError:
+                client.close()
+                raise
+
+        def handle_error(self, *_: object) -> None:
+            """A client that leaves is part of the test."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    answers = Web(server.server_port)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield answers
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def web(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with serving(authority.issue_cert("localhost")) as found:
+        yield found
+
+
+def refused(web: Web) -> str:
+    with pytest.raises((PointError, OrdersInvalid)) as caught:
+        fetch.from_url(web.url, 0, Validators())
+    return str(caught.value).removeprefix(web.url)
+
+
+def test_a_document_comes_with_what_to_ask_with_next_and_then_only_if_it_changed(web: Web) -> None:
+    web.body, web.headers = b"x.example\n", {"ETag": '"1"', "Last-Modified": "Sat, 28 Nov 2026 12:00:00 GMT"}
+    source, known = fetch.from_url(web.url, 7, Validators())
+    assert source is not None
+    assert (source.octets, source.place, source.at) == (b"x.example\n", web.url, 7)
+    assert known == Validators(etag='"1"', modified="Sat, 28 Nov 2026 12:00:00 GMT")
+    assert fetch.from_url(web.url, 8, known) == (None, known)
+    assert web.asked[0]["User-Agent"].startswith("blocker/")
+    assert web.asked[1]["If-Modified-Since"] == "Sat, 28 Nov 2026 12:00:00 GMT"
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 500, 503])
+def test_an_error_of_the_server_is_told(web: Web, status: int) -> None:
+    web.status = status
+    assert refused(web).startswith(f": the server answers {status} ")
+
+
+def test_a_document_shorter_than_it_says_is_cut_off(web: Web) -> None:
+    web.body, web.headers = b"x.example\n", {"Content-Length": "20"}
+    assert "feed-cut-off: 10 octets came of 20" in refused(web) or "IncompleteRead" in refused(web)
+
+
+def test_a_document_without_end_is_given_up(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "MAX_LIST_OCTETS", 1000)
+    web.body = b"x" * 2000
+    assert refused(web) == " feed-too-large: the document is larger than 512 MiB."
+
+
+def test_a_document_that_takes_too_long_is_given_up(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "DEADLINE", -1.0)
+    web.body = b"x"
+    assert refused(web) == ": it can't be read: it takes longer than -1 s"
+
+
+def test_redirects_stay_on_https_and_are_few(web: Web) -> None:
+    web.status, web.headers = 302, {"Location": "http://localhost/list"}
+    assert "it redirects to something else than https" in refused(web)
+    web.headers = {"Location": "file:///etc/passwd"}
+    assert "file" in refused(web) or "https" in refused(web)
+    before = len(web.asked)
+    web.headers = {"Location": web.url}
+    assert "would lead to an infinite loop" in refused(web)
+    assert len(web.asked) - before <= fetch.MAX_REDIRECTS + 1
+
+
+def test_nobody_there_is_told(web: Web) -> None:
+    with pytest.raises(PointError, match="it can't be reached"):
+        fetch.from_url("https://localhost:1/list", 0, Validators())
+
+
+def test_another_name_and_an_unknown_authority_are_not_trusted(web: Web, authority: trustme.CA) -> None:
+    with serving(authority.issue_cert("other.example")) as other:
+        assert "certificate" in refused(other).lower()
+    with serving(trustme.CA().issue_cert("localhost")) as other:
+        assert "CERTIFICATE_VERIFY_FAILED" in refused(other)
+
+
+def test_validators_that_could_not_be_sent_back_are_dropped(web: Web) -> None:
+    web.body, web.headers = b"x", {"ETag": "x" * 300}
+    assert fetch.from_url(web.url, 0, Validators())[1] == Validators()
+
+
+def test_a_feed_is_asked_when_it_is_due_and_not_before(fed: Fed, web: Web) -> None:
+    fed.feed("names", source=web.url, more="    interval: 1h\n    max_change: 0.5\n")
+    web.body, web.headers = lines(NAMES).encode(), {"ETag": '"1"'}
+    ran = fed.run("import", "--poll", "--json")
+    assert (ran.code, json.loads(ran.out)[0]["order"]) == (0, "reg/2026-11-28-list")
+    fed.at("2026-11-28T12:59:00+00:00")
+    assert (fed.run("import", "--poll", "--json").out, len(web.asked)) == ("[]\n", 1)
+    fed.at("2026-11-28T13:07:00+00:00")
+    assert (fed.run("import", "--poll", "--json").out, len(web.asked)) == ("[]\n", 2)
+    assert web.asked[1]["If-None-Match"] == '"1"'
+    web.body, web.headers = lines(("new.example", *NAMES)).encode(), {"ETag": '"2"'}
+    fed.at("2026-11-28T15:00:00+00:00")
+    assert json.loads(fed.run("import", "--poll", "--json").out)[0]["added"] == 1
+
+
+def test_a_document_is_fetched_whole_when_its_orders_are_gone(fed: Fed, web: Web) -> None:
+    fed.feed("names", source=web.url)
+    web.body, web.headers = lines(NAMES).encode(), {"ETag": '"1"'}
+    fed.run("import", "--poll")
+    for path in (fed.folder / "orders" / "reg").iterdir():
+        path.unlink()
+    fed.at("2026-11-29T12:00:00+00:00")
+    assert json.loads(fed.run("import", "--poll", "--json").out)[0]["order"] == "reg/2026-11-29-list"
+
+
+def test_a_feed_that_fails_waits_longer_each_time_and_is_told(fed: Fed, web: Web) -> None:
+    fed.feed("names", source=web.url, more="    interval: 1h\n")
+    web.status = 500
+    times = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]  # hours
+    for hour in times:
+        fed.at(f"2026-11-28T{hour:02}:00:00+00:00")
+        ran = fed.run("import", "--poll")
+        assert ran.code in (0, 5)
+    assert len(web.asked) == 3  # At 0, after 2 hours, after 4 more; a little later each.
+    web.status, web.body = 200, b"<html>error</html>\n"
+    fed.at("2026-11-30T00:00:00+00:00")
+    ran = fed.run("import", "--poll")
+    assert ran.code == 2
+    assert "feed-html" in ran.err
+    assert json.loads((fed.folder / "state" / "feeds" / "list.json").read_text())["failures"] == 4
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"due": "x"}', '{"due": 1}', "\xff"])
+def test_what_is_remembered_and_can_t_be_read_is_forgotten(fed: Fed, content: str) -> None:
+    fed.feed("names")
+    (fed.folder / "list").write_text(lines(NAMES))
+    (fed.folder / "state" / "feeds").mkdir(parents=True)
+    (fed.folder / "state" / "feeds" / "list.json").write_text(content, encoding="latin-1")
+    assert fed.run("import", "--poll").code == 0
+    assert fed.orders
+
+
+def test_the_wait_doubles_up_to_a_day_and_is_a_little_longer_by_chance() -> None:
+    one = feed("names")
+    assert [polling.delay(one, failures, 0) for failures in range(6)] == [3600 * 2**at for at in range(5)] + [
+        86400
+    ]
+    assert polling.delay(one, 60, 1) == pytest.approx(86400 * 1.1)

@@ -1,0 +1,553 @@
+"""From a list to what is blocked: the whole way of each format, and what an order made of a list says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from blocker.feeds import importing
+from blocker.orders import parse
+from tests.feeds.samples import (
+    ADDRESS,
+    LATER,
+    MAKERS,
+    NAMES,
+    OTHERS,
+    URL,
+    entry,
+    hazard,
+    hosts,
+    lines,
+    position,
+    zone,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.feeds.conftest import Fed
+
+WITH_OTHERS = [name for name in MAKERS if name != "rpz"]
+
+
+def blocked(fed: Fed, *names: str) -> set[str]:
+    return {name for name in names if fed.is_blocked(name, at="2026-12-15")}
+
+
+@pytest.mark.parametrize("format_", MAKERS)
+def test_a_list_becomes_an_order_that_blocks_and_the_next_one_an_amend(fed: Fed, format_: str) -> None:
+    make = MAKERS[format_]
+    fed.feed(format_, more="    max_change: 0.2\n")
+    first = fed.take(make(NAMES))
+    assert (first.code, first.err) == (0, "not applied: see `blocker plan`, then `blocker apply`\n")
+    ran = fed.run("check")
+    assert (ran.code, ran.out) == (0, "")
+    assert fed.run("apply", "--yes").code == 0
+    every = (*NAMES, "newcomer.example")
+    assert blocked(fed, *every, "www.casino-4.example", "notcasino-4.example") == {
+        *NAMES,
+        "www.casino-4.example",
+    }
+
+    before = fed.orders
+    fed.at("2026-11-29T12:00:00+00:00")
+    said = fed.taken(make(LATER, edition=2))
+    assert (said["order"], said["added"], said["removed"]) == ("reg/2026-11-29-list-120000", 1, 1)
+    assert {name: octets for name, octets in fed.orders.items() if name in before} == before
+    ran = fed.run("check")
+    assert (ran.code, ran.out) == (0, "")
+    assert fed.run("apply", "--yes").code == 0
+    assert blocked(fed, *every, "www.casino-4.example") == set(LATER)
+
+
+@pytest.mark.parametrize("format_", MAKERS)
+def test_the_same_list_again_changes_nothing(fed: Fed, format_: str) -> None:
+    fed.feed(format_)
+    fed.take(MAKERS[format_](NAMES))
+    before = fed.orders
+    fed.at("2026-11-29T12:00:00+00:00")
+    ran = fed.take(MAKERS[format_](NAMES))
+    assert (ran.code, ran.err) == (0, "list: nothing changed\n")
+    assert fed.orders == before
+
+
+@pytest.mark.parametrize("format_", MAKERS)
+def test_the_same_list_at_the_same_time_makes_the_same_octets(fed: Fed, format_: str) -> None:
+    fed.feed(format_)
+    fed.take(MAKERS[format_](NAMES))
+    before = fed.orders
+    for path in (fed.folder / "orders" / "reg").iterdir():
+        path.unlink()
+    fed.take(MAKERS[format_](NAMES))
+    assert fed.orders == before
+
+
+@pytest.mark.parametrize("format_", WITH_OTHERS)
+def test_urls_and_addresses_are_told_with_their_lines_and_never_widened(fed: Fed, format_: str) -> None:
+    fed.feed(format_)
+    said = fed.taken(MAKERS[format_]((*NAMES, URL, ADDRESS, "198.51.100.0/24", "shop.example/path", "co.uk")))
+    assert said["skipped"] == {"url": 2, "address": 2, "refused": 1}
+    assert [row["text"] for row in said["not_names"]] == [
+        URL,
+        ADDRESS,
+        "198.51.100.0/24",
+        "shop.example/path",
+        "co.uk",
+    ]
+    assert all(row["line"] for row in said["not_names"])
+    assert fed.run("apply", "--yes").code == 0
+    assert blocked(fed, "shop.example", "casino-0.example") == {"casino-0.example"}
+
+
+@pytest.mark.parametrize("format_", MAKERS)
+def test_names_are_one_however_they_are_written(fed: Fed, format_: str) -> None:
+    fed.feed(format_)
+    text = MAKERS[format_](NAMES)
+    fed.take(text)
+    before = fed.orders
+    for octets in (
+        text.replace("casino-1.example", "Casino-1.EXAMPLE"),
+        "\ufeff" + text,
+        text.replace("\r\n", "\n").replace("\n", "\r\n"),
+    ):
+        ran = fed.take(octets)
+        assert (ran.code, ran.err) == (0, "list: nothing changed\n")
+    assert fed.orders == before
+
+
+def test_a_final_dot_a_second_time_and_another_script_make_no_other_names(fed: Fed) -> None:
+    fed.feed("names")
+    fed.take(lines([*NAMES, "bücher.example"]))
+    ran = fed.take(lines(["casino-0.example.", *NAMES, *NAMES, "xn--bcher-kva.example", "BÜCHER.example"]))
+    assert (ran.code, ran.err) == (0, "list: nothing changed\n")
+
+
+def test_the_order_says_where_it_is_from_when_it_came_and_that_no_date_is_known(fed: Fed) -> None:
+    fed.feed("names")
+    fed.take(lines([*NAMES, URL]))
+    octets = fed.orders["2026-11-28-list.yaml"]
+    digest = hashlib.sha256(lines([*NAMES, URL]).encode()).hexdigest()
+    text = octets.decode()
+    assert "# Made by `blocker import list` (names) from " in text
+    assert f"# Retrieved at 2026-11-28T12:00:00Z: 198 octets, SHA-256 {digest}." in text
+    assert "# Not names, and not blocked: 1 url." in text
+    filed, problems = parse.read(octets, path="x", id_="reg/2026-11-28-list")
+    assert filed is not None
+    assert not problems
+    order = filed.order
+    assert order.reference == "Register of domains, date unknown"
+    assert order.document is not None
+    assert order.document.sha256 == digest
+    assert fed.orders[order.document.file] == lines([*NAMES, URL]).encode()
+    listed = fed.orders["2026-11-28-list.listed.txt"].decode().splitlines()
+    assert listed[:3] == [
+        "# reg/2026-11-28-list: 10 names, listed",
+        "# date unknown: the document has none",
+        "casino-0.example",
+    ]
+
+
+def test_dates_of_entry_are_kept_with_their_zone(fed: Fed) -> None:
+    fed.feed("pl-hazard")
+    fed.take(MAKERS["pl-hazard"](NAMES))
+    assert (
+        b"# entered 2026-01-01T12:00:00+01:00\ncasino-0.example\n" in fed.orders["2026-11-28-list.listed.txt"]
+    )
+    assert (
+        b'reference: "Register of domains, 2026-01-01T12:00:00+01:00"' in fed.orders["2026-11-28-list.yaml"]
+    )
+
+
+def test_a_long_document_is_kept_compressed_and_read_again(fed: Fed) -> None:
+    fed.feed("names")
+    padding = "# " + "x" * 4000 + "\n"
+    fed.take(padding * 300 + lines(NAMES))
+    assert "2026-11-28-list.source.txt.gz" in fed.orders
+    assert fed.run("check").out == ""
+    ran = fed.take(lines(NAMES[:-1]))
+    assert "feed-tail-missing" in ran.err
+
+
+def test_a_dry_run_says_what_it_would_write_and_writes_nothing(fed: Fed) -> None:
+    fed.feed("names")
+    ran = fed.take(lines(NAMES), "--dry-run")
+    assert ran.code == 0
+    assert (
+        "would write: reg/2026-11-28-list.source.txt, reg/2026-11-28-list.listed.txt, "
+        "reg/2026-11-28-list.yaml" in ran.out
+    )
+    assert fed.orders == {}
+
+
+def test_another_source_and_another_folder_may_be_given(fed: Fed) -> None:
+    fed.feed("names")
+    (fed.folder / "here").write_text(lines(NAMES))
+    out = fed.folder / "orders" / "elsewhere"
+    assert fed.run("import", "list", str(fed.folder / "here"), "--out", str(out)).code == 0
+    assert (out / "2026-11-28-list.yaml").exists()
+    assert fed.run("import", "list", "--out", str(fed.folder)).code == 2
+
+
+def test_what_was_written_in_the_same_second_is_not_written_over(fed: Fed) -> None:
+    fed.feed("names", more="    max_change: 0.5\n")
+    fed.take(lines(NAMES))
+    fed.take(lines(("new-1.example", *NAMES)))
+    before = fed.orders
+    ran = fed.take(lines(("new-2.example", *NAMES)))
+    assert ran.code == 2
+    assert "feed-order-exists: the order is there already; import again a second later." in ran.err
+    assert fed.orders == before
+
+
+def test_a_zone_tells_a_name_from_what_is_below_it(fed: Fed) -> None:
+    fed.feed("rpz", more="    max_change: 1\n")
+    text = (
+        zone([])
+        + "alone.example CNAME .\n*.below.example CNAME *.\nboth.example A 192.0.2.1\n"
+        + "*.both.example CNAME x.\n"
+    )
+    assert fed.take(text).code == 0
+    assert fed.run("apply", "--yes").code == 0
+    every = [f"{at}{name}.example" for name in ("alone", "below", "both") for at in ("", "www.")]
+    assert blocked(fed, *every) == {
+        "alone.example",
+        "www.below.example",
+        "both.example",
+        "www.both.example",
+    }
+    fed.at("2026-11-29T12:00:00+00:00")
+    text = zone([], 2) + "*.alone.example CNAME .\nbelow.example CNAME .\nboth.example CNAME .\n"
+    assert fed.take(text).code == 0
+    assert fed.run("check").out == ""
+    assert fed.run("apply", "--yes").code == 0
+    assert blocked(fed, *every) == {"www.alone.example", "below.example", "both.example"}
+
+
+def test_exact_is_what_the_feeds_policy_says(fed: Fed) -> None:
+    fed.feed("hosts", more="    match: exact\n")
+    fed.take(hosts(NAMES))
+    fed.run("apply", "--yes")
+    assert blocked(fed, "casino-0.example", "www.casino-0.example") == {"casino-0.example"}
+
+
+def test_a_name_that_goes_takes_none_along_that_stays(fed: Fed) -> None:
+    fed.feed("names", more="    max_change: 0.5\n")
+    fed.take(lines(["casino.example", "www.casino.example", "*.x.casino.example", *NAMES]))
+    fed.apply()
+    fed.at("2026-11-29T12:00:00+00:00")
+    assert fed.take(lines(["www.casino.example", "*.x.casino.example", *NAMES])).code == 0
+    assert fed.run("check").out == ""
+    fed.run("apply", "--yes")
+    every = [
+        "casino.example",
+        "a.casino.example",
+        "www.casino.example",
+        "a.x.casino.example",
+        "x.casino.example",
+    ]
+    assert blocked(fed, *every) == {"www.casino.example", "a.x.casino.example"}
+    fed.at("2026-11-30T12:00:00+00:00")
+    assert (
+        fed.take(lines(["www.casino.example", "*.x.casino.example", *NAMES])).err == "list: nothing changed\n"
+    )
+
+
+def test_a_name_that_goes_is_not_freed_below_one_that_stays(fed: Fed) -> None:
+    fed.feed("names", more="    max_change: 0.5\n")
+    fed.take(lines(["casino.example", "www.casino.example", *NAMES]))
+    fed.at("2026-11-29T12:00:00+00:00")
+    assert fed.take(lines(["casino.example", *NAMES])).err == "list: nothing changed\n"
+    fed.run("apply", "--yes")
+    assert blocked(fed, "www.casino.example") == {"www.casino.example"}
+
+
+def test_a_name_may_come_and_go_and_come_again(fed: Fed) -> None:
+    fed.feed("names", more="    max_change: 0.5\n")
+    for day, listed in enumerate([NAMES, LATER, NAMES, LATER, NAMES], 1):
+        fed.at(f"2026-11-{day:02}T12:00:00+00:00")
+        assert fed.take(lines(listed)).code == 0
+        assert fed.run("apply", "--yes").code == 0
+        assert blocked(fed, *NAMES, "newcomer.example") == set(listed)
+
+
+def test_what_another_order_removed_or_lifted_stays_out_and_is_told(fed: Fed) -> None:
+    fed.feed("names", more="    max_change: 0.5\n")
+    fed.take(lines(NAMES))
+    fed.at("2026-11-29T12:00:00+00:00")
+    fed.take(lines((*NAMES, "new.example")))
+    fed.act(
+        "court",
+        "amend",
+        "reg/2026-11-28-list",
+        "remove: [casino-1.example, '*.casino-2.example']",
+        start="2026-11-30",
+    )
+    fed.act("court-2", "lift", "reg/2026-11-29-list-120000/added", start="2026-11-30")
+    fed.at("2026-12-01T12:00:00+00:00")
+    ran = fed.take(lines((*NAMES, "new.example", "www.casino-1.example")))
+    assert ran.code == 0
+    assert (
+        "list feed-removed-by-order: still listed, though another order removed or lifted them, and left "
+        "out: "
+        "'casino-1.example' and 2 more; ask the authority, or write an amend.\n" in ran.err
+    )
+    fed.run("apply", "--yes")
+    assert blocked(fed, *NAMES, "new.example") == {*NAMES} - {"casino-1.example"}
+
+
+def test_an_amend_that_is_cancelled_is_as_if_it_had_not_been(fed: Fed) -> None:
+    fed.feed("names", more="    max_change: 0.5\n")
+    fed.take(lines(NAMES))
+    fed.at("2026-11-29T12:00:00+00:00")
+    fed.take(lines(LATER))
+    fed.act("court", "lift", "reg/2026-11-29-list-120000", start="2026-11-30")
+    fed.at("2026-12-01T12:00:00+00:00")
+    said = fed.taken(lines(LATER))
+    assert (said["added"], said["removed"]) == (0, 1)
+    fed.run("apply", "--yes")
+    assert blocked(fed, *NAMES, "newcomer.example") == set(LATER) - {"newcomer.example"}
+
+
+def test_a_feed_whose_order_was_lifted_starts_no_new_one(fed: Fed) -> None:
+    fed.feed("names")
+    fed.take(lines(NAMES))
+    fed.act("court", "lift", "reg/2026-11-28-list", start="2026-11-30")
+    fed.at("2026-12-01T12:00:00+00:00")
+    ran = fed.take(lines((*NAMES, "new.example")))
+    assert ran.code == 2
+    assert "list feed-order-ended: 'reg/2026-11-28-list' has ended, so nothing can be added to it." in ran.err
+
+
+def test_a_feed_whose_order_is_broken_waits_until_it_is_mended(fed: Fed) -> None:
+    fed.feed("names")
+    fed.take(lines(NAMES))
+    (fed.folder / "orders" / "reg" / "2026-11-28-list.listed.txt").write_text("other.example\n")
+    fed.at("2026-12-01T12:00:00+00:00")
+    ran = fed.take(lines((*NAMES, "new.example")))
+    assert ran.code == 2
+    assert (
+        "list feed-orders-broken: 'reg/2026-11-28-list', which an import of this feed made, has problems"
+        in ran.err
+    )
+
+
+def test_a_protected_name_is_left_out_and_told_and_the_others_are_imported(fed: Fed) -> None:
+    fed.feed("names")
+    ran = fed.take(lines((*NAMES, "kept.example")))
+    assert ran.code == 2
+    assert (
+        "list protected-name: 'kept.example' would block 'kept.example', which this site protects; it is "
+        "left out. "
+        "Take it off the protected list if a person so decides.\n" in ran.err
+    )
+    assert fed.run("check").out == ""
+    fed.run("apply", "--yes")
+    assert blocked(fed, "kept.example", *NAMES) == {*NAMES}
+
+
+def test_a_person_may_let_a_great_change_past_and_the_order_says_why(fed: Fed) -> None:
+    fed.feed("names")
+    fed.take(lines(NAMES))
+    fed.at("2026-11-29T12:00:00+00:00")
+    text = lines(OTHERS)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    refused = fed.take(text)
+    assert (
+        f"If a person found it right: `blocker import list --accept {digest} --reason TEXT`." in refused.err
+    )
+    assert fed.take(text, "--accept", digest).code == 2
+    assert "feed-accept-other" in fed.take(text, "--accept", "0" * 64, "--reason", "r").err
+    assert fed.take(text, "--accept", digest, "--reason", "letter 7/2026:\nall of them").code == 0
+    assert (
+        "# Accepted though feed-tail-missing, feed-changed-too-much, feed-changed-too-much: letter "
+        "7/2026:\\u000aall" in fed.orders["2026-11-29-list-120000.yaml"].decode()
+    )
+    fed.run("apply", "--yes")
+    assert blocked(fed, *NAMES, *OTHERS) == {*OTHERS}
+
+
+def test_an_unknown_feed_a_site_without_feeds_and_words_that_dont_fit_are_refused(fed: Fed) -> None:
+    assert "site.yaml" not in fed.run("import").out
+    fed.feed("names")
+    ran = fed.run("import", "other")
+    assert ran.code == 2
+    assert "feed-unknown: no feed is called 'other' (there are: list); add it, or mend its name." in ran.err
+    assert fed.run("import", "--poll", "--dry-run").code == 2
+    assert fed.run("import").code == 2
+    site = fed.folder / "site.yaml"
+    site.write_text(site.read_text().replace("feeds: feeds.yaml\n", ""))
+    assert "site.yaml has no 'feeds'" in fed.run("import", "list").err
+
+
+@pytest.mark.parametrize("what", ["gone", "changed"])
+def test_a_feed_whose_applied_order_is_gone_or_changed_waits_too(fed: Fed, what: str) -> None:
+    fed.feed("names")
+    fed.take(lines(NAMES))
+    fed.run("apply", "--yes")
+    path = fed.folder / "orders" / "reg" / "2026-11-28-list.yaml"
+    if what == "gone":
+        path.unlink()
+    else:
+        path.write_text(path.read_text().replace("180d", "90d") + "# changed\n")
+    fed.at("2026-12-01T12:00:00+00:00")
+    ran = fed.take(lines(("new.example", *NAMES)))
+    assert ran.code == 2
+    assert "list feed-orders-broken: 'reg/2026-11-28-list'" in ran.err
+
+
+def test_an_order_that_would_be_over_at_once_is_not_made(fed: Fed) -> None:
+    fed.feed("names")
+    path = fed.folder / "feeds.yaml"
+    path.write_text(path.read_text().replace("review_after: 180d", "until: 2026-11-28T12:00:00Z"))
+    ran = fed.take(lines(NAMES))
+    assert (ran.code, fed.orders) == (2, {})
+    assert "list feed-order-ended: its 'until' is over" in ran.err
+    path.write_text(path.read_text().replace("28T12:00:00Z", "28T12:00:01Z"))
+    assert fed.take(lines(NAMES)).code == 0
+    assert b"until: 2026-11-28T12:00:01+00:00" in fed.orders["2026-11-28-list.yaml"]
+    assert fed.run("check").out == ""
+
+
+@pytest.mark.parametrize("files", [0, 1, 2])
+def test_a_crash_while_writing_leaves_no_half_of_an_order(
+    fed: Fed, monkeypatch: pytest.MonkeyPatch, files: int
+) -> None:
+    fed.feed("names", more="    max_change: 0.5\n")
+    fed.take(lines(NAMES))
+    fed.run("apply", "--yes")
+    fed.at("2026-11-29T12:00:00+00:00")
+    write, count = importing._write, iter(range(9))
+
+    def dying(folder: Path, name: str, octets: bytes) -> None:
+        if next(count) == files:
+            raise OSError(28, "No space left on device")
+        write(folder, name, octets)
+
+    monkeypatch.setattr(importing, "_write", dying)
+    ran = fed.take(lines(LATER))
+    assert ran.code == 4
+    assert "reg: the order can't be written: No space left on device" in ran.err
+    assert not any(name.startswith(".") or name == "2026-11-29-list-120000.yaml" for name in fed.orders)
+    assert fed.run("check").out == ""
+    monkeypatch.setattr(importing, "_write", write)
+    assert fed.take(lines(LATER)).code == 0
+    assert fed.run("check").out == ""
+
+
+def test_what_the_operator_writes_about_a_feed_can_t_break_the_order(fed: Fed) -> None:
+    fed.feed("names")
+    path = fed.folder / "feeds.yaml"
+    odd = r'"a \"b\" \\u0041 \u2028 \U0001F600 # {x: y}"'
+    path.write_text(path.read_text().replace('"Register of domains"', odd).replace("[ID]", '[ID, "GB"]'))
+    assert fed.take(lines(NAMES)).code == 0
+    assert fed.run("check").out == ""
+    filed, _ = parse.read(fed.orders["2026-11-28-list.yaml"], path="x", id_="reg/2026-11-28-list")
+    assert filed is not None
+    assert filed.order.reference == 'a "b" \\u0041 \u2028 \U0001f600 # {x: y}, date unknown'
+    assert filed.order.directives[0].regions == ("ID", "GB")
+
+
+def test_the_envelope_is_the_feeds_policy(fed: Fed) -> None:
+    fed.feed("names", more="    deadline: 2d\n    action: {redirect: [192.0.2.80, '2001:db8::80']}\n")
+    fed.take(lines(NAMES))
+    assert fed.run("check").out == ""
+    filed, _ = parse.read(fed.orders["2026-11-28-list.yaml"], path="x", id_="reg/2026-11-28-list")
+    assert filed is not None
+    order = filed.order
+    assert (order.deadline, order.received) == (timedelta(days=2), datetime(2026, 11, 28, 12, tzinfo=UTC))
+    assert str(order.directives[0].action) == "redirect to 192.0.2.80, 2001:db8::80"
+    assert order.directives[0].review_by == datetime(2027, 5, 27, 12, tzinfo=UTC)
+
+
+def test_absence_from_a_list_that_says_itself_what_is_lifted_keeps_a_name(fed: Fed) -> None:
+    fed.feed("cert-pl", more="    max_change: 0.5\n")
+    fed.take(MAKERS["cert-pl"](NAMES))
+    fed.at("2026-11-29T12:00:00+00:00")
+    text = json.dumps(json.loads(MAKERS["cert-pl"](NAMES))[:8])
+    ran = fed.take(text)
+    assert ran.code == 0
+    assert (
+        "list feed-absent-kept: absent from the document, which doesn't say that they are lifted, and kept: "
+        "'casino-8.example' and 1 more; ask the authority, or write an amend.\n" in ran.err
+    )
+    assert len(fed.orders) == 3
+
+
+def test_a_row_that_leaves_a_register_with_a_date_is_lifted(fed: Fed) -> None:
+    fed.feed("pl-hazard", more="    max_change: 0.5\n")
+    fed.take(MAKERS["pl-hazard"](NAMES))
+    fed.at("2026-11-29T12:00:00+00:00")
+    text = MAKERS["pl-hazard"](NAMES).replace(
+        "</DataWpisu>", "</DataWpisu><DataWykreslenia>2026-02-01T00:00:00.5</DataWykreslenia>", 1
+    )
+    said = fed.taken(text)
+    assert (said["removed"], said["edition"]) == (1, "2026-02-01T00:00:00+01:00")
+
+
+def test_zones_are_read_as_they_are_written(fed: Fed) -> None:
+    fed.feed("rpz")
+    text = (
+        "@ 30 IN SOA a. b. 7 1 1 1 1\n"
+        "one.example 1h IN CNAME .\n"
+        "two.example IN 1h CNAME *.\n"
+        "three.example 60 A 192.0.2.1 ; here\n"
+        "\tAAAA 2001:db8::1\n"
+        "four.example. CNAME rpz-drop.\n"
+        'five.example TXT ( "a;b" ; not a comment\n "c(d" )\n'
+        "six.example CNAME rpz-passthru.\n"
+        "*.six.example CNAME rpz-tcp-only.\n"
+        "24.0.2.0.192.rpz-ip CNAME .\n"
+        "ns.example.rpz-nsdname CNAME .\n"
+        "$TTL 60\n"
+        "@ 30 IN SOA a. b. 7 1 1 1 1\n"
+    )
+    said = fed.taken(text)
+    assert said["problems"] == []
+    listed = fed.orders["2026-11-28-list.listed-alone.txt"].decode().splitlines()[2:]
+    assert listed == ["four.example", "one.example", "three.example", "two.example"]
+    assert said["skipped"] == {"trigger": 2, "address": 1}
+    assert said["edition"] == "serial 7"
+
+
+def test_a_name_that_is_there_twice_has_its_first_date(fed: Fed) -> None:
+    fed.feed("pl-hazard")
+    twice = hazard(NAMES).replace("</Rejestr>", entry(99, "Casino-0.example", since="2025-01-01T00:00:00"))
+    assert fed.take(twice + "</Rejestr>").code == 0
+    listed = fed.orders["2026-11-28-list.listed.txt"].decode()
+    assert listed.startswith(
+        "# reg/2026-11-28-list: 10 names, listed\n# entered 2025-01-01T00:00:00+01:00\ncasino-0."
+    )
+
+
+def test_of_many_rows_that_are_no_names_the_first_thousand_are_shown_and_all_are_counted(fed: Fed) -> None:
+    fed.feed("names")
+    said = fed.taken(lines([*NAMES, *(f"https://x.example/{at}" for at in range(1005))]))
+    assert (said["skipped"], len(said["not_names"])) == ({"url": 1005}, 1000)
+
+
+def test_a_name_with_all_below_it_says_what_its_wildcard_says(fed: Fed) -> None:
+    fed.feed("names")
+    said = fed.taken(lines(["*.casino-0.example", *NAMES]))
+    assert said["names"] == 10
+    assert fed.take(lines(NAMES)).err == "list: nothing changed\n"
+
+
+@pytest.mark.parametrize("format_", ["pl-hazard", "cert-pl"])
+def test_a_url_that_is_no_longer_listed_is_nothing_to_lift(fed: Fed, format_: str) -> None:
+    fed.feed(format_)
+    ended = {
+        "pl-hazard": entry(99, URL, "<DataWykreslenia>2026-02-01T00:00:00</DataWykreslenia>"),
+        "cert-pl": json.dumps(position(99, URL, "2026-01-01T00:00:00", "2026-01-02T00:00:00Z")),
+    }[format_]
+    text = MAKERS[format_](NAMES)
+    text = (
+        text.replace("</Rejestr>", f"{ended}</Rejestr>")
+        if format_ == "pl-hazard"
+        else text[:-1] + f",{ended}]"
+    )
+    said = fed.taken(text)
+    assert (said["names"], said["skipped"]) == (10, {"url": 1})

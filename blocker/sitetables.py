@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from blocker import names, yamltext
+from blocker import names, sshkeys, yamltext
 from blocker.fields import (
     MISSING,
     Complaints,
@@ -22,7 +22,7 @@ from blocker.fields import (
     shown,
     text,
 )
-from blocker.site import LOOPBACK, WAYS, Endpoint
+from blocker.site import LOOPBACK, WAYS, Endpoint, Seat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -181,6 +181,27 @@ def _path(value: str) -> str:
     return value
 
 
+_ROLE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}\Z")
+ANYONE = "anyone"
+
+
+def role(value: str) -> str:
+    """What somebody is to the operator, as signers.yaml and the rules of approval call it."""
+    if not _ROLE.match(value) or value in (ANYONE, "or"):
+        raise Rejected(
+            "role-invalid",
+            f"{shown(value)} is not a role; write a word of a-z, 0-9 and - such as legal or noc.",
+        )
+    return value
+
+
+def _seat(value: str) -> Seat:
+    return frozenset() if value == ANYONE else frozenset(role(one) for one in value.split(" or "))
+
+
+_SEATS = several(text(_seat))
+_KINDS = ("block", "lift", "suspend", "reinstate", "amend")
+
 _EVERY_WAY = tuple(dict.fromkeys(way for ways in WAYS.values() for way in ways))
 _SERVERS = several(text(_endpoint(53)))
 _LISTEN = text(_endpoint(None, least=0))
@@ -253,6 +274,34 @@ SITE = {
                 "key": Field(read=text()),
             },
             "the RPZ",
+        )
+    ),
+    "approvals": Field(
+        read=mapping(
+            {
+                "signers": Field(read=text(), required="name the file that says who may sign."),
+                "roots": Field(
+                    read=several(text(sshkeys.read)), required="list the keys that may sign that file."
+                ),
+                "rules": Field(
+                    read=mapping(
+                        {kind: Field(read=_SEATS) for kind in _KINDS},
+                        "the rules",
+                    )
+                ),
+                "emergency": Field(
+                    read=mapping(
+                        {
+                            "approvals": Field(read=_SEATS, required="list whose approvals let an order in."),
+                            "within": Field(
+                                read=text(duration), required="write how soon the others are owed, as 4h."
+                            ),
+                        },
+                        "the emergency",
+                    )
+                ),
+            },
+            "approvals",
         )
     ),
     "points": Field(

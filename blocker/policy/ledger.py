@@ -27,6 +27,8 @@ FILE = "ledger.sqlite"
 _T = TypeVar("_T")
 
 EVENTS: dict[str, str] = {
+    "approved": "The approvals that let an order in: by whom, as what, with which key, and the signatures.",
+    "emergency": "An order came in on an emergency's approvals: by whom, why, and when the others are due.",
     "applied": "A generation became the live policy: its digest, by whom, which orders came and went.",
     "withheld": "The operator stopped enforcing an order or directive, and why.",
     "released": "The operator enforces it again.",

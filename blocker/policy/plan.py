@@ -12,7 +12,8 @@ directive: a name that two new directives block counts twice, for the guard may 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from blocker.errors import TooMuchChange
@@ -20,8 +21,10 @@ from blocker.errors import TooMuchChange
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from blocker.approvals.judge import Approval
     from blocker.orders.model import Order
     from blocker.orders.timetable import Scheduled, Window
+    from blocker.policy.records import Owed
     from blocker.site import Enforcement, Limits
 
 RATIOS_FROM = 1000  # live names below which ratios say nothing
@@ -29,8 +32,8 @@ RATIOS_FROM = 1000  # live names below which ratios say nothing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """What is applied now. `counts` are names by ref, `zones` those that the names were looked at for; the
-    empty policy is `NOTHING`.
+    """What is applied now. `counts` are names by ref, `zones` those that the names were looked at for, `owed`
+    the orders that an emergency let in and whose approvals are owed; the empty policy is `NOTHING`.
     """
 
     digest: str = ""
@@ -41,6 +44,7 @@ class Live:
     counts: Mapping[str, int]
     enforcement: Enforcement | None = None
     zones: tuple[str, ...] = ()
+    owed: Mapping[str, Owed] = field(default_factory=dict)
 
 
 NOTHING = Live(orders={}, directives={}, counts={})
@@ -65,7 +69,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """From the policy with digest `base` to the one with digest `next`."""
+    """From the policy with digest `base` to the one with digest `next`.
+
+    `approvals` are those of each order that it brings; they are part of its digest, and not of the policy's.
+    """
 
     base: str
     next: str
@@ -76,11 +83,20 @@ class Plan:
     live_names: int
     added: int
     removed: int
+    approvals: Mapping[str, tuple[Approval, ...]] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
         """The plan's own digest, in hex: what a reviewer accepts."""
-        return hashlib.sha256(f"{self.base}\n{self.next}\n".encode()).hexdigest()
+        return hashlib.sha256(f"{self.base}\n{self.next}\n{self._approved()}".encode()).hexdigest()
+
+    def _approved(self) -> str:
+        """Who lets what in: a line for each approval, none on an unsigned site."""
+        return "".join(
+            f"{json.dumps([order, one.who, one.key])}\n"
+            for order, approvals in sorted(self.approvals.items())
+            for one in sorted(approvals)
+        )
 
     @property
     def is_empty(self) -> bool:

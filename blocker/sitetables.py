@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from blocker.names import Key
     from blocker.site import Network
+    from blocker.sshkeys import PublicKey
     from blocker.yamltext import Node
 
 
@@ -86,6 +87,18 @@ def a_name(value: str) -> Key:
         return names.to_key(names.canonical(value))
     except names.NameInvalid as error:
         raise Rejected("name-invalid", f"{error}; write one name.") from error
+
+
+def a_key(value: str) -> PublicKey:
+    """A public key that may sign."""
+    try:
+        return sshkeys.read(value)
+    except ValueError as error:
+        raise Rejected(
+            "key-invalid",
+            f"this is no public key that may sign: {error}. Write the line of its .pub file, as "
+            "ssh-ed25519 AAAA…",
+        ) from error
 
 
 def _zone(value: str) -> str:
@@ -280,9 +293,7 @@ SITE = {
         read=mapping(
             {
                 "signers": Field(read=text(), required="name the file that says who may sign."),
-                "roots": Field(
-                    read=several(text(sshkeys.read)), required="list the keys that may sign that file."
-                ),
+                "roots": Field(read=several(text(a_key)), required="list the keys that may sign that file."),
                 "rules": Field(
                     read=mapping(
                         {kind: Field(read=_SEATS) for kind in _KINDS},

@@ -13,8 +13,6 @@ import hashlib
 import struct
 from dataclasses import dataclass
 
-from blocker.fields import Rejected
-
 STRINGS: dict[str, int] = {
     "ssh-ed25519": 2,
     "sk-ssh-ed25519@openssh.com": 3,
@@ -89,40 +87,25 @@ def from_octets(octets: bytes) -> PublicKey:
 
 
 def read(line: str) -> PublicKey:
-    """The key on a line of a `.pub` file, `KIND BASE64 [COMMENT]`. Raises Rejected.
-
-    What was written is not shown again: it might be the private key.
+    """The key on a line of a `.pub` file, `KIND BASE64 [COMMENT]`. Raises ValueError with a sentence, which
+    shows nothing of what was written: it might be the private key.
     """
     kind, _, rest = line.strip().partition(" ")
     try:
-        key = from_octets(base64.b64decode(rest.partition(" ")[0], validate=True))
+        octets = base64.b64decode(rest.partition(" ")[0], validate=True)
     except binascii.Error as error:
-        raise _no_key("it is not base64") from error
-    except ValueError as error:
-        raise _no_key(str(error)) from error
+        raise ValueError("it is not base64") from error
+    key = from_octets(octets)
     if key.kind != kind:
-        raise _no_key("its two halves speak of different kinds")
+        raise ValueError("its two halves speak of different kinds")
     return key
 
 
-def _no_key(reason: str) -> Rejected:
-    return Rejected(
-        "key-invalid",
-        f"this is no public key that may sign: {reason}. Write the line of its .pub file, as "
-        "ssh-ed25519 AAAA…",
-    )
-
-
-def fingerprint(text: str) -> str:
-    """A fingerprint. Raises Rejected."""
+def is_fingerprint(text: str) -> bool:
+    """Whether it is one as `ssh-keygen -l` prints it."""
     digest = text.removeprefix("SHA256:")
     try:
-        is_one = len(base64.b64decode(f"{digest}=", validate=True)) == hashlib.sha256().digest_size
+        octets = base64.b64decode(f"{digest}=", validate=True)
     except ValueError:
-        is_one = False
-    if not is_one or digest == text:
-        raise Rejected(
-            "fingerprint-invalid",
-            "this is no fingerprint of a key; write SHA256:… as `ssh-keygen -lf FILE.pub` prints it.",
-        )
-    return text
+        return False
+    return digest != text and len(octets) == hashlib.sha256().digest_size

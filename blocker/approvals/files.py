@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from blocker.approvals.judge import Signed
 from blocker.approvals.sshsig import Flaw
 from blocker.errors import NotApproved, Problem
 from blocker.orders import relations
+from blocker.orders.model import instant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -64,8 +66,8 @@ class Judged:
 
     `approved` are the approvals of the orders that have enough, by id; `given` those of every judged order.
     `missing` says of each other order what it lacks. `emergency` are those of `approved` that an emergency
-    lets in. `refused` are the orders that must stay out. `kept` are the octets of the signatures and of
-    signers.yaml, by digest, for the archive.
+    lets in. `refused` are the orders that must stay out. `signers` is the digest of signers.yaml, which was
+    `issued` then. `kept` are the octets of the signatures and of that file, by digest, for the archive.
     """
 
     approved: Mapping[str, tuple[Approval, ...]] = field(default_factory=dict)
@@ -75,6 +77,7 @@ class Judged:
     refused: frozenset[str] = frozenset()
     problems: tuple[Problem, ...] = ()
     signers: str = ""
+    issued: float = 0.0
     kept: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
@@ -86,12 +89,14 @@ def examine(  # noqa: PLR0913 - what the folder says, what is applied, what is a
     recall: Callable[[str], Order],
     *,
     owed: Collection[str] = (),
+    since: float = 0.0,
     emergency: Collection[str] = (),
     now: float,
 ) -> Judged:
     """Judge every order of the folder that isn't applied, and those whose approvals are owed.
 
-    `recall` gives the applied form of an order. `emergency` are the ids of orders that a person wants in on
+    `recall` gives the applied form of an order. A signers.yaml issued before `since` is believed no more.
+    `emergency` are the ids of orders that a person wants in on
     the emergency's approvals. Raises NotApproved if one of those can't come in so.
     """
     asked = site.approvals
@@ -111,7 +116,7 @@ def examine(  # noqa: PLR0913 - what the folder says, what is applied, what is a
         return Request(filed=filed[id_], octets=sources[id_], seats=asked.rules[rule], is_owed=id_ in applied)
 
     late = [id_ for id_ in owed if id_ in filed and applied.get(id_) == filed[id_].order.digest]
-    bench = _Bench(asked, site.orders, now)
+    bench = _Bench(asked, site.orders, since, now)
     try:
         found = bench.judge([request(id_) for id_ in (*new, *late)], frozenset(emergency))
     except keygen.CantVerify as error:
@@ -138,9 +143,10 @@ def _refuse_emergency(
 class _Bench:
     """One examination of one site."""
 
-    def __init__(self, asked: Approvals, orders: Path, now: float) -> None:
+    def __init__(self, asked: Approvals, orders: Path, since: float, now: float) -> None:
         self._asked = asked
         self._orders = orders
+        self._since = since
         self._now = now
         self._listings: dict[Path, list[str]] = {}
         self._problems: list[Problem] = []
@@ -179,6 +185,7 @@ class _Bench:
             refused=frozenset(one.id for one in requests if not one.is_owed and one.id in missing),
             problems=tuple(self._problems),
             signers=digest,
+            issued=instant(known.issued),
             kept=self._kept,
         )
 
@@ -229,6 +236,14 @@ class _Bench:
             return None, ""
         known, problems = signers.parse(octets, shown)
         self._problems += problems
+        if known is not None and instant(known.issued) < self._since:
+            at = datetime.fromtimestamp(self._since, UTC).isoformat()
+            message = (
+                f"it was issued {known.issued.isoformat()}, and one of {at} was believed here before. Restore "
+                "that one, or have a root sign a new one. Until then no new order comes in."
+            )
+            self._problems.append(Problem(id="signers-older", path=shown, message=message))
+            return None, ""
         digest = hashlib.sha256(octets).hexdigest()
         self._kept[digest] = octets
         self._keep(signed)

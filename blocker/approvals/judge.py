@@ -25,6 +25,36 @@ if TYPE_CHECKING:
     from blocker.orders.model import Order
     from blocker.site import Seat
 
+CHECKS: dict[str, str] = {
+    "not-approved": "an order has fewer approvals than the site's rules ask for",
+    "approval-owed": "warning: an order that an emergency let in still lacks approvals",
+    "signature-unreadable": "a signature file can't be read, is no plain file or too large",
+    "signature-garbled": "a signature file has something other than armored SSH signatures",
+    "signature-truncated": "a signature file, or a signature in it, was cut off",
+    "signature-too-many": "there are more than 16 signatures over one file",
+    "signature-unsupported": "a signature is by a kind of key, or over a hash, that may not sign",
+    "signature-namespace": "a signature was made for another purpose",
+    "signature-unknown-key": "a signature is by a key that nobody here has",
+    "signature-revoked": "a signature is by a key that was revoked",
+    "signer-not-yet": "a signature is by a key that is not good yet",
+    "signer-expired": "a signature is by a key that is not good any more",
+    "signature-untouched": "a security key signed without being touched",
+    "signature-mismatch": "a signature is not over this file as it is",
+    "signature-refused": "ssh-keygen refuses a signature for another reason",
+    "signature-duplicate": "a person approves an order twice",
+    "signature-role": "a person approves an order that needs others",
+    "signers-missing": "the file that says who may sign can't be read",
+    "signers-unsigned": "no root's signature over signers.yaml is good",
+    "signers-older": "signers.yaml is older than one that was believed before",
+    "verifier-missing": "ssh-keygen can't be run",
+    "who-invalid": "a name or reason is not one short line",
+    "fingerprint-invalid": "a text is no fingerprint of a key",
+    "signer-key-twice": "a key stands twice among the signers",
+    "signer-alike": "two signers look like one person",
+    "signer-two-roles": "a person has other roles with another key",
+}
+"""Every id that signatures and signers.yaml can be complained of with, beside those of any YAML file."""
+
 ORDERS, SIGNERS = "blocker-order", "blocker-signers"
 """The namespaces of signatures over orders and over signers.yaml: none is good for the other."""
 

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from blocker import sshkeys, yamltext
 from blocker.fields import Complaints, Field, Rejected, mapping, moment, read_mapping, several, shown, text
-from blocker.sitetables import role, several_or_none
+from blocker.sitetables import a_key, role, several_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
     from blocker.errors import Problem
     from blocker.sshkeys import PublicKey
     from blocker.yamltext import Node
+
+
+_NEVER = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +48,14 @@ class Revoked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signers:
-    """The people who may approve, by the fingerprints of their keys, and the revoked keys by theirs."""
+    """The people who may approve, by the fingerprints of their keys, and the revoked keys by theirs.
+
+    Of two files the one `issued` later holds: an older one would bring back who was revoked since.
+    """
 
     signers: dict[str, Signer]
     revoked: dict[str, Revoked]
+    issued: datetime = _NEVER
 
 
 def parse(octets: bytes, path: str) -> tuple[Signers | None, list[Problem]]:
@@ -65,6 +72,7 @@ def parse(octets: bytes, path: str) -> tuple[Signers | None, list[Problem]]:
     return Signers(
         signers={one["key"].fingerprint: _signer(one) for one in listed},
         revoked={one["key"]: _revoked(one) for one in reversed(values.get("revoked", ()))},
+        issued=values["issued"],
     ), []
 
 
@@ -99,13 +107,23 @@ def _line(value: str) -> str:
     return value
 
 
+def _fingerprint(value: str) -> str:
+    if not sshkeys.is_fingerprint(value):
+        raise Rejected(
+            "fingerprint-invalid",
+            f"{shown(value)} is no fingerprint of a key; write SHA256:… as `ssh-keygen -lf FILE.pub` says.",
+        )
+    return value
+
+
 _FILE = {
+    "issued": Field(read=text(moment), required="write when it is issued; an older file is refused later."),
     "signers": Field(
         read=several(
             mapping(
                 {
                     "who": Field(read=text(_line), required="name the person."),
-                    "key": Field(read=text(sshkeys.read), required="write the line of the .pub file."),
+                    "key": Field(read=text(a_key), required="write the line of the .pub file."),
                     "roles": Field(read=several(text(role)), required="list what the person approves as."),
                     "from": Field(read=text(moment)),
                     "until": Field(read=text(moment)),
@@ -119,7 +137,7 @@ _FILE = {
         read=several_or_none(
             mapping(
                 {
-                    "key": Field(read=text(sshkeys.fingerprint), required="write the key's fingerprint."),
+                    "key": Field(read=text(_fingerprint), required="write the key's fingerprint."),
                     "from": Field(read=text(moment), required="write since when it is not believed."),
                     "reason": Field(read=text(_line), required="write why; it is shown to who meets it."),
                 },

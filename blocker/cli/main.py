@@ -22,6 +22,7 @@ VERBS = (
     "timeline",
     "explain",
     "schema",
+    "approvals",
     "apply",
     "withhold",
     "release",

@@ -91,6 +91,7 @@ def live_policy(state: Path) -> Live:
                 enforcement=policy.enforcement,
                 zones=policy.zones,
                 owed=policy.owed,
+                trust=policy.trust,
             )
     finally:
         reader.close()
@@ -152,6 +153,7 @@ def examine(
         live.orders,
         lambda order: recall(site.state, order, live.orders[order]).order,
         owed=live.owed,
+        since=live.trust.issued,
         emergency=emergency,
         now=now,
     )
@@ -216,7 +218,11 @@ def prepare(
     return Prepared(
         site=site,
         live=live,
-        plan=replace(made, approvals={id_: approved[id_] for id_ in made.orders_added if id_ in approved}),
+        plan=replace(
+            made,
+            approvals={id_: approved[id_] for id_ in made.orders_added if id_ in approved},
+            rules=approving.new_rules(site, live.trust),
+        ),
         orders=standing.orders,
         scheduled=scheduled,
         problems=found.problems,
@@ -270,6 +276,7 @@ def apply(
             read=prepared.loaded.read,
             zones=site.zones,
             owed=owed,
+            trust=approving.trust(site, prepared.judged, prepared.live.trust),
         ),
         base=prepared.live.digest,
         progress=progress,
@@ -287,9 +294,9 @@ def settle(prepared: Prepared, *, now: float, warn: Callable[[str], None] | None
 
     Raises StoreError. `warn` as in `apply`.
     """
-    live, loaded = prepared.live, prepared.loaded
-    owed = {id_: live.orders[id_] for id_ in live.owed if id_ in live.orders}
-    return approving.settle(prepared.site.state, prepared.judged, owed, loaded.sources, now=now, warn=warn)
+    return approving.settle(
+        prepared.site.state, prepared.judged, prepared.live, prepared.loaded.sources, now, warn
+    )
 
 
 def _brought(prepared: Prepared) -> dict[str, str]:

@@ -8,17 +8,19 @@ the octets that were signed are archived by their digests first, so whoever doub
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
 from blocker.policy import archive, ledger, writer
 from blocker.policy.chain import Event
-from blocker.policy.records import Owed
+from blocker.policy.records import Owed, Trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from blocker.approvals.files import Judged
+    from blocker.policy.plan import Live
     from blocker.site import Site
 
 
@@ -59,25 +61,48 @@ def events(
 def settle(
     state: Path,
     judged: Judged,
-    owed: Mapping[str, str],
+    live: Live,
     sources: Mapping[str, bytes],
-    *,
     now: float,
     warn: Callable[[str], None] | None = None,
 ) -> tuple[str, ...]:
-    """Settle what is owed (id → digest of the applied order) where the approvals are there now; the ids.
+    """Settle what is owed where the approvals are there now; of which orders. A newer signers.yaml is noted.
 
     Raises StoreError. `warn` is told if the ledger can't be written.
     """
-    given = {id_: digest for id_, digest in sorted(owed.items()) if id_ in judged.approved}
-    if not given:
+    given = {id_: live.orders[id_] for id_ in sorted(live.owed) if id_ in judged.approved}
+    if not live.number or (not given and judged.issued <= live.trust.issued):
         return ()
     keep(state, judged, sources)
-    told = events(judged, given, sources, {}, now)
-    writer.settle(state, *given)
-    if (trouble := ledger.note(state, *told)) and warn is not None:
+    writer.settle(state, given, max(judged.issued, live.trust.issued))
+    if (trouble := ledger.note(state, *events(judged, given, sources, {}, now))) and warn is not None:
         warn(trouble)
     return tuple(given)
+
+
+def trust(site: Site, judged: Judged, before: Trust) -> Trust:
+    """By what orders come in from now on."""
+    return Trust(rules=_rules(site), issued=max(judged.issued, before.issued))
+
+
+def new_rules(site: Site, before: Trust) -> str:
+    """The rules of now, if orders came in by others; empty if they are the same, or the first."""
+    now = _rules(site)
+    return "" if before.rules in ("", now) else now or "none"
+
+
+def _rules(site: Site) -> str:
+    """The digest of who decides on who may sign, and of how many must; empty on an unsigned site."""
+    asked = site.approvals
+    if asked is None:
+        return ""
+    urgent = asked.emergency
+    said = [
+        sorted(map(str, asked.roots)),
+        {kind: [sorted(seat) for seat in seats] for kind, seats in asked.rules.items()},
+        [[sorted(seat) for seat in urgent.seats], urgent.within] if urgent is not None else None,
+    ]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def _approved(judged: Judged, id_: str, digest: str, octets: bytes, now: float) -> Event:

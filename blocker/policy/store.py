@@ -131,10 +131,10 @@ class Snapshot:
 
     Good inside the `with` of Reader.snapshot() only. `orders` are the applied ones: id → digest; `zones` are
     those that the names were looked at for; `arrivals` are the numbers of the generations that brought the
-    orders, 0 for those that came before anybody counted; `owed` are the orders whose approvals are owed;
-    `changed_at` is when the last apply was, or the last withholding or release after it. Of `before`, the
-    snapshot of an earlier transaction, what did not change is taken over: an apply costs its readers the
-    difference, too.
+    orders, 0 for those that came before anybody counted; `owed` are the orders whose approvals are owed,
+    `trust` is by what orders came in; `changed_at` is when the last apply was, or the last withholding or
+    release after it. Of `before`, the snapshot of an earlier transaction, what did not change is taken over:
+    an apply costs its readers the difference, too.
     """
 
     __slots__ = (
@@ -153,6 +153,7 @@ class Snapshot:
         "orders",
         "owed",
         "stamp",
+        "trust",
         "withheld",
         "zones",
     )
@@ -187,6 +188,7 @@ class Snapshot:
             txn.get(b"withheld", db=meta, default=b"{}")
         )
         self.owed: Mapping[str, Owed] = records.unpack_owed(txn.get(b"owed", db=meta, default=b"{}"))
+        self.trust = records.unpack_trust(txn.get(b"trust", db=meta, default=b"{}"))
         # A store that was never written to by a version which keeps this has none.
         withheld_at = records.unpack_instant(txn.get(b"withheld_at", db=meta, default=b"0"))
         self.changed_at = max(self.generation.applied_at, withheld_at)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,10 @@ import lmdb
 from blocker.errors import StalePlan, StoreError
 from blocker.policy import records, store
 from blocker.policy.directives import SUBJECT_ROLES, Role, entries
+from blocker.policy.records import Trust
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from blocker.names import Key
@@ -38,7 +39,7 @@ class Target:
     """What the store is to hold after a commit; `read` gives the content of names_files.
 
     `zones` are those that somebody looked at the names for: they have room for them. `owed` are the orders
-    that it brings before their approvals are there.
+    that it brings before their approvals are there; `trust` is by what the others come in.
     """
 
     generation: Generation
@@ -48,6 +49,7 @@ class Target:
     read: Callable[[NamesFile], NameList]
     zones: tuple[str, ...] = ()
     owed: Mapping[str, Owed] = field(default_factory=dict)
+    trust: Trust = field(default_factory=Trust)
 
 
 def commit(
@@ -96,13 +98,15 @@ def _withholding(state: Path, at: float) -> Iterator[dict[str, Withheld]]:
         txn.put(b"withheld_at", records.pack_instant(at), db=meta)
 
 
-def settle(state: Path, *ids: str) -> None:
-    """Note that the approvals of these orders are owed no more. Raises StoreError."""
+def settle(state: Path, given: Collection[str], issued: float) -> None:
+    """Note that these orders' approvals are owed no more, and a newer signers.yaml. Raises StoreError."""
     with _transaction(state) as (txn, databases):
         meta = databases["meta"]
         owed = records.unpack_owed(txn.get(b"owed", db=meta, default=b"{}"))
-        left = {id_: one for id_, one in owed.items() if id_ not in ids}
+        left = {id_: one for id_, one in owed.items() if id_ not in given}
+        trust = records.unpack_trust(txn.get(b"trust", db=meta, default=b"{}"))
         txn.put(b"owed", records.pack_owed(left), db=meta)
+        txn.put(b"trust", records.pack_trust(replace(trust, issued=issued)), db=meta)
 
 
 @contextmanager
@@ -185,6 +189,7 @@ class _Commit:
         owed = records.unpack_owed(self._txn.get(b"owed", db=meta, default=b"{}")) | dict(target.owed)
         owed = {id_: one for id_, one in owed.items() if id_ in target.orders}
         self._txn.put(b"owed", records.pack_owed(owed), db=meta)
+        self._txn.put(b"trust", records.pack_trust(target.trust), db=meta)
         self._txn.put(b"site", records.pack_enforcement(target.enforcement), db=meta)
         self._txn.put(b"zones", records.pack_zones(target.zones), db=meta)
         self._txn.put(b"generation", records.pack_generation(target.generation), db=meta)

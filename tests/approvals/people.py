@@ -50,6 +50,10 @@ class Town:
 
     def __getitem__(self, name: str) -> Person:
         if name not in self._people:
-            more = {"ecdsa": ("-t", "ecdsa"), "rsa": ("-t", "rsa", "-b", "2048"), "short": ("-t", "rsa", "-b", "1024")}
+            more = {
+                "ecdsa": ("-t", "ecdsa"),
+                "rsa": ("-t", "rsa", "-b", "2048"),
+                "short": ("-t", "rsa", "-b", "1024"),
+            }
             self._people[name] = make(self._folder, name, *more.get(name, ()))
         return self._people[name]

@@ -35,10 +35,12 @@ class Signing:
         line = self.town[key or who.lower()].line
         return f'  - {{who: {who}, key: "{line}", roles: [{roles}]{more}}}\n'
 
-    def people(self, signers: str, revoked: str = "", *, root: str = "root") -> None:
+    def people(
+        self, signers: str, revoked: str = "", *, root: str = "root", issued: str = "2026-01-01"
+    ) -> None:
         """Write signers.yaml, and have it signed."""
         path = self.site.folder / "signers.yaml"
-        path.write_text(f"signers:\n{signers}{revoked}")
+        path.write_text(f"issued: {issued}\nsigners:\n{signers}{revoked}")
         signature = self.town[root].sign(path.read_bytes(), "blocker-signers")
         path.with_name("signers.yaml.root.sig").write_bytes(signature)
 
@@ -55,4 +57,3 @@ class Signing:
 
     def apply(self, *words: str) -> Ran:
         return self.site.run("apply", "--yes", *words)
-

@@ -239,7 +239,7 @@ class _Bench:
         if known is not None and instant(known.issued) < self._since:
             at = datetime.fromtimestamp(self._since, UTC).isoformat()
             message = (
-                f"it was issued {known.issued.isoformat()}, and one of {at} was believed here before. Restore "
+                f"it was issued {known.issued.isoformat()}, and one of {at} was believed before. Restore "
                 "that one, or have a root sign a new one. Until then no new order comes in."
             )
             self._problems.append(Problem(id="signers-older", path=shown, message=message))

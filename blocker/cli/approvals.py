@@ -71,6 +71,7 @@ def record(prepared: Prepared) -> dict[str, Any]:
 
     return {
         "approvals_required": prepared.site.approvals is not None,
+        "approvals_changed": bool(prepared.plan.rules),
         "approvals": {id_: _listed(found) for id_, found in prepared.plan.approvals.items()},
         "emergency": sorted(prepared.judged.emergency),
         "approvals_owed": {id_: show.moment(one.due) for id_, one in sorted(prepared.live.owed.items())},
@@ -81,6 +82,8 @@ def display(prepared: Prepared) -> None:
     """What a plan says of approvals, for people."""
     from blocker.cli import show
 
+    if prepared.plan.rules:
+        click.echo("site: approvals changes")
     for id_, found in prepared.plan.approvals.items():
         how = "let in by the emergency, approved by" if id_ in prepared.judged.emergency else "approved by"
         show.hanging(f"{id_} ", f"{how} {_people(_listed(found))}")

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 SHAPE = (
     "An object: digest, base, next, added, removed, live_names, refusal, orders_added, orders_dropped, "
     "site_changes, changes (a list of {ref, what, names, windows}), quarantined, reach (by point, the ids of "
-    "what it can't do), approvals_required (whether the site asks for any), approvals (by order, as "
-    "approvals --json has them), emergency (orders that one lets in), approvals_owed (by order, when), "
-    "problems (as check)."
+    "what it can't do), approvals_required (whether the site asks for any), "
+    "approvals_changed (whether its rules are new), approvals (by order, as approvals --json has them), "
+    "emergency (orders that one lets in), approvals_owed (by order, when), problems (as check)."
 )
 
 

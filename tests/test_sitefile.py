@@ -139,16 +139,16 @@ def test_without_rules_a_block_needs_two_people_and_undoing_it_one(tmp_path: Pat
             "suspend: [duty, anyone]",
             "suspend: [legal, noc, duty]",
             (
-                "10:14 rule-too-hard: a suspend needs 3 approvals and a block 3; undoing a block must need fewer "
-                "than blocking, or one."
+                "10:14 rule-too-hard: a suspend needs 3 approvals and a block 3; undoing a block must need "
+                "fewer than blocking, or one."
             ),
         ),
         (
             "suspend: [duty, anyone]",
             "amend: [legal]",
             (
-                "10:12 rule-too-easy: a kind of order that blocks needs 1 and a block 3 approvals; it needs as "
-                "many, or who wants to block takes this way."
+                "10:12 rule-too-easy: a kind of order that blocks needs 1 and a block 3 approvals; it needs "
+                "as many, or who wants to block takes this way."
             ),
         ),
         (

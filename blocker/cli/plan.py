@@ -121,6 +121,7 @@ def display(prepared: Prepared) -> None:
     show.problems(prepared.problems)
     if prepared.quarantined:
         click.echo(f"left out, or in their last applied form: {', '.join(prepared.quarantined)}\n", err=True)
+    approvals.display(prepared)
     if prepared.is_idle:
         click.echo(f"nothing to change: generation {prepared.live.number} has these orders")
         return
@@ -131,7 +132,6 @@ def display(prepared: Prepared) -> None:
             for change in plan.changes
         ],
     )
-    approvals.display(prepared)
     for what in plan.site_changes:
         click.echo(f"site: {what} changes")
     for point in prepared.site.points:

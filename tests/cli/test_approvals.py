@@ -148,8 +148,9 @@ REFUSED: dict[str, tuple[Callable[[Signing], None], str]] = {
     "changed": (
         changed,
         (
-            "signature-mismatch: it is not over this file: the file was changed since it was signed, or the "
-            "signature is another file's. Compare the file with what was signed, then sign it again."
+            "signature-mismatch: it is not over this file: the file was changed since it was signed, "
+            "or the signature is another file's. Compare the file with what was signed, then sign it "
+            "again."
         ),
     ),
     "swapped": (swapped, "signature-mismatch: it is not over this file: "),
@@ -160,15 +161,15 @@ REFUSED: dict[str, tuple[Callable[[Signing], None], str]] = {
     "expired": (
         lambda signing: listed(signing, ", until: 2026-01-01"),
         (
-            "signer-expired: Bob could approve with this key until 2026-01-01T00:00:00+00:00; sign with a key "
-            "that is good today."
+            "signer-expired: Bob could approve with this key until 2026-01-01T00:00:00+00:00; sign "
+            "with a key that is good today."
         ),
     ),
     "revoked": (
         revoked,
         (
-            "signature-revoked: the key {bob} was revoked from 2026-02-01T00:00:00+00:00 on: laptop stolen. Ask "
-            "who made this signature, and when."
+            "signature-revoked: the key {bob} was revoked from 2026-02-01T00:00:00+00:00 on: laptop "
+            "stolen. Ask who made this signature, and when."
         ),
     ),
     "wrong namespace": (
@@ -185,15 +186,15 @@ REFUSED: dict[str, tuple[Callable[[Signing], None], str]] = {
     "short key": (
         by("short"),
         (
-            "signature-unsupported: the key it was made with may not sign: its 1024 bits are too few; RSA keys "
-            "have 2048 at least. Sign the order with another key."
+            "signature-unsupported: the key it was made with may not sign: its 1024 bits are too few; "
+            "RSA keys have 2048 at least. Sign the order with another key."
         ),
     ),
     "same key twice": (
         second_signature_of_alice,
         (
-            "signature-duplicate: Alice has approved already; a person counts once, with whatever key. Leave "
-            "this one out."
+            "signature-duplicate: Alice has approved already; a person counts once, with whatever key. "
+            "Leave this one out."
         ),
     ),
     "same person twice": (second_key_of_alice, "signature-duplicate: Alice has approved already; "),
@@ -204,36 +205,37 @@ REFUSED: dict[str, tuple[Callable[[Signing], None], str]] = {
     "untouched": (
         untouched,
         (
-            "signature-untouched: nobody touched the security key of Bob when it signed; sign again, and touch "
-            "it when it blinks."
+            "signature-untouched: nobody touched the security key of Bob when it signed; sign again, "
+            "and touch it when it blinks."
         ),
     ),
     "truncated": (
         lambda signing: spoilt(signing, "bob", lambda good: good[:150]),
         (
-            "signature-truncated: a signature has no last line, '-----END SSH SIGNATURE-----': the file was cut "
-            "off; restore it, or sign the order again."
+            "signature-truncated: a signature has no last line, '-----END SSH SIGNATURE-----': the "
+            "file was cut off; restore it, or sign the order again."
         ),
     ),
     "two lines lost": (
         lambda signing: spoilt(signing, "bob", lambda good: b"".join(cut(good.splitlines(keepends=True)))),
         (
-            "signature-truncated: a signature ends before its end: some of its lines are missing; restore the "
-            "file, or sign the order again."
+            "signature-truncated: a signature ends before its end: some of its lines are missing; "
+            "restore the file, or sign the order again."
         ),
     ),
     "garbled": (
         lambda signing: spoilt(signing, "bob", lambda good: good.replace(b"AAAA", b"????")),
         (
-            "signature-garbled: a signature can't be read: what stands between its first and last line is not "
-            "base64. Restore the file, or sign the order again."
+            "signature-garbled: a signature can't be read: what stands between its first and last line "
+            "is not base64. Restore the file, or sign the order again."
         ),
     ),
     "not a signature": (
         lambda signing: spoilt(signing, "bob", lambda good: b"I approve. Bob\n"),
         (
-            "signature-garbled: something other than a signature stands in the file; it has '-----BEGIN SSH "
-            "SIGNATURE-----' as its first line and nothing beside signatures. Sign the order again."
+            "signature-garbled: something other than a signature stands in the file; it has "
+            "'-----BEGIN SSH SIGNATURE-----' as its first line and nothing beside signatures. Sign the "
+            "order again."
         ),
     ),
     "empty": (
@@ -243,15 +245,15 @@ REFUSED: dict[str, tuple[Callable[[Signing], None], str]] = {
     "too many": (
         seventeen,
         (
-            "signature-too-many: there are more than 16 signatures over one file, and the rest is not looked at; "
-            "remove those that aren't needed."
+            "signature-too-many: there are more than 16 signatures over one file, and the rest is not "
+            "looked at; remove those that aren't needed."
         ),
     ),
     "too large": (
         lambda signing: spoilt(signing, "bob", lambda good: good * 1000),
         (
-            "signature-unreadable: it is larger than 64 KiB, and no signature is; put the file there that "
-            "ssh-keygen wrote."
+            "signature-unreadable: it is larger than 64 KiB, and no signature is; put the file there "
+            "that ssh-keygen wrote."
         ),
     ),
     "a pipe": (pipe, "signature-unreadable: it is not a regular file; put a plain file there."),

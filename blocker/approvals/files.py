@@ -92,6 +92,7 @@ def examine(  # noqa: PLR0913 - what the folder says, what is applied, what is a
     since: float = 0.0,
     emergency: Collection[str] = (),
     now: float,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Judged:
     """Judge every order of the folder that isn't applied, and those whose approvals are owed.
 
@@ -116,7 +117,7 @@ def examine(  # noqa: PLR0913 - what the folder says, what is applied, what is a
         return Request(filed=filed[id_], octets=sources[id_], seats=asked.rules[rule], is_owed=id_ in applied)
 
     late = [id_ for id_ in owed if id_ in filed and applied.get(id_) == filed[id_].order.digest]
-    bench = _Bench(asked, site.orders, since, now)
+    bench = _Bench(asked, site.orders, since, now, progress)
     try:
         found = bench.judge([request(id_) for id_ in (*new, *late)], frozenset(emergency))
     except keygen.CantVerify as error:
@@ -143,11 +144,19 @@ def _refuse_emergency(
 class _Bench:
     """One examination of one site."""
 
-    def __init__(self, asked: Approvals, orders: Path, since: float, now: float) -> None:
+    def __init__(
+        self,
+        asked: Approvals,
+        orders: Path,
+        since: float,
+        now: float,
+        progress: Callable[[str, int, int], None] | None,
+    ) -> None:
         self._asked = asked
         self._orders = orders
         self._since = since
         self._now = now
+        self._progress = progress
         self._listings: dict[Path, list[str]] = {}
         self._problems: list[Problem] = []
         self._kept: dict[str, bytes] = {}
@@ -259,7 +268,7 @@ class _Bench:
             good, flaws = self._signatures(path, shown, known, namespace)
             found.append(([], flaws))
             claimed += [(number, one, keygen.Claim(envelope=one.envelope, octets=octets)) for one in good]
-        reasons = keygen.verify([claim for *_, claim in claimed], namespace)
+        reasons = keygen.verify([claim for *_, claim in claimed], namespace, self._progress)
         for (number, one, _), reason in zip(claimed, reasons, strict=True):
             signed, flaws = found[number]
             if reason:

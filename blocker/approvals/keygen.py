@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from blocker.errors import BlockerError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from blocker.approvals.sshsig import Envelope
 
@@ -45,10 +45,12 @@ class Claim:
     octets: bytes
 
 
-def verify(claims: Sequence[Claim], namespace: str) -> list[str]:
+def verify(
+    claims: Sequence[Claim], namespace: str, progress: Callable[[str, int, int], None] | None = None
+) -> list[str]:
     """For each claim why it is refused, in OpenSSH's words; empty if the signature is good.
 
-    Raises CantVerify.
+    `progress` is told how many are verified, and of how many. Raises CantVerify.
     """
     if not claims:
         return []
@@ -56,7 +58,12 @@ def verify(claims: Sequence[Claim], namespace: str) -> list[str]:
         with tempfile.TemporaryDirectory(prefix="blocker-") as folder:
             work = partial(_verify, Path(folder), namespace)
             with ThreadPoolExecutor(min(_AT_ONCE, len(claims))) as pool:
-                return list(pool.map(work, range(len(claims)), claims))
+                found = []
+                for reason in pool.map(work, range(len(claims)), claims):
+                    found.append(reason)
+                    if progress is not None:
+                        progress("signatures", len(found), len(claims))
+                return found
     except OSError as error:
         raise CantVerify(
             f"signatures can't be verified: {error.filename or PROGRAM}: {error.strerror or error}; install "

@@ -156,6 +156,7 @@ def examine(
         since=live.trust.issued,
         emergency=emergency,
         now=now,
+        progress=progress,
     )
     standing = stand(
         {id_: one for id_, one in loaded.filed.items() if id_ not in judged.refused},

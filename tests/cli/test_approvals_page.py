@@ -1,4 +1,4 @@
-"""ops/docs/approvals.md runs: its commands are called in their order, on a copy of the site that is shipped."""
+"""ops/docs/approvals.md runs: its commands are called in their order, on a copy of the shipped site."""
 
 from __future__ import annotations
 

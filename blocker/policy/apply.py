@@ -295,9 +295,7 @@ def settle(prepared: Prepared, *, now: float, warn: Callable[[str], None] | None
 
     Raises StoreError. `warn` as in `apply`.
     """
-    return approving.settle(
-        prepared.site.state, prepared.judged, prepared.live, prepared.loaded.sources, now, warn
-    )
+    return approving.settle(prepared.site, prepared.judged, prepared.live, prepared.loaded.sources, now, warn)
 
 
 def _brought(prepared: Prepared) -> dict[str, str]:

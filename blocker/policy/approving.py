@@ -59,23 +59,26 @@ def events(
 
 
 def settle(
-    state: Path,
+    site: Site,
     judged: Judged,
     live: Live,
     sources: Mapping[str, bytes],
     now: float,
     warn: Callable[[str], None] | None = None,
 ) -> tuple[str, ...]:
-    """Settle what is owed where the approvals are there now; of which orders. A newer signers.yaml is noted.
+    """Settle what is owed where the approvals are there now; of which orders. A newer signers.yaml and the
+    first rules of approval are noted, too, though no order comes in.
 
     Raises StoreError. `warn` is told if the ledger can't be written.
     """
     given = {id_: live.orders[id_] for id_ in sorted(live.owed) if id_ in judged.approved}
-    if not live.number or (not given and judged.issued <= live.trust.issued):
+    before = live.trust
+    after = Trust(rules=before.rules or _rules(site), issued=max(judged.issued, before.issued))
+    if not live.number or (not given and after == before):
         return ()
-    keep(state, judged, sources)
-    writer.settle(state, given, max(judged.issued, live.trust.issued))
-    if (trouble := ledger.note(state, *events(judged, given, sources, {}, now))) and warn is not None:
+    keep(site.state, judged, sources)
+    writer.settle(site.state, given, after)
+    if (trouble := ledger.note(site.state, *events(judged, given, sources, {}, now))) and warn is not None:
         warn(trouble)
     return tuple(given)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -98,15 +98,14 @@ def _withholding(state: Path, at: float) -> Iterator[dict[str, Withheld]]:
         txn.put(b"withheld_at", records.pack_instant(at), db=meta)
 
 
-def settle(state: Path, given: Collection[str], issued: float) -> None:
-    """Note that these orders' approvals are owed no more, and a newer signers.yaml. Raises StoreError."""
+def settle(state: Path, given: Collection[str], trust: Trust) -> None:
+    """Note that these orders' approvals are owed no more, and by what orders come in. Raises StoreError."""
     with _transaction(state) as (txn, databases):
         meta = databases["meta"]
         owed = records.unpack_owed(txn.get(b"owed", db=meta, default=b"{}"))
         left = {id_: one for id_, one in owed.items() if id_ not in given}
-        trust = records.unpack_trust(txn.get(b"trust", db=meta, default=b"{}"))
         txn.put(b"owed", records.pack_owed(left), db=meta)
-        txn.put(b"trust", records.pack_trust(replace(trust, issued=issued)), db=meta)
+        txn.put(b"trust", records.pack_trust(trust), db=meta)
 
 
 @contextmanager

@@ -475,6 +475,19 @@ def test_other_rules_of_approval_are_held_until_the_plan_is_accepted(signing: Si
     assert signing.apply().code == 0
 
 
+def test_rules_that_no_order_came_in_by_yet_are_held_to_as_well(signing: Signing) -> None:
+    path = signing.site.folder / "site.yaml"
+    signed = path.read_text()
+    path.write_text(signed.partition("approvals:")[0])
+    signing.site.block("x", "x.example")
+    assert signing.apply().code == 0
+    path.write_text(signed)
+    assert signing.apply().out == "nothing to change: generation 1 has these orders\n"
+    path.write_text(signed.replace("block: [legal, noc]", "block: [noc]"))
+    ran = signing.apply()
+    assert (ran.code, "site: approvals changes" in ran.out) == (3, True)
+
+
 def test_an_emergency_lets_one_order_in_and_its_approvals_are_owed_until_they_are_there(
     signing: Signing,
 ) -> None:

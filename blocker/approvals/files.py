@@ -1,6 +1,6 @@
-"""The signatures beside the orders, read, verified and judged: the shell around sshsig, signers and judge.
+"""The signatures beside the orders, verified and judged: the shell around beside, keygen, signers and judge.
 
-The signatures of `x.yaml` are in `x.yaml.sig` and `x.yaml.NAME.sig` beside it. Only orders that nobody
+Only orders that nobody
 applied yet are judged, and those let in by an emergency until their approvals are there: what is applied
 stays in force whatever becomes of keys, people and rules. Who may sign is believed of signers.yaml only if
 a root signed it; while nobody knows who may sign, no new order comes in.
@@ -9,14 +9,12 @@ a root signed it; while nobody knows who may sign, no new order comes in.
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blocker import bounded, yamltext
-from blocker.approvals import judge, keygen, signers, sshsig
+from blocker.approvals import judge, keygen, signers
+from blocker.approvals.beside import Beside
 from blocker.approvals.judge import Signed
 from blocker.approvals.sshsig import Flaw
 from blocker.errors import NotApproved, Problem
@@ -25,6 +23,7 @@ from blocker.orders.model import instant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from pathlib import Path
 
     from blocker.approvals.judge import Approval
     from blocker.approvals.signers import Signers
@@ -32,12 +31,6 @@ if TYPE_CHECKING:
     from blocker.orders.parse import Filed
     from blocker.site import Approvals, Seat, Site
 
-_WORDS = bounded.Words(
-    unreadable="signature-unreadable",
-    irregular="signature-unreadable",
-    large="signature-unreadable",
-    too_large="it is larger than 64 KiB, and no signature is; put the file there that ssh-keygen wrote.",
-)
 _SIGNERS = bounded.Words(
     unreadable="signers-missing",
     irregular="signers-missing",
@@ -97,8 +90,8 @@ def examine(  # noqa: PLR0913 - what the folder says, what is applied, what is a
     """Judge every order of the folder that isn't applied, and those whose approvals are owed.
 
     `recall` gives the applied form of an order. A signers.yaml issued before `since` is believed no more.
-    `emergency` are the ids of orders that a person wants in on
-    the emergency's approvals. Raises NotApproved if one of those can't come in so.
+    `emergency` are the ids of orders that a person wants in on the emergency's approvals. Raises NotApproved
+    if one of those can't come in so.
     """
     asked = site.approvals
     if asked is None:
@@ -112,7 +105,9 @@ def examine(  # noqa: PLR0913 - what the folder says, what is applied, what is a
     def request(id_: str) -> Request:
         order = filed[id_].order
         target = relations.order_of(order.of)
-        known = filed[target].order if target in filed else recall(target) if target in applied else None
+        known = filed[target].order if target in filed else None
+        if target in applied and (known is None or known.digest != applied[target]):
+            known = recall(target)  # What was applied counts, whatever the file says now.
         rule = judge.rule_of(order, known)
         return Request(filed=filed[id_], octets=sources[id_], seats=asked.rules[rule], is_owed=id_ in applied)
 
@@ -157,7 +152,7 @@ class _Bench:
         self._since = since
         self._now = now
         self._progress = progress
-        self._listings: dict[Path, list[str]] = {}
+        self._beside = Beside()
         self._problems: list[Problem] = []
         self._kept: dict[str, bytes] = {}
 
@@ -245,13 +240,8 @@ class _Bench:
             return None, ""
         known, problems = signers.parse(octets, shown)
         self._problems += problems
-        if known is not None and instant(known.issued) < self._since:
-            at = datetime.fromtimestamp(self._since, UTC).isoformat()
-            message = (
-                f"it was issued {known.issued.isoformat()}, and one of {at} was believed before. Restore "
-                "that one, or have a root sign a new one. Until then no new order comes in."
-            )
-            self._problems.append(Problem(id="signers-older", path=shown, message=message))
+        if known is not None and (wrong := judge.misdated(known, self._since, self._now)) is not None:
+            self._problems.append(Problem(id=wrong.id, path=shown, message=wrong.message))
             return None, ""
         digest = hashlib.sha256(octets).hexdigest()
         self._kept[digest] = octets
@@ -283,46 +273,10 @@ class _Bench:
         """The signatures over a file that would count if they are good, and the flaws of the others."""
         good: list[Signed] = []
         flaws: list[tuple[str, Flaw]] = []
-        seen = 0
-        for name in self._beside(path):
-            place = f"{shown}{bounded.printable(Path(name.removeprefix(path.name)))}"
-            try:
-                octets = bounded.octets(path.with_name(name), sshsig.MAX_OCTETS, _WORDS)
-            except bounded.Refused as refused:
-                flaws.append((place, Flaw(id=refused.id, message=str(refused))))
-                continue
-            for one in sshsig.read(octets):
-                seen += 1
-                if seen > sshsig.MAX_SIGNATURES:
-                    message = (
-                        f"there are more than {sshsig.MAX_SIGNATURES} signatures over one file, and the rest "
-                        "is not looked at; remove those that aren't needed."
-                    )
-                    flaws.append((place, Flaw(id="signature-too-many", message=message)))
-                    return good, flaws
-                if isinstance(one, Flaw):
-                    flaws.append((place, one))
-                    continue
-                who = judge.screen(one, known, self._now, namespace=namespace)
-                if isinstance(who, Flaw):
-                    flaws.append((place, who))
-                else:
-                    good.append(Signed(path=place, envelope=one, signer=who))
+        for place, one in self._beside.of(path, shown):
+            found = one if isinstance(one, Flaw) else judge.screen(one, known, self._now, namespace=namespace)
+            if isinstance(found, Flaw):
+                flaws.append((place, found))
+            elif not isinstance(one, Flaw):
+                good.append(Signed(path=place, envelope=one, signer=found))
         return good, flaws
-
-    def _beside(self, path: Path) -> list[str]:
-        """The names of a file's signature files."""
-        listing = self._listings.get(path.parent)
-        if listing is None:
-            try:
-                listing = sorted(one.name for one in path.parent.iterdir() if one.name.endswith(".sig"))
-            except OSError:  # the file itself is read elsewhere, and complained of there
-                listing = []
-            self._listings[path.parent] = listing
-        begin = f"{path.name}."
-        found = []
-        for name in listing[bisect_left(listing, begin) :]:
-            if not name.startswith(begin):
-                break
-            found.append(name)
-        return found

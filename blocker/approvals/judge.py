@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from blocker.approvals.sshsig import Flaw
@@ -45,6 +46,7 @@ CHECKS: dict[str, str] = {
     "signature-role": "a person approves an order that needs others",
     "signers-missing": "the file that says who may sign can't be read",
     "signers-unsigned": "no root's signature over signers.yaml is good",
+    "signers-early": "signers.yaml is of a time that is yet to come",
     "signers-older": "signers.yaml is older than one that was believed before",
     "verifier-missing": "ssh-keygen can't be run",
     "who-invalid": "a name or reason is not one short line",
@@ -132,6 +134,25 @@ def screen(envelope: Envelope, signers: Signers, now: float, *, namespace: str =
             "it when it blinks.",
         )
     return signer
+
+
+def misdated(signers: Signers, since: float, now: float) -> Flaw | None:
+    """Why the file does not hold now: one issued `since` was believed before, or it is of a time to come."""
+    issued = signers.issued.isoformat()
+    if instant(signers.issued) < since:
+        at = datetime.fromtimestamp(since, UTC).isoformat()
+        return Flaw(
+            id="signers-older",
+            message=f"it was issued {issued}, and one of {at} was believed before. Restore that one, or have a "
+            "root sign a new one. Until then no new order comes in.",
+        )
+    if instant(signers.issued) > now:
+        return Flaw(
+            id="signers-early",
+            message=f"it is issued {issued}, which is yet to come, and would shut out all that are written "
+            "until then. Mend 'issued', and have a root sign it. Until then no new order comes in.",
+        )
+    return None
 
 
 def mismatch(reason: str) -> Flaw:

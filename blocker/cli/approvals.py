@@ -55,7 +55,7 @@ def command(site: Path, order: str, as_json: bool) -> int:
     return OrdersInvalid.exit_code if any(one["state"] == "missing" for one in rows) else 0
 
 
-IDS = frozenset({"signers-missing", "signers-older", "signers-unsigned", "verifier-missing"})
+IDS = frozenset({"signers-missing", "signers-early", "signers-older", "signers-unsigned", "verifier-missing"})
 """The Problems that keep every new order out."""
 
 

@@ -360,6 +360,28 @@ def test_an_older_list_of_signers_does_not_bring_back_who_was_revoked(signing: S
     assert not signing.site.is_blocked("x.example")
 
 
+def test_a_list_of_signers_of_a_time_to_come_does_not_hold(signing: Signing) -> None:
+    signing.people(signing.entry("Alice", "legal") + signing.entry("Bob", "noc"), issued="2096-05-01")
+    signing.block("x", "x.example", "alice", "bob")
+    ran = signing.apply()
+    assert ran.code == 2
+    assert "signers-early: it is issued 2096-05-01T00:00:00+00:00, which is yet to come, and " in ran.err
+    assert not signing.site.is_blocked("x.example")
+
+
+def test_what_an_order_undoes_is_what_was_applied_not_what_its_file_says_now(signing: Signing) -> None:
+    signing.block("x", "x.example", "alice", "bob")
+    signing.site.act("pause", "suspend", "a/x", start="2026-03-01")
+    signing.sign("pause", "alice")
+    assert signing.apply().code == 0
+    signing.site.block("pause", "harmless.example")
+    signing.site.act("unpause", "lift", "a/pause", start="2026-04-01")
+    signing.sign("unpause", "bob")
+    ran = signing.apply()
+    assert "unpause.yaml:1:1 not-approved: this lift needs 2 approvals" in ran.err
+    assert not signing.site.is_blocked("x.example")
+
+
 def test_without_ssh_keygen_no_new_order_comes_in(signing: Signing, monkeypatch: pytest.MonkeyPatch) -> None:
     signing.block("x", "x.example", "alice", "bob")
     monkeypatch.setattr(keygen, "PROGRAM", "no-such-ssh-keygen")
@@ -598,7 +620,7 @@ def test_an_unsigned_site_says_so_on_every_screen(site: Site) -> None:
 def test_every_id_of_signatures_has_a_bad_file(signing: Signing) -> None:
     shown = {sentence.partition(":")[0] for _, sentence in (*REFUSED.values(), *UNSIGNED_SIGNERS.values())}
     elsewhere = {
-        "not-approved", "approval-owed", "signers-older", "verifier-missing", "signature-refused",
+        "not-approved", "approval-owed", "signers-early", "signers-older", "verifier-missing", "signature-refused",
         "who-invalid", "fingerprint-invalid", "signer-key-twice", "signer-alike", "signer-two-roles",
     }  # fmt: skip
     assert shown | elsewhere == judge.CHECKS.keys()

@@ -143,8 +143,8 @@ def misdated(signers: Signers, since: float, now: float) -> Flaw | None:
         at = datetime.fromtimestamp(since, UTC).isoformat()
         return Flaw(
             id="signers-older",
-            message=f"it was issued {issued}, and one of {at} was believed before. Restore that one, or have a "
-            "root sign a new one. Until then no new order comes in.",
+            message=f"it was issued {issued}, and one of {at} was believed before. Restore that one, or have "
+            "a root sign a new one. Until then no new order comes in.",
         )
     if instant(signers.issued) > now:
         return Flaw(

@@ -621,6 +621,7 @@ def test_every_id_of_signatures_has_a_bad_file(signing: Signing) -> None:
     shown = {sentence.partition(":")[0] for _, sentence in (*REFUSED.values(), *UNSIGNED_SIGNERS.values())}
     elsewhere = {
         "not-approved", "approval-owed", "signers-early", "signers-older", "verifier-missing",
-        "signature-refused", "who-invalid", "fingerprint-invalid", "signer-key-twice", "signer-alike", "signer-two-roles",
+        "signature-refused", "who-invalid", "fingerprint-invalid", "signer-key-twice", "signer-alike",
+        "signer-two-roles",
     }  # fmt: skip
     assert shown | elsewhere == judge.CHECKS.keys()

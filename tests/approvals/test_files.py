@@ -17,6 +17,7 @@ from tests.cli.signing import RULES
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from blocker.orders.model import Order
     from blocker.site import Site
     from tests.approvals.people import Town
 
@@ -39,7 +40,7 @@ class World(NamedTuple):
         return {one.who for one in judged.given.get("a/x", ())}
 
 
-def _nothing(order: str) -> None:
+def _nothing(order: str) -> Order:
     raise AssertionError(f"{order} was never applied")
 
 

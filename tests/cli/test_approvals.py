@@ -19,6 +19,7 @@ from tests.approvals.device import Device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.cli.conftest import Ran, Site
     from tests.cli.signing import Signing
@@ -281,7 +282,7 @@ def test_a_signature_that_is_no_approval_is_refused_with_its_own_sentence(
     assert not signing.site.is_blocked("y.example")
 
 
-UNSIGNED_SIGNERS = {
+UNSIGNED_SIGNERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "gone": (lambda path: path.unlink(), "signers-missing: it can't be read: No such file or directory; "),
     "unsigned": (
         lambda path: path.with_name("signers.yaml.root.sig").unlink(),

@@ -13,6 +13,9 @@ COPY blocker blocker
 RUN ops/install --copy --prefix /opt/blocker
 
 FROM python:3.13-slim
+# ssh-keygen, which verifies the approvals of orders.
+RUN apt-get update -q && apt-get install -q -y --no-install-recommends openssh-client \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --user-group --home-dir /etc/blocker --shell /usr/sbin/nologin blocker \
     && install -d -o blocker -g blocker -m 2750 /etc/blocker/state
 COPY --from=build /opt/blocker /opt/blocker

@@ -3,7 +3,7 @@
     BlockerError
     ├── OrdersInvalid     the input is wrong, with all problems      exit 2
     ├── PlanRefused       the change is unsafe                       exit 3
-    │   └── TooMuchChange · UnsupportedAction · StalePlan
+    │   └── TooMuchChange · UnsupportedAction · StalePlan · NotApproved
     ├── StoreError        the disk did not keep its word             exit 4
     │   └── NothingApplied
     └── PointError        a resolver, socket or port misbehaved      exit 5
@@ -74,6 +74,10 @@ class UnsupportedAction(PlanRefused):
 
 class StalePlan(PlanRefused):
     """The live policy is not the one the plan was made from."""
+
+
+class NotApproved(PlanRefused):
+    """An order can't come in the way that was asked for: the approvals for it aren't there."""
 
 
 class StoreError(BlockerError):

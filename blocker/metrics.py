@@ -66,6 +66,9 @@ METRICS: dict[str, str] = {
     "blocker_policy_last_load_success": "Whether the last reading of the policy store went without fault.",
     "blocker_withheld": "Directives and orders that the operator does not enforce.",
     "blocker_quarantined_orders": "Orders that the last apply left out or kept in their last form.",
+    "blocker_approvals_required": "Whether orders need signed approvals here; 0 on an unsigned site.",
+    "blocker_approvals_owed": "Orders that an emergency let in and whose approvals are owed.",
+    "blocker_approval_due_timestamp_seconds": "When the order's approvals are due that an emergency owes.",
     "blocker_worker_generation": "Number of the generation that the worker decides by.",
     "blocker_worker_starts_total": "Times the worker was started.",
     "blocker_worker_cache_entries": "Answers in the worker's cache.",
@@ -193,7 +196,8 @@ class ProberView:
 class View:
     """All that is shown. `prober` None: there is no report; `workers` empty: no resolver counts.
 
-    `times` are by the order's label. `is_probing`: there are points, so a report is missed.
+    `times` are by the order's label, so are `approvals_due`, of what an emergency let in. `is_signed`: orders
+    need approvals. `is_probing`: there are points, so a report is missed.
     """
 
     orders: Mapping[OrderState, int] = field(default_factory=dict)
@@ -208,6 +212,8 @@ class View:
     is_loaded: bool = False
     withheld: int = 0
     quarantined: int = 0
+    is_signed: bool = False
+    approvals_due: Mapping[str, float] = field(default_factory=dict)
     workers: tuple[WorkerCounts, ...] = ()
     is_probing: bool = True
     prober: ProberView | None = None
@@ -480,6 +486,10 @@ def _of_policy(view: View) -> Iterator[Metric]:
     yield _gauge("blocker_policy_last_load_success", int(view.is_loaded))
     yield _gauge("blocker_withheld", view.withheld)
     yield _gauge("blocker_quarantined_orders", view.quarantined)
+    yield _gauge("blocker_approvals_required", int(view.is_signed))
+    yield _gauge("blocker_approvals_owed", len(view.approvals_due))
+    due = (([order], at) for order, at in view.approvals_due.items())
+    yield _by("blocker_approval_due_timestamp_seconds", ["order"], due)
 
 
 def _of_workers(view: View) -> Iterator[Metric]:

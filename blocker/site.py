@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blocker.names import Key
+    from blocker.sshkeys import PublicKey
 
 Network = IPv4Network | IPv6Network
 
@@ -204,11 +205,37 @@ class Rpz:
         return f"{region.lower()}.{self.zone}"
 
 
+Seat = frozenset[str]
+"""One approval that a rule asks for: the roles whose people may give it; empty: everybody may."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emergency:
+    """What lets an order in before its approvals are there; they are owed `within` so many seconds."""
+
+    seats: tuple[Seat, ...]
+    within: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approvals:
+    """Who may let orders in: those in the file `signers`, which one of `roots` signed.
+
+    `rules` say for each kind of order (`block`, `lift`, …) which approvals it needs, each by another person.
+    """
+
+    signers: Path
+    roots: tuple[PublicKey, ...]
+    rules: Mapping[str, tuple[Seat, ...]]
+    emergency: Emergency | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Site:
     """One site. Paths are absolute; `protected` are keys whose whole subtrees are never blocked.
 
-    `feeds` is where its official lists are described.
+    `feeds` is where its official lists are described. Without `approvals` it is an unsigned site: whoever can
+    write its orders folder decides alone.
     """
 
     operator: str
@@ -226,6 +253,7 @@ class Site:
     prober: ProberConfig | None = None
     rpz: Rpz | None = None
     points: tuple[Point, ...] = ()
+    approvals: Approvals | None = None
 
     @property
     def zones(self) -> tuple[str, ...]:

@@ -23,6 +23,8 @@ from blocker.fields import (
 )
 from blocker.site import (
     WAYS,
+    Approvals,
+    Emergency,
     Enforcement,
     Limits,
     Outside,
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blocker.names import Key
-    from blocker.site import Network
+    from blocker.site import Network, Seat
     from blocker.yamltext import Node
 
 SITE_CHECKS: dict[str, str] = {
@@ -69,6 +71,10 @@ SITE_CHECKS: dict[str, str] = {
     "wildcard-listen": "the resolver would listen on every address",
     "upstream-is-ourselves": "an upstream or reference is our own listen address",
     "review-unknown": "what is overdue for review is neither kept nor lapses",
+    "key-invalid": "a text is not the line of a public SSH key that may sign",
+    "role-invalid": "a text is not a role",
+    "rule-too-easy": "a reinstate or amend needs fewer approvals than a block",
+    "rule-too-hard": "a lift or suspend needs as many approvals as a block",
     "ttl-over-max": "answers.ttl is larger than answers.max_ttl",
 }
 
@@ -147,6 +153,7 @@ def parse(octets: bytes, path: Path, *, node: str) -> tuple[Site | None, list[Pr
         prober=_prober(values["prober"]) if "prober" in values else None,
         rpz=_rpz(values["rpz"], folder) if "rpz" in values else None,
         points=tuple(_point(point, folder) for point in values.get("points", ())),
+        approvals=_approvals(values["approvals"], folder) if "approvals" in values else None,
     )
     return site, [], protected
 
@@ -154,6 +161,25 @@ def parse(octets: bytes, path: Path, *, node: str) -> tuple[Site | None, list[Pr
 def _rpz(values: dict[str, Any], folder: Path) -> Rpz:
     key = (folder / values["key"]).resolve() if "key" in values else None
     return Rpz(**{**values, "key": key})
+
+
+_ONE = (frozenset[str](),)  # approval, by anyone
+
+
+def _seats(written: dict[str, tuple[Seat, ...]]) -> dict[str, tuple[Seat, ...]]:
+    """The rule of every kind: blocking takes two people, undoing it one, where nothing else is written."""
+    block, lift = written.get("block", 2 * _ONE), written.get("lift", _ONE)
+    return {"block": block, "reinstate": block, "amend": block, "lift": lift, "suspend": lift, **written}
+
+
+def _approvals(values: dict[str, Any], folder: Path) -> Approvals:
+    emergency: dict[str, Any] | None = values.get("emergency")
+    return Approvals(
+        signers=(folder / values["signers"]).resolve(),
+        roots=values["roots"],
+        rules=_seats(values.get("rules", {})),
+        emergency=Emergency(seats=emergency["approvals"], within=emergency["within"]) if emergency else None,
+    )
 
 
 def _prober(values: dict[str, Any]) -> ProberConfig:
@@ -217,9 +243,34 @@ def _check(root: Node, values: dict[str, Any], complaints: Complaints) -> None:
             yamltext.place(root, "answers", "ttl"),
             "the ttl of blocked answers is larger than max_ttl; lower it, or raise max_ttl.",
         )
+    _check_rules(root, values, complaints)
     _check_points(root, values, known, complaints)
     _check_ways(root, values, complaints)
     _check_addresses(root, values, complaints)
+
+
+def _check_rules(root: Node, values: dict[str, Any], complaints: Complaints) -> None:
+    """Undoing a block is never harder than blocking, and nothing blocks more easily than a block."""
+    if complaints:  # A rule that can't be read may be missing, and what it is compared with would be wrong.
+        return
+    written = values.get("approvals", {}).get("rules", {})
+    needed = {kind: len(seats) for kind, seats in _seats(written).items()}
+    for kind in written:
+        at = yamltext.place(root, "approvals", "rules", kind)
+        if kind in ("lift", "suspend") and needed[kind] > 1 and needed[kind] >= needed["block"]:
+            complaints.add(
+                "rule-too-hard",
+                at,
+                f"a {kind} needs {needed[kind]} approvals and a block {needed['block']}; undoing a block "
+                "must need fewer than blocking, or one.",
+            )
+        if kind in ("reinstate", "amend") and needed[kind] < needed["block"]:
+            complaints.add(
+                "rule-too-easy",
+                at,
+                f"a kind of order that blocks needs {needed[kind]} and a block {needed['block']} approvals; "
+                "it needs as many, or who wants to block takes this way.",
+            )
 
 
 def _check_points(root: Node, values: dict[str, Any], known: str, complaints: Complaints) -> None:

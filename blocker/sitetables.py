@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from blocker import names, yamltext
+from blocker import names, sshkeys, yamltext
 from blocker.fields import (
     MISSING,
     Complaints,
@@ -22,13 +22,14 @@ from blocker.fields import (
     shown,
     text,
 )
-from blocker.site import LOOPBACK, WAYS, Endpoint
+from blocker.site import LOOPBACK, WAYS, Endpoint, Seat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from blocker.names import Key
     from blocker.site import Network
+    from blocker.sshkeys import PublicKey
     from blocker.yamltext import Node
 
 
@@ -90,6 +91,18 @@ def a_name(value: str) -> Key:
 
 _MOST_ZONE = 100  # octets: with a region's label before it, a third of a name is left to the names of orders
 _MOST_LABEL = 63  # octets: RFC 1035 §3.1
+
+
+def a_key(value: str) -> PublicKey:
+    """A public key that may sign."""
+    try:
+        return sshkeys.read(value)
+    except ValueError as error:
+        raise Rejected(
+            "key-invalid",
+            f"this is no public key that may sign: {error}. Write the line of its .pub file, as "
+            "ssh-ed25519 AAAA…",
+        ) from error
 
 
 def _zone(value: str) -> str:
@@ -219,6 +232,27 @@ def _path(value: str) -> str:
     return value
 
 
+_ROLE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}\Z")
+ANYONE = "anyone"
+
+
+def role(value: str) -> str:
+    """What somebody is to the operator, as signers.yaml and the rules of approval call it."""
+    if not _ROLE.match(value) or value in (ANYONE, "or"):
+        raise Rejected(
+            "role-invalid",
+            f"{shown(value)} is not a role; write a word of a-z, 0-9 and - such as legal or noc.",
+        )
+    return value
+
+
+def _seat(value: str) -> Seat:
+    return frozenset() if value == ANYONE else frozenset(role(one) for one in value.split(" or "))
+
+
+_SEATS = several(text(_seat))
+_KINDS = ("block", "lift", "suspend", "reinstate", "amend")
+
 _EVERY_WAY = tuple(dict.fromkeys(way for ways in WAYS.values() for way in ways))
 _MOST_INTERVAL = 600  # seconds: ProberStale in ops/prometheus waits for a round of 900
 _SERVERS = several(text(_endpoint(53)))
@@ -304,6 +338,32 @@ SITE = {
                 "key": Field(read=text()),
             },
             "the RPZ",
+        )
+    ),
+    "approvals": Field(
+        read=mapping(
+            {
+                "signers": Field(read=text(), required="name the file that says who may sign."),
+                "roots": Field(read=several(text(a_key)), required="list the keys that may sign that file."),
+                "rules": Field(
+                    read=mapping(
+                        {kind: Field(read=_SEATS) for kind in _KINDS},
+                        "the rules",
+                    )
+                ),
+                "emergency": Field(
+                    read=mapping(
+                        {
+                            "approvals": Field(read=_SEATS, required="list whose approvals let an order in."),
+                            "within": Field(
+                                read=text(duration), required="write how soon the others are owed, as 4h."
+                            ),
+                        },
+                        "the emergency",
+                    )
+                ),
+            },
+            "approvals",
         )
     ),
     "points": Field(

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import click
 
 from blocker import sitefile
+from blocker.approvals import judge
 from blocker.cli.main import VERBS, cli
 from blocker.feeds.contract import FEED_CHECKS
 from blocker.metrics import METRICS
 from blocker.orders import check
-from blocker.prober import forensics, judge
+from blocker.prober import forensics
+from blocker.prober import judge as findings
 from tests.conformance import matrix
 
 if TYPE_CHECKING:
@@ -134,11 +136,13 @@ def pages() -> dict[str, str]:
                 _table("id", sitefile.SITE_CHECKS),
                 "## Of feeds.yaml and of the lists it describes\n",
                 _table("id", FEED_CHECKS),
+                "## Of signatures and signers.yaml\n",
+                _table("id", judge.CHECKS),
             ]
         ),
         "metrics.md": "\n".join([_METRICS, _table("metric", METRICS)]),
         "findings.md": "\n".join(
-            [_FINDINGS, _table("rule", judge.RULES), _SIGNS, _table("sign", forensics.SIGNS), _LISTS]
+            [_FINDINGS, _table("rule", findings.RULES), _SIGNS, _table("sign", forensics.SIGNS), _LISTS]
         ),
         "conformance.md": matrix.page(),
     }

@@ -20,10 +20,12 @@ FLOORS = [
     ["compliance", "sweep", "feeds"],
     ["resolver", "rpz", "prober"],
     ["policy", "capabilities"],
+    ["approvals"],
     ["orders"],
 ]
 PURE = {
-    "names", "errors", "site", "capabilities", "yamltext", "fields", "sitetables", "metrics",
+    "names", "errors", "site", "capabilities", "yamltext", "fields", "sitetables", "metrics", "sshkeys",
+    "approvals.sshsig", "approvals.signers", "approvals.judge",
     "orders.model", "orders.parse", "orders.tables", "orders.subjects", "orders.check", "orders.relations",
     "orders.names_file", "orders.schedule", "orders.schema", "orders.timetable", "orders.removals",
     "orders.meanings", "orders.compose", "orders.questions",
@@ -53,7 +55,7 @@ ALLOWED = {
 }
 DATA = {"orders.suffixes": "the list of public suffixes: data of an installed package, read once"}
 TOUCHING = {"now", "utcnow", "today", "read_text", "read_bytes", "write_text", "write_bytes", "urandom"}
-YAML_READERS = {"orders", "sitefile", "sitetables", "fields", "yamltext", "policy"}
+YAML_READERS = {"orders", "approvals", "sitefile", "sitetables", "fields", "yamltext", "policy"}
 KNOWS_YAML = {
     "yaml",
     "yamltext",

@@ -40,6 +40,8 @@ FULL = View(
     is_loaded=True,
     withheld=1,
     quarantined=1,
+    is_signed=True,
+    approvals_due={"court/o1": T + 60.0},
     workers=(worker(0), worker(1)),
     prober=ProberView(
         at=T - 0.5,
@@ -102,6 +104,9 @@ def test_every_metric_is_shown_in_a_full_view_and_no_other() -> None:
         ("blocker_generation", (), 4),
         ("blocker_policy_info", (("digest", "ab" * 32), ("review", "lapse")), 1),
         ("blocker_policy_last_load_success", (), 1),
+        ("blocker_approvals_required", (), 1),
+        ("blocker_approvals_owed", (), 1),
+        ("blocker_approval_due_timestamp_seconds", (("order", "court/o1"),), T + 60),
         ("blocker_queries_total", (("worker", "1"),), COUNTER_NAMES.index("queries") + 1),
         (
             "blocker_upstream_wait_seconds_total",

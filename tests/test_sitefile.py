@@ -9,7 +9,8 @@ import pytest
 from blocker import names, sitefile
 from blocker.errors import OrdersInvalid
 from blocker.orders import check
-from blocker.site import LOOPBACK, Endpoint, Limits, Outside, Point, ProberConfig, Rpz, Tls
+from blocker.site import LOOPBACK, Emergency, Endpoint, Limits, Outside, Point, ProberConfig, Rpz, Tls
+from tests.approvals.test_signers import key
 
 SITE = """\
 site: {operator: "Example Net", contact: "mailto:legal@isp.example", info_url: "https://isp.example/blocked", node: "r1.isp.example"}
@@ -98,6 +99,112 @@ def test_what_may_be_left_out_has_its_default(tmp_path: Path) -> None:
     assert check.Facts.of(site) == check.Facts(regions=frozenset({"ID"}))
 
 
+ANYONE = frozenset[str]()
+APPROVALS = f"""\
+approvals:
+  signers: signers.yaml
+  roots: ["{key(1)}"]
+  rules:
+    block: [legal, noc or duty, anyone]
+    suspend: [duty, anyone]
+  emergency: {{approvals: [duty], within: 4h}}
+"""
+
+
+def test_rules_of_approval_are_read_and_what_isnt_written_follows_from_what_is(tmp_path: Path) -> None:
+    approvals = sitefile.load(write(tmp_path, SMALL + APPROVALS)).approvals
+    assert approvals is not None
+    assert approvals.signers == tmp_path / "signers.yaml"
+    assert [str(one) for one in approvals.roots] == [key(1).removesuffix(" who@where")]
+    block = (frozenset({"legal"}), frozenset({"noc", "duty"}), ANYONE)
+    assert approvals.rules == {
+        "block": block,
+        "reinstate": block,
+        "amend": block,
+        "lift": (ANYONE,),
+        "suspend": (frozenset({"duty"}), ANYONE),
+    }
+    assert approvals.emergency == Emergency(seats=(frozenset({"duty"}),), within=4 * 3600)
+
+
+def test_without_rules_a_block_needs_two_people_and_undoing_it_one(tmp_path: Path) -> None:
+    written = APPROVALS.partition("  rules:")[0]
+    approvals = sitefile.load(write(tmp_path, SMALL + written)).approvals
+    assert approvals is not None
+    assert {kind: len(seats) for kind, seats in approvals.rules.items()} == {
+        "block": 2,
+        "reinstate": 2,
+        "amend": 2,
+        "lift": 1,
+        "suspend": 1,
+    }
+    assert approvals.emergency is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "suspend: [duty, anyone]",
+            "suspend: [legal, noc, duty]",
+            (
+                "10:14 rule-too-hard: a suspend needs 3 approvals and a block 3; undoing a block must need "
+                "fewer than blocking, or one."
+            ),
+        ),
+        (
+            "suspend: [duty, anyone]",
+            "amend: [legal]",
+            (
+                "10:12 rule-too-easy: a kind of order that blocks needs 1 and a block 3 approvals; it needs "
+                "as many, or who wants to block takes this way."
+            ),
+        ),
+        (
+            "[legal, noc or duty, anyone]",
+            "[legal, NOC]",
+            "9:20 role-invalid: 'NOC' is not a role; write a word of a-z, 0-9 and - such as legal or noc.",
+        ),
+        (
+            "[legal, noc or duty, anyone]",
+            "[legal or or]",
+            "9:13 role-invalid: 'or' is not a role; write a word of a-z, 0-9 and - such as legal or noc.",
+        ),
+        (
+            key(1),
+            "ssh-ed25519",
+            (
+                "7:11 key-invalid: this is no public key that may sign: its kind is none of ssh-ed25519, "
+                "sk-ssh-ed25519@openssh.com, ecdsa-sha2-nistp256, ecdsa-sha2-nistp384, ecdsa-sha2-nistp521, "
+                "sk-ecdsa-sha2-nistp256@openssh.com, ssh-rsa. Write the line of its .pub file, as "
+                "ssh-ed25519 AAAA…"
+            ),
+        ),
+        (
+            "  signers: signers.yaml\n",
+            "",
+            "6:3 missing-key: approvals has no 'signers'; name the file that says who may sign.",
+        ),
+        (
+            ", within: 4h",
+            "",
+            "11:14 missing-key: the emergency has no 'within'; write how soon the others are owed, as 4h.",
+        ),
+    ],
+)
+def test_bad_rules_of_approval_get_exactly_this_sentence(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    assert old in APPROVALS
+    with pytest.raises(OrdersInvalid) as caught:
+        sitefile.load(write(tmp_path, SMALL + APPROVALS.replace(old, new)))
+    assert [str(one) for one in caught.value.problems] == [f"{tmp_path}/site.yaml:{said}"]
+
+
+APPROVING = {"rule-too-hard", "rule-too-easy", "role-invalid", "key-invalid"}
+"""The ids of which bad files are among those of the rules of approval."""
+
+
 def test_upstreams_and_allowed_clients_are_read_in_every_form(tmp_path: Path) -> None:
     text = SITE.replace(
         "upstreams: system", 'upstreams: [192.0.2.53, "192.0.2.54:5353", "[2001:db8::53]:54"]'
@@ -151,7 +258,7 @@ TABLE = [
         (
             "site.yaml:10:1 unknown-key: 'metrics' is not a key of site.yaml; it has site, state, "
             "orders, protected, feeds, regions, default_region, answers, review, limits, resolver, web, "
-            "prober, rpz, points."
+            "prober, rpz, approvals, points."
         ),
     ),
     (
@@ -498,7 +605,7 @@ def test_a_bad_site_gets_exactly_this_sentence(
 
 
 def test_every_id_of_the_site_file_has_a_bad_file_in_the_table() -> None:
-    assert set(sitefile.SITE_CHECKS) <= {row[0] for row in TABLE}
+    assert set(sitefile.SITE_CHECKS) <= {row[0] for row in TABLE} | APPROVING
     assert {row[0] for row in TABLE} <= set(sitefile.SITE_CHECKS) | set(check.REGISTRY)
 
 

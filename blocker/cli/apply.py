@@ -14,12 +14,20 @@ if TYPE_CHECKING:
 @click.command("apply")
 @click.option("--yes", is_flag=True, help="Don't ask; the site's limits still hold.")
 @click.option("--accept", metavar="DIGEST", default="", help="Let the plan with this digest past the limits.")
-@click.option("--reason", default="", help="Why it is accepted; required with --accept.")
+@click.option(
+    "--emergency",
+    multiple=True,
+    metavar="ORDER",
+    help="Let this order in on the emergency's approvals; the others are owed.",
+)
+@click.option("--reason", default="", help="Why; required with --accept and --emergency.")
 @click.option(
     "--json", "as_json", is_flag=True, help="The plan as plan --json has it, and generation (a number)."
 )
 @click.pass_obj
-def command(site: Path, yes: bool, accept: str, reason: str, as_json: bool) -> int:
+def command(
+    site: Path, yes: bool, accept: str, emergency: tuple[str, ...], reason: str, as_json: bool
+) -> int:
     """Show the plan, ask, and make it the live policy.
 
     Orders with problems are left out, or stay in their last applied form; the rest is applied and the exit
@@ -31,16 +39,19 @@ def command(site: Path, yes: bool, accept: str, reason: str, as_json: bool) -> i
     from blocker.policy import apply
     from blocker.policy.plan import guard
 
-    if bool(accept) != bool(reason.strip()):
-        raise click.UsageError("--accept DIGEST and --reason TEXT go together")
+    if bool(accept or emergency) != bool(reason.strip()):
+        raise click.UsageError("--accept DIGEST, or --emergency ORDER, and --reason TEXT go together")
     if as_json and not (yes or accept):
         raise click.UsageError("--json doesn't ask; give --yes, or --accept DIGEST --reason TEXT")
     loaded = sitefile.load(site)
     with show.progress() as progress:
-        prepared = apply.prepare(loaded, now=time.time(), progress=progress)
+        prepared = apply.prepare(loaded, now=time.time(), emergency=emergency, progress=progress)
     if not as_json:
         plan.display(prepared)
     number = prepared.live.number
+    settled = apply.settle(prepared, now=time.time(), warn=show.warning)
+    if settled and not as_json:
+        click.echo(f"the approvals owed are there now: {', '.join(settled)}")
     if not prepared.is_idle:
         plan.refuse_unsupported(prepared)
         if not accept:

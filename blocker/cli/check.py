@@ -23,14 +23,17 @@ def command(site: Path, as_json: bool) -> int:
     code 2 if there is an error; warnings don't count.
     """
     from blocker import sitefile
-    from blocker.cli import show
+    from blocker.cli import approvals, show
     from blocker.errors import OrdersInvalid
     from blocker.policy.apply import examine
 
     count = 0
     try:
+        loaded = sitefile.load(site)
+        if not as_json:
+            approvals.say_unsigned(loaded, err=True)
         with show.progress() as progress:
-            examined = examine(sitefile.load(site), now=time.time(), whole=True, progress=progress)
+            examined = examine(loaded, now=time.time(), whole=True, progress=progress)
         found, count = examined.problems, len(examined.standing.orders)
     except OrdersInvalid as invalid:
         found = invalid.problems

@@ -25,6 +25,7 @@ VERBS = (
     "timeline",
     "explain",
     "schema",
+    "approvals",
     "apply",
     "withhold",
     "release",

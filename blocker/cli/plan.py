@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 SHAPE = (
     "An object: digest, base, next, added, removed, live_names, refusal, orders_added, orders_dropped, "
     "site_changes, changes (a list of {ref, what, names, windows}), quarantined, reach (by point, the ids of "
-    "what it can't do), problems (as check)."
+    "what it can't do), approvals_required (whether the site asks for any), "
+    "approvals_changed (whether its rules are new), approvals (by order, as approvals --json has them), "
+    "emergency (orders that one lets in), approvals_owed (by order, when), problems (as check)."
 )
 
 
@@ -73,7 +75,7 @@ def refuse_unsupported(prepared: Prepared) -> None:
 
 def record(prepared: Prepared, refusal: str) -> dict[str, Any]:
     """The plan for machines."""
-    from blocker.cli import show
+    from blocker.cli import approvals, show
 
     plan = prepared.plan
     return {
@@ -98,6 +100,7 @@ def record(prepared: Prepared, refusal: str) -> dict[str, Any]:
         ],
         "quarantined": list(prepared.quarantined),
         "reach": {point.name: list(reach_of(point)) for point in prepared.site.points},
+        **approvals.record(prepared),
         "problems": [show.problem(one) for one in prepared.problems],
     }
 
@@ -111,12 +114,14 @@ def reach_of(point: Point) -> tuple[str, ...]:
 
 def display(prepared: Prepared) -> None:
     """The plan for people."""
-    from blocker.cli import show
+    from blocker.cli import approvals, show
 
     plan = prepared.plan
+    approvals.say_unsigned(prepared.site)
     show.problems(prepared.problems)
     if prepared.quarantined:
         click.echo(f"left out, or in their last applied form: {', '.join(prepared.quarantined)}\n", err=True)
+    approvals.display(prepared)
     if prepared.is_idle:
         click.echo(f"nothing to change: generation {prepared.live.number} has these orders")
         return

@@ -14,6 +14,7 @@ def command(checks: bool, as_json: bool) -> None:
     Save it and name it in a file's first line, and editors complete and check as you type:
     "# yaml-language-server: $schema=order.schema.json".
     """
+    from blocker.approvals.judge import CHECKS
     from blocker.cli import show
     from blocker.orders.check import REGISTRY
     from blocker.orders.schema import order_schema
@@ -21,6 +22,6 @@ def command(checks: bool, as_json: bool) -> None:
     if not checks:
         show.as_json(order_schema())
     elif as_json:
-        show.as_json(REGISTRY)
+        show.as_json(REGISTRY | CHECKS)
     else:
-        show.table(("check", "what is wrong"), REGISTRY.items())
+        show.table(("check", "what is wrong"), (REGISTRY | CHECKS).items())

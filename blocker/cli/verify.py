@@ -53,7 +53,7 @@ def command(
     sample for AAAA and HTTPS and over TCP. Ctrl-C ends that at once with what was seen so far.
     """
     from blocker import sitefile
-    from blocker.cli import show
+    from blocker.cli import approvals, show
     from blocker.errors import OrdersInvalid, Problem
     from blocker.prober.book import FINE
     from blocker.prober.daemon import LIMIT, verify
@@ -66,6 +66,8 @@ def command(
             id="site-incomplete", path=str(site), message="there are no points to verify; add some"
         )
         raise OrdersInvalid([problem])
+    if not as_json:
+        approvals.say_unsigned(loaded)
     with show.progress() as progress:
         verified = verify(loaded, told=progress)
     found = list(verified.findings)

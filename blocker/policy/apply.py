@@ -8,14 +8,16 @@ or the new one is whole, and the archive has what the store speaks of.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from blocker.approvals import files as signatures
+from blocker.approvals.files import Judged
 from blocker.errors import NothingApplied, StalePlan, StoreError
 from blocker.orders import check, files, names_file, parse, relations
 from blocker.orders.model import instant
 from blocker.orders.schedule import schedule
-from blocker.policy import archive, ledger, overdue, plan, writer
+from blocker.policy import approving, archive, ledger, overdue, plan, writer
 from blocker.policy.chain import Event
 from blocker.policy.protect import protected_names
 from blocker.policy.reader import Reader
@@ -24,7 +26,7 @@ from blocker.policy.standing import Standing, stand
 from blocker.yamltext import normal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
     from blocker.errors import Problem
@@ -48,6 +50,7 @@ class Prepared:
     problems: tuple[Problem, ...]
     quarantined: tuple[str, ...]
     loaded: Loaded
+    judged: Judged = field(default_factory=Judged)
 
     @property
     def is_idle(self) -> bool:
@@ -89,6 +92,8 @@ def live_policy(state: Path) -> Live:
                 counts={policy.directives[number].ref: count for number, count in counts.items()},
                 enforcement=policy.enforcement,
                 zones=policy.zones,
+                owed=policy.owed,
+                trust=policy.trust,
             )
     finally:
         reader.close()
@@ -113,6 +118,7 @@ class Examined:
     loaded: Loaded
     standing: Standing
     problems: tuple[Problem, ...]
+    judged: Judged
 
     def read(self, names: NamesFile) -> NameList:
         """The content of a names_file, beside its order or as it was applied."""
@@ -131,18 +137,32 @@ def examine(
     *,
     now: float,
     whole: bool = False,
+    emergency: Collection[str] = (),
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Examined:
     """Read the orders and find which form of each stands. Raises OrdersInvalid, StoreError.
 
-    The names of lists applied before are read again only if `whole`.
+    The names of lists applied before are read again only if `whole`. `emergency` are the ids of orders that
+    a person lets in by the site's emergency; raises NotApproved if one of those can't be.
     """
     live = live_policy(site.state)
     known = () if whole else live.orders.items()
     loaded = files.load(site.orders, facts(site), known=known, progress=progress)
-    standing = stand(
+    judged = signatures.examine(
+        site,
         loaded.filed,
-        loaded.broken,
+        loaded.sources,
+        live.orders,
+        lambda order: recall(site.state, order, live.orders[order]).order,
+        owed=live.owed,
+        since=live.trust.issued,
+        emergency=emergency,
+        now=now,
+        progress=progress,
+    )
+    standing = stand(
+        {id_: one for id_, one in loaded.filed.items() if id_ not in judged.refused},
+        loaded.broken | judged.refused,
         live.orders,
         lambda order, digest: recall(site.state, order, digest),
         now=now,
@@ -152,8 +172,10 @@ def examine(
     # What orders are about is judged among the standing forms, not the files alone.
     own = (problem for problem in loaded.problems if problem.id not in relations.IDS)
     late = () if whole else _protected_since(site, live, loaded)
-    problems = (*own, *standing.problems, *late)
-    return Examined(state=site.state, live=live, loaded=loaded, standing=standing, problems=problems)
+    problems = (*own, *standing.problems, *judged.problems, *late)
+    return Examined(
+        state=site.state, live=live, loaded=loaded, standing=standing, problems=problems, judged=judged
+    )
 
 
 def _protected_since(site: Site, live: Live, loaded: Loaded) -> list[Problem]:
@@ -173,28 +195,44 @@ def _protected_since(site: Site, live: Live, loaded: Loaded) -> list[Problem]:
         reader.close()
 
 
-def prepare(site: Site, *, now: float, progress: Callable[[str, int, int], None] | None = None) -> Prepared:
-    """Read the orders and plan what applying them would change. Raises OrdersInvalid, StoreError."""
-    found = examine(site, now=now, progress=progress)
+def prepare(
+    site: Site,
+    *,
+    now: float,
+    emergency: Collection[str] = (),
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Prepared:
+    """Read the orders and plan what applying them would change. Raises OrdersInvalid, StoreError.
+
+    `emergency` as in `examine`.
+    """
+    found = examine(site, now=now, emergency=emergency, progress=progress)
     live, loaded, standing = found.live, found.loaded, found.standing
     scheduled = tuple(schedule(standing.orders.values(), lapse=site.enforcement.lapses))
+    made = plan.make_plan(
+        live,
+        standing.orders,
+        scheduled,
+        {one.ref: _count(one, loaded, live) for one in scheduled},
+        site.enforcement,
+        zones=site.zones,
+        now=now,
+    )
+    approved = found.judged.approved
     return Prepared(
         site=site,
         live=live,
-        plan=plan.make_plan(
-            live,
-            standing.orders,
-            scheduled,
-            {one.ref: _count(one, loaded, live) for one in scheduled},
-            site.enforcement,
-            zones=site.zones,
-            now=now,
+        plan=replace(
+            made,
+            approvals={id_: approved[id_] for id_ in made.orders_added if id_ in approved},
+            rules=approving.new_rules(site, live.trust),
         ),
         orders=standing.orders,
         scheduled=scheduled,
         problems=found.problems,
         quarantined=standing.quarantined,
         loaded=loaded,
+        judged=found.judged,
     )
 
 
@@ -231,6 +269,7 @@ def apply(
         quarantined=prepared.quarantined,
     )
     _archive(prepared)
+    owed = approving.let_in(prepared.judged, site, by=by, reason=reason, now=now)
     writer.commit(
         site.state,
         writer.Target(
@@ -240,16 +279,18 @@ def apply(
             enforcement=site.enforcement,
             read=prepared.loaded.read,
             zones=site.zones,
+            owed=owed,
+            trust=approving.trust(site, prepared.judged, prepared.live.trust),
         ),
         base=prepared.live.digest,
         progress=progress,
     )
-    if (trouble := ledger.note(site.state, *_told(prepared, generation))) and warn is not None:
+    if (trouble := ledger.note(site.state, *_told(prepared, generation, owed))) and warn is not None:
         warn(trouble)
     return generation
 
 
-def _told(prepared: Prepared, generation: Generation) -> Iterator[Event]:
+def _told(prepared: Prepared, generation: Generation, owed: Mapping[str, int]) -> Iterator[Event]:
     """What the ledger is told of an apply, in one: the way from the letter to the live policy."""
     at, plan_ = generation.applied_at, prepared.plan
     for id_ in plan_.orders_added:
@@ -274,6 +315,7 @@ def _told(prepared: Prepared, generation: Generation) -> Iterator[Event]:
             "quarantined": list(prepared.quarantined),
         },
     )
+    yield from approving.events(prepared.judged, _brought(prepared), prepared.loaded.sources, owed, at)
     yield Event(
         at=at,
         event="planned",
@@ -290,6 +332,21 @@ def _told(prepared: Prepared, generation: Generation) -> Iterator[Event]:
     yield from overdue.overdue(overdue.reviews(prepared.scheduled, at), at)
 
 
+def settle(prepared: Prepared, *, now: float, warn: Callable[[str], None] | None = None) -> tuple[str, ...]:
+    """Note the approvals that an emergency owed, where they are there now; of which orders.
+
+    Raises StoreError. `warn` as in `apply`.
+    """
+    return approving.settle(prepared.site, prepared.judged, prepared.live, prepared.loaded.sources, now, warn)
+
+
+def _brought(prepared: Prepared) -> dict[str, str]:
+    before = prepared.live.orders
+    return {
+        order.id: order.digest for order in prepared.orders.values() if before.get(order.id) != order.digest
+    }
+
+
 def _applied(prepared: Prepared, generation: Generation) -> Event:
     before = prepared.live.orders
     return Event(
@@ -301,11 +358,7 @@ def _applied(prepared: Prepared, generation: Generation) -> Event:
             "by": generation.by,
             "reason": generation.reason,
             "review": prepared.site.enforcement.review,
-            "orders": {
-                order.id: order.digest
-                for order in prepared.orders.values()
-                if before.get(order.id) != order.digest
-            },
+            "orders": _brought(prepared),
             "gone": sorted(before.keys() - prepared.orders.keys()),
         },
     )
@@ -322,6 +375,7 @@ def _count(one: Scheduled, loaded: Loaded, live: Live) -> int:
 
 def _archive(prepared: Prepared) -> None:
     state, loaded = prepared.site.state, prepared.loaded
+    approving.keep(state, prepared.judged, loaded.sources)
     for order in prepared.orders.values():
         if prepared.live.orders.get(order.id) == order.digest or order.id not in loaded.sources:
             continue

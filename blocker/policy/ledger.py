@@ -33,6 +33,8 @@ _T = TypeVar("_T")
 EVENTS: dict[str, str] = {
     "received": "A new order came with an apply: when it was received, digests of its file and its document.",
     "checked": "What the orders were complained of at an apply: problems by check, orders left out.",
+    "approved": "The approvals that let an order in: by whom, as what, with which key, and the signatures.",
+    "emergency": "An order came in on an emergency's approvals: by whom, why, and when the others are due.",
     "planned": "The plan that was applied: its digest, its base and next policy, names blocked and freed.",
     "applied": "A generation became the live policy: its digest, by whom, which orders came and went.",
     "withheld": "The operator stopped enforcing an order or directive, and why.",

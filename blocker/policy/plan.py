@@ -12,16 +12,20 @@ directive: a name that two new directives block counts twice, for the guard may 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from blocker.errors import TooMuchChange
+from blocker.policy.records import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from blocker.approvals.judge import Approval
     from blocker.orders.model import Order
     from blocker.orders.timetable import Scheduled, Window
+    from blocker.policy.records import Owed
     from blocker.site import Enforcement, Limits
 
 RATIOS_FROM = 1000  # live names below which ratios say nothing
@@ -29,7 +33,8 @@ RATIOS_FROM = 1000  # live names below which ratios say nothing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """What is applied now. `counts` are names by ref, `zones` those that the names were looked at for; the
+    """What is applied now. `counts` are names by ref, `zones` those that the names were looked at for, `owed`
+    the orders that an emergency let in and whose approvals are owed, `trust` is by what orders came in; the
     empty policy is `NOTHING`.
     """
 
@@ -41,6 +46,8 @@ class Live:
     counts: Mapping[str, int]
     enforcement: Enforcement | None = None
     zones: tuple[str, ...] = ()
+    owed: Mapping[str, Owed] = field(default_factory=dict)
+    trust: Trust = field(default_factory=Trust)
 
 
 NOTHING = Live(orders={}, directives={}, counts={})
@@ -68,6 +75,8 @@ class Plan:
     """From the policy with digest `base` to the one with digest `next`.
 
     `review` is what the site's `review` becomes, empty if it stays: it moves windows, as orders do.
+    `approvals` are those of each order that it brings; they are part of its digest, and not of the policy's.
+    `rules` says what the rules of approval are from now on, where orders came in by others until now.
     """
 
     base: str
@@ -80,16 +89,28 @@ class Plan:
     live_names: int
     added: int
     removed: int
+    approvals: Mapping[str, tuple[Approval, ...]] = field(default_factory=dict)
+    rules: str = ""
 
     @property
     def digest(self) -> str:
         """The plan's own digest, in hex: what a reviewer accepts."""
         retimed = f"review {self.review}\n" if self.review else ""
-        return hashlib.sha256(f"{self.base}\n{self.next}\n{retimed}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.base}\n{self.next}\n{retimed}{self._approved()}".encode()).hexdigest()
+
+    def _approved(self) -> str:
+        """Who lets what in: a line for each approval, none on an unsigned site; and rules that are new."""
+        given = (
+            [order, one.who, one.key]
+            for order, approvals in sorted(self.approvals.items())
+            for one in sorted(approvals)
+        )
+        lines = [*given, *([["rules", self.rules]] if self.rules else [])]
+        return "".join(f"{json.dumps(line)}\n" for line in lines)
 
     @property
     def is_empty(self) -> bool:
-        return self.base == self.next and not self.site_changes and not self.changes
+        return self.base == self.next and not self.site_changes and not self.changes and not self.rules
 
 
 def policy_digest(orders: Mapping[str, str]) -> str:
@@ -159,6 +180,11 @@ def make_plan(
 def guard(plan: Plan, limits: Limits) -> None:
     """Refuse an unusual plan. Raises TooMuchChange with the numbers, the limit and the way past it."""
     reasons = []
+    if plan.rules:
+        reasons.append(
+            "the approvals in site.yaml are not those that orders came in by until now "
+            f"(the new ones: {plan.rules[:16]})"
+        )
     if plan.added > limits.max_added:
         reasons.append(f"it blocks {plan.added:,} more names, limits.max_added is {limits.max_added:,}")
     if plan.live_names > RATIOS_FROM:

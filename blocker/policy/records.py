@@ -54,6 +54,26 @@ class Withheld:
     by: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owed:
+    """What an emergency let in: `at` when, on whose command, and when its approvals are `due`."""
+
+    at: float
+    due: float
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """By what orders came in last: the digest of the site's rules of approval (empty: by none), and when the
+    newest signers.yaml that was believed was issued (epoch seconds).
+    """
+
+    rules: str = ""
+    issued: float = 0.0
+
+
 def pack_number(number: int) -> bytes:
     """Directive numbers and set ids: four octets, big-endian."""
     return _NUMBER.pack(number)
@@ -167,6 +187,23 @@ def pack_withheld(withheld: Mapping[str, Withheld]) -> bytes:
 
 def unpack_withheld(octets: bytes) -> dict[str, Withheld]:
     return {ref: Withheld(**record) for ref, record in json.loads(octets).items()}
+
+
+def pack_trust(trust: Trust) -> bytes:
+    return _json({"rules": trust.rules, "issued": trust.issued})
+
+
+def unpack_trust(octets: bytes) -> Trust:
+    return Trust(**json.loads(octets))
+
+
+def pack_owed(owed: Mapping[str, Owed]) -> bytes:
+    """The ids of orders whose approvals are owed."""
+    return _json({id_: {name: getattr(one, name) for name in Owed.__slots__} for id_, one in owed.items()})
+
+
+def unpack_owed(octets: bytes) -> dict[str, Owed]:
+    return {id_: Owed(**record) for id_, record in json.loads(octets).items()}
 
 
 def pack_orders(orders: Mapping[str, str]) -> bytes:

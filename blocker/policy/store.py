@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from blocker.orders.timetable import Scheduled
     from blocker.policy.decide import Pair
-    from blocker.policy.records import Generation, Withheld
+    from blocker.policy.records import Generation, Owed, Withheld
     from blocker.site import Enforcement
 
 FILE = "policy.lmdb"
@@ -131,9 +131,10 @@ class Snapshot:
 
     Good inside the `with` of Reader.snapshot() only. `orders` are the applied ones: id → digest; `zones` are
     those that the names were looked at for; `arrivals` are the numbers of the generations that brought the
-    orders, 0 for those that came before anybody counted; `changed_at` is when the last apply was, or the last
-    withholding or release after it. Of `before`, the snapshot of an earlier transaction, what did not change
-    is taken over: an apply costs its readers the difference, too.
+    orders, 0 for those that came before anybody counted; `owed` are the orders whose approvals are owed,
+    `trust` is by what orders came in; `changed_at` is when the last apply was, or the last withholding or
+    release after it. Of `before`, the snapshot of an earlier transaction, what did not change is taken over:
+    an apply costs its readers the difference, too.
     """
 
     __slots__ = (
@@ -150,7 +151,9 @@ class Snapshot:
         "find",
         "generation",
         "orders",
+        "owed",
         "stamp",
+        "trust",
         "withheld",
         "zones",
     )
@@ -184,6 +187,8 @@ class Snapshot:
         self.withheld: Mapping[str, Withheld] = records.unpack_withheld(
             txn.get(b"withheld", db=meta, default=b"{}")
         )
+        self.owed: Mapping[str, Owed] = records.unpack_owed(txn.get(b"owed", db=meta, default=b"{}"))
+        self.trust = records.unpack_trust(txn.get(b"trust", db=meta, default=b"{}"))
         # A store that was never written to by a version which keeps this has none.
         withheld_at = records.unpack_instant(txn.get(b"withheld_at", db=meta, default=b"0"))
         self.changed_at = max(self.generation.applied_at, withheld_at)

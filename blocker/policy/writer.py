@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +17,17 @@ import lmdb
 from blocker.errors import StalePlan, StoreError
 from blocker.policy import records, store
 from blocker.policy.directives import SUBJECT_ROLES, Role, entries
+from blocker.policy.records import Trust
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from blocker.names import Key
     from blocker.orders.model import NameList, NamesFile
     from blocker.orders.timetable import Scheduled
     from blocker.policy.decide import Pair
-    from blocker.policy.records import Generation, Withheld
+    from blocker.policy.records import Generation, Owed, Withheld
     from blocker.site import Enforcement
 
 SAMPLE = 2000  # names kept beside a directive, for the prober and for who purges caches of them
@@ -37,7 +38,8 @@ _BATCH = 50_000
 class Target:
     """What the store is to hold after a commit; `read` gives the content of names_files.
 
-    `zones` are those that somebody looked at the names for: they have room for them.
+    `zones` are those that somebody looked at the names for: they have room for them. `owed` are the orders
+    that it brings before their approvals are there; `trust` is by what the others come in.
     """
 
     generation: Generation
@@ -46,6 +48,8 @@ class Target:
     enforcement: Enforcement
     read: Callable[[NamesFile], NameList]
     zones: tuple[str, ...] = ()
+    owed: Mapping[str, Owed] = field(default_factory=dict)
+    trust: Trust = field(default_factory=Trust)
 
 
 def commit(
@@ -92,6 +96,16 @@ def _withholding(state: Path, at: float) -> Iterator[dict[str, Withheld]]:
         yield held
         txn.put(b"withheld", records.pack_withheld(held), db=meta)
         txn.put(b"withheld_at", records.pack_instant(at), db=meta)
+
+
+def settle(state: Path, given: Collection[str], trust: Trust) -> None:
+    """Note that these orders' approvals are owed no more, and by what orders come in. Raises StoreError."""
+    with _transaction(state) as (txn, databases):
+        meta = databases["meta"]
+        owed = records.unpack_owed(txn.get(b"owed", db=meta, default=b"{}"))
+        left = {id_: one for id_, one in owed.items() if id_ not in given}
+        txn.put(b"owed", records.pack_owed(left), db=meta)
+        txn.put(b"trust", records.pack_trust(trust), db=meta)
 
 
 @contextmanager
@@ -171,6 +185,10 @@ class _Commit:
             id_: known.get(id_, 0) if id_ in orders else target.generation.number for id_ in target.orders
         }
         self._txn.put(b"arrivals", records.pack_arrivals(arrivals), db=meta)
+        owed = records.unpack_owed(self._txn.get(b"owed", db=meta, default=b"{}")) | dict(target.owed)
+        owed = {id_: one for id_, one in owed.items() if id_ in target.orders}
+        self._txn.put(b"owed", records.pack_owed(owed), db=meta)
+        self._txn.put(b"trust", records.pack_trust(target.trust), db=meta)
         self._txn.put(b"site", records.pack_enforcement(target.enforcement), db=meta)
         self._txn.put(b"zones", records.pack_zones(target.zones), db=meta)
         self._txn.put(b"generation", records.pack_generation(target.generation), db=meta)

@@ -96,7 +96,13 @@ def bind(endpoint: Endpoint, *, share: bool = True) -> socket.socket:
 
 async def serve(site: Site, listening: socket.socket, beat: Callable[[], None], stop: asyncio.Event) -> None:
     """As `run`, on a listening socket in a running event loop, until `stop` is set."""
-    scene = Scene(site.state, site.points, targets=targets.targets(site), caches=targets.caches(site))
+    scene = Scene(
+        site.state,
+        site.points,
+        targets=targets.targets(site),
+        caches=targets.caches(site),
+        is_signed=site.approvals is not None,
+    )
     config = uvicorn.Config(
         application(scene),
         http=_Connection,

@@ -51,7 +51,8 @@ class Scene:
     """The state folder of a site as the web process sees it; open it after fork.
 
     `points` are the site's: with any, a prober's report is expected. `targets` are those that get the policy
-    pushed, `caches` the points that are purged: of each a pusher's report is expected.
+    pushed, `caches` the points that are purged: of each a pusher's report is expected. `is_signed`: its
+    orders need approvals.
     """
 
     def __init__(
@@ -61,8 +62,10 @@ class Scene:
         *,
         targets: Iterable[str] = (),
         caches: Iterable[str] = (),
+        is_signed: bool = False,
     ) -> None:
         self._state = state
+        self._is_signed = is_signed
         self._points = points
         self._targets, self._caches = tuple(targets), tuple(caches)
         self._reader: Reader | None = None
@@ -89,6 +92,7 @@ class Scene:
             self.trouble = str(error)
         return metrics.View(
             loaded_at=self._loaded_at,
+            is_signed=self._is_signed,
             workers=workers,
             is_probing=bool(self._points),
             # Without the policy nobody knows which orders are sealed: all labels are opaque.
@@ -187,6 +191,8 @@ class Scene:
             is_loaded=not self.trouble,
             withheld=len(withheld),
             quarantined=len(policy.generation.quarantined),
+            is_signed=self._is_signed,
+            approvals_due={label(order): one.due for order, one in policy.owed.items()},
             workers=workers,
             is_probing=bool(self._points),
             prober=None

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from blocker.cli.main import main
+from tests.approvals.people import Town
+from tests.cli.signing import Signing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,3 +106,13 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Site:
     return Site(tmp_path, capsys, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Town:
+    return Town(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture
+def signing(site: Site, town: Town) -> Signing:
+    return Signing(site, town)

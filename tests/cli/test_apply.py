@@ -11,6 +11,7 @@ import lmdb
 import pytest
 
 from blocker import sitefile
+from blocker.cli.approvals import UNSIGNED
 from blocker.errors import StalePlan
 from blocker.policy import apply, ledger
 
@@ -31,7 +32,8 @@ def test_a_second_apply_changes_nothing(site: Site) -> None:
     site.block("one", "x.example")
     site.apply()
     again = site.apply()
-    assert (again.code, again.out) == (0, "nothing to change: generation 1 has these orders\n")
+    nothing = f"{UNSIGNED}\nnothing to change: generation 1 has these orders\n"
+    assert (again.code, again.out) == (0, nothing)
 
 
 def test_a_broken_file_does_not_hold_up_the_rest(site: Site) -> None:

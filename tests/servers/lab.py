@@ -47,6 +47,7 @@ PACKAGES = {
     "curl": "curl",
     "chromium": "chromium",
     "tcpdump": "tcpdump",
+    "ssh-keygen": "openssh-client",
 }
 
 

@@ -1,0 +1,207 @@
+"""The blast radius of an order: what else its names stand for, before it is applied.
+
+Pure. A name is judged by the Public Suffix List (does it belong to many who publish below it?), by the warning
+lists (do many people rely on it?), by its own words (a government's domain, an OCSP responder) and by the other
+ordered names that it covers. Each reason has an id that never changes; one is enough to hold the whole order until
+a person accepts the plan, for an order is applied as it was written or not at all.
+
+An `exact` subject is judged for itself alone. A `subtree` or `below` is judged for what hangs below it too. A host
+below a site that nearly everybody uses counts as the site, unless it belongs to somebody else: below a suffix or a
+shared parent each host is its owner's. Lists have millions of names, so a name of two labels that nothing is known
+of costs two look-ups and makes no object.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from blocker import names
+from blocker.orders import suffixes
+from blocker.orders.model import Match
+from blocker.policy.lists import ABOVE, AT, CATEGORIES, SHARED, UNDER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from blocker.names import Key
+
+REASONS: dict[str, str] = {
+    "public-suffix-private": "a suffix below which many publish (Public Suffix List, private section), or above one",
+    "shared-hosting": "a host that many publish under, or above one",
+    "popular": "among the sites most used, or one of their hosts",
+    "cdn": "what a content delivery network answers under for many sites",
+    "bank": "a bank's",
+    "university": "a university's",
+    "ocsp-crl": "where certificates are checked (OCSP, CRL)",
+    "government": "a government's",
+    "covers-ordered": "above names of other orders",
+}
+"""Why an order is held for its names, each with what is so of a name; the order that people read them in."""
+
+SHOWN = 20
+"""Names kept for each reason; all are counted."""
+
+MANY = 10
+"""Names of other orders below one from which on it looks like a parent that many share. Fewer are shown: registers
+list `www.` beside a name.
+"""
+
+DEPTHS = ("suffix", "registrable", "deeper")
+"""Where a name stands: a public suffix, what one registers below one, or a host deeper down."""
+
+_LISTED = {name: number for number, name in enumerate(CATEGORIES)}
+_SOVEREIGN = re.compile(r"(?:gov|gob|gouv|govt|gub|gc|gv|mil)(?:\.|\Z)|go\.(?:ci|cr|id|jp|ke|kr|th|tj|tz|ug)\Z")
+_CHECKING = re.compile(rb"(?:ocsp|crl)[0-9]*\Z")
+
+
+class Found(NamedTuple):
+    """A name for which something speaks; `via` is the site it is a host of, if that is why."""
+
+    key: Key
+    match: Match
+    via: Key = names.ROOT
+
+    def __str__(self) -> str:
+        name = ("*." if self.match is Match.BELOW else "") + names.to_text(self.key)
+        return f"{name} (a host of {names.to_text(self.via)})" if self.via else name
+
+
+@dataclass(slots=True, kw_only=True)
+class Radius:
+    """What is known of the names of one order: how many there are at each depth, how many speak for each reason with
+    the first of them, the first that others' names hang below and how many, and how many names there are of that.
+    """
+
+    depths: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DEPTHS, 0))
+    counts: dict[str, int] = field(default_factory=dict)
+    first: dict[str, list[Found]] = field(default_factory=dict)
+    covers: list[tuple[Found, int]] = field(default_factory=list)
+    flagged: int = 0
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether something speaks for holding the order."""
+        return bool(self.counts)
+
+
+def judge(
+    groups: Iterable[tuple[Match, Iterable[Key]]],
+    table: Mapping[Key, int],
+    *,
+    others: Callable[[Key], int] | None = None,
+) -> Radius:
+    """The radius of an order's names, in groups by match.
+
+    `table` is that of `policy.lists`. `others` counts the names of other orders strictly below one; None leaves
+    that out.
+    """
+    found = Radius()
+    for match, keys in groups:
+        _judge(found, match, keys, table, others)
+    return found
+
+
+def _judge(
+    found: Radius,
+    match: Match,
+    keys: Iterable[Key],
+    table: Mapping[Key, int],
+    others: Callable[[Key], int] | None,
+) -> None:
+    known, special, sovereign = table.get, _special(), _sovereign()
+    asks = others if match is not Match.EXACT else None
+    plain = 0
+    for key in keys:
+        first = 1 + key[0]
+        # A name of two labels, below a top-level domain that is nobody's, of which nothing is known.
+        if (
+            asks is None
+            and first < len(key)
+            and first + 1 + key[first] == len(key)
+            and key not in special
+            and key[:first] not in sovereign
+            and known(key) is None
+        ):
+            plain += 1
+            continue
+        depth, reasons, via = _look(key, match, table)
+        found.depths[depth] += 1
+        covered = asks(key) if asks is not None else 0
+        one = Found(key, match, via)
+        if covered:
+            if covered >= MANY:
+                reasons.append("covers-ordered")
+            if len(found.covers) < SHOWN:
+                found.covers.append((one, covered))
+        if reasons:
+            found.flagged += 1
+        for reason in reasons:
+            found.counts[reason] = found.counts.get(reason, 0) + 1
+            kept = found.first.setdefault(reason, [])
+            if len(kept) < SHOWN:
+                kept.append(one)
+    found.depths["registrable"] += plain
+
+
+def _look(key: Key, match: Match, table: Mapping[Key, int]) -> tuple[str, list[str], Key]:
+    """The depth of a name, the reasons that lists and suffixes give, and the site it is a host of."""
+    icann, private = suffixes.rules(), suffixes.private()
+    bits = table.get(key, 0)
+    listed = bits >> AT if match is Match.EXACT else bits >> AT | bits >> ABOVE
+    reasons = set()
+    is_suffix = icann.cover(key) or private.cover(key)
+    if match is not Match.EXACT and (is_suffix or key in _parents()):
+        reasons.add("public-suffix-private")
+    depth, via = "suffix" if is_suffix else "deeper", names.ROOT
+    for number, above in enumerate(_upwards(key)):
+        if icann.cover(above) or private.cover(above):
+            if number == 0 and not is_suffix:
+                depth = "registrable"
+            if not _sovereign().isdisjoint(names.ancestry(above)):
+                reasons.add("government")
+            break
+        bits = table.get(above, 0)
+        if bits & SHARED:
+            break
+        if under := bits >> UNDER:
+            via = via or (above if under & ~listed else names.ROOT)
+            listed |= under
+    else:
+        if len(names.labels_of(key)) == 2:
+            depth = "registrable"
+    if depth == "deeper" and _CHECKING.match(names.labels_of(key)[-1]):
+        reasons.add("ocsp-crl")
+    reasons |= {name for name, number in _LISTED.items() if listed >> number & 1}
+    return depth, [name for name in REASONS if name in reasons], via
+
+
+def _upwards(key: Key) -> Iterator[Key]:
+    """The ancestors of a name, the nearest first."""
+    return reversed([above for above in names.ancestry(key) if above != key])
+
+
+@cache
+def _parents() -> frozenset[Key]:
+    """The names above a private suffix that are no ICANN suffixes: `amazonaws.com`, for `s3.amazonaws.com`."""
+    icann, private = suffixes.rules(), suffixes.private()
+    return frozenset(
+        above
+        for key in private.exact
+        for above in names.ancestry(key)
+        if above != key and len(above) > 1 + above[0] and not icann.cover(above)
+    )
+
+
+@cache
+def _sovereign() -> frozenset[Key]:
+    """The ICANN suffixes that governments and their armies keep to themselves."""
+    return frozenset(key for key in suffixes.rules().exact if _SOVEREIGN.match(names.to_text(key)))
+
+
+@cache
+def _special() -> frozenset[Key]:
+    """The names of one or two labels that need a second look whatever the lists say."""
+    return suffixes.private().exact | suffixes.rules().exact | _parents()

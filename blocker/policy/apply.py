@@ -3,18 +3,22 @@
 The shell around standing, plan, guard and the store's writer. Preparing changes nothing. Applying archives
 the new orders first and then commits one transaction, so whatever happens in between, the old generation
 or the new one is whole, and the archive has what the store speaks of.
+
+Orders that `hold` holds make two plans of one: all of it, which a person accepts by its digest, and the rest
+without them, which is applied unasked.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from blocker.errors import NothingApplied, StalePlan, StoreError
 from blocker.orders import check, files, names_file, parse, relations
 from blocker.orders.schedule import schedule
-from blocker.policy import archive, ledger, plan, writer
+from blocker.policy import archive, holding, ledger, plan, writer
 from blocker.policy.chain import Event
+from blocker.policy.hold import NOBODY, Judged
 from blocker.policy.protect import protected_names
 from blocker.policy.reader import Reader
 from blocker.policy.records import Generation
@@ -22,7 +26,7 @@ from blocker.policy.standing import Standing, stand
 from blocker.yamltext import normal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
     from blocker.errors import Problem
@@ -36,7 +40,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A plan with all that applying it needs; `problems` are what the input is complained of."""
+    """A plan with all that applying it needs; `problems` are what the input is complained of.
+
+    `judged` is what was found of its new orders. `rest` is the same without those that are held, None if
+    none is.
+    """
 
     site: Site
     live: Live
@@ -46,6 +54,23 @@ class Prepared:
     problems: tuple[Problem, ...]
     quarantined: tuple[str, ...]
     loaded: Loaded
+    judged: Judged = NOBODY
+    rest: Prepared | None = None
+
+    @property
+    def unasked(self) -> Prepared:
+        """What is applied without anybody's acceptance."""
+        return self.rest or self
+
+    def accepted(self, digest: str) -> Prepared:
+        """The plan with this digest: all of it, or the rest without what is held. Raises StalePlan."""
+        for one in (self, self.unasked):
+            if one.plan.digest == digest:
+                return one
+        raise StalePlan(
+            f"the plan is {self.plan.digest} now, {digest[:16]}… was accepted: the orders, the live policy or "
+            "the lists that orders are judged by changed since; read it again with `blocker plan`"
+        )
 
     @property
     def is_idle(self) -> bool:
@@ -138,19 +163,24 @@ def examine(
     live = live_policy(site.state)
     known = () if whole else live.orders.items()
     loaded = files.load(site.orders, facts(site), known=known, progress=progress)
-    standing = stand(
-        loaded.filed,
-        loaded.broken,
-        live.orders,
-        lambda order, digest: recall(site.state, order, digest),
-        now=now,
-        folder=str(site.orders),
-    )
+    standing = _stand(site, live, loaded, loaded.broken, now)
     # What orders are about is judged among the standing forms, not the files alone.
     own = (problem for problem in loaded.problems if problem.id not in relations.IDS)
     late = () if whole else _protected_since(site, live, loaded)
     problems = (*own, *standing.problems, *late)
     return Examined(state=site.state, live=live, loaded=loaded, standing=standing, problems=problems)
+
+
+def _stand(site: Site, live: Live, loaded: Loaded, out: Collection[str], now: float) -> Standing:
+    """The standing orders, if these are left out that were never applied."""
+    return stand(
+        loaded.filed,
+        out,
+        live.orders,
+        lambda order, digest: recall(site.state, order, digest),
+        now=now,
+        folder=str(site.orders),
+    )
 
 
 def _protected_since(site: Site, live: Live, loaded: Loaded) -> list[Problem]:
@@ -173,7 +203,24 @@ def _protected_since(site: Site, live: Live, loaded: Loaded) -> list[Problem]:
 def prepare(site: Site, *, now: float, progress: Callable[[str, int, int], None] | None = None) -> Prepared:
     """Read the orders and plan what applying them would change. Raises OrdersInvalid, StoreError."""
     found = examine(site, now=now, progress=progress)
-    live, loaded, standing = found.live, found.loaded, found.standing
+    whole = _prepared(site, found, found.standing, now)
+    judged = holding.judge(site, found.live, whole.plan, whole.scheduled, whole.read)
+    if not judged.holds:
+        return replace(whole, judged=judged)
+    standing = _stand(site, found.live, found.loaded, found.loaded.broken | judged.holds.keys(), now)
+    rest = _prepared(site, found, standing, now)
+    waits = tuple(sorted(whole.orders.keys() - rest.orders.keys() - judged.holds.keys()))
+    return replace(
+        whole,
+        plan=replace(whole.plan, held=tuple(judged.holds)),
+        judged=replace(judged, waits=waits),
+        rest=rest,
+    )
+
+
+def _prepared(site: Site, found: Examined, standing: Standing, now: float) -> Prepared:
+    """The plan that makes these standing orders the policy."""
+    live, loaded = found.live, found.loaded
     scheduled = tuple(schedule(standing.orders.values()))
     return Prepared(
         site=site,
@@ -205,18 +252,14 @@ def apply(
     progress: Callable[[str, int, int], None] | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Generation:
-    """Make the plan the live policy; the new generation.
+    """Make the plan the live policy, without what is held in it unless it is accepted; the new generation.
 
-    `accept` is the digest of a plan that a person reviewed: it lets that one plan past the guard. Raises
-    TooMuchChange, StalePlan, StoreError, and OrdersInvalid if a names_file changed under us. `warn` is told
-    if the ledger can't be written: the policy holds all the same.
+    `accept` is the digest of a plan that a person reviewed: it lets that one plan past the guard, and what is
+    held in it. Raises TooMuchChange, StalePlan, StoreError, and OrdersInvalid if a names_file changed under us.
+    `warn` is told if the ledger can't be written: the policy holds all the same.
     """
-    site = prepared.site
-    if accept and accept != prepared.plan.digest:
-        raise StalePlan(
-            f"the plan is {prepared.plan.digest} now, {accept[:16]}… was accepted: the orders or the live "
-            "policy changed since; read it again with `blocker plan`"
-        )
+    site, whole = prepared.site, prepared
+    prepared = whole.accepted(accept) if accept else whole.unasked
     if not accept:
         plan.guard(prepared.plan, site.limits)
     generation = Generation(
@@ -241,9 +284,43 @@ def apply(
         base=prepared.live.digest,
         progress=progress,
     )
-    if (trouble := ledger.note(site.state, _applied(prepared, generation))) and warn is not None:
+    events = [_applied(prepared, generation)]
+    if accept:
+        events.insert(0, _accepted(prepared, generation))
+    if (trouble := ledger.note(site.state, *events)) and warn is not None:
         warn(trouble)
     return generation
+
+
+def note_held(prepared: Prepared, *, now: float, warn: Callable[[str], None]) -> None:
+    """Tell the ledger which orders an apply left held and why, each once; `warn` as in `apply`."""
+    state = prepared.site.state
+    try:
+        told = [(one.subject, one.facts) for one in ledger.entries(state, only=("held",))]
+    except StoreError as error:
+        warn(str(error))
+        return
+    events = []
+    for order, whys in prepared.judged.holds.items():
+        detail = {"file": prepared.orders[order].digest, "reasons": {why.id: why.count for why in whys}}
+        if (order, detail) not in told:
+            events.append(Event(at=now, event="held", subject=order, detail=detail))
+    if events and (trouble := ledger.note(state, *events)):
+        warn(trouble)
+
+
+def _accepted(prepared: Prepared, generation: Generation) -> Event:
+    holds = prepared.judged.holds if prepared.plan.held else {}
+    return Event(
+        at=generation.applied_at,
+        event="accepted",
+        detail={
+            "plan": prepared.plan.digest,
+            "by": generation.by,
+            "reason": generation.reason,
+            "orders": {order: {why.id: why.count for why in whys} for order, whys in holds.items()},
+        },
+    )
 
 
 def _applied(prepared: Prepared, generation: Generation) -> Event:

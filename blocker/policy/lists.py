@@ -190,7 +190,11 @@ def _search(octets: bytes, text: str, source: Source) -> int:
         entry = octets[quote + 1 : begins].decode("ascii", "replace")
         if entry in ("", "."):
             found |= at if _counts(text, source) else 0
-        elif entry.endswith(".") and _key(entry.removeprefix(".") + text) and _counts(entry.removeprefix("."), source):
+        elif (
+            entry.endswith(".")
+            and _key(entry.removeprefix(".") + text)
+            and _counts(entry.removeprefix("."), source)
+        ):
             found |= above
         begins = octets.find(end, begins + 1)
     return found

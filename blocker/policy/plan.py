@@ -65,7 +65,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """From the policy with digest `base` to the one with digest `next`."""
+    """From the policy with digest `base` to the one with digest `next`. `held` are the new orders that wait for
+    a person to accept the plan.
+    """
 
     base: str
     next: str
@@ -76,11 +78,13 @@ class Plan:
     live_names: int
     added: int
     removed: int
+    held: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
-        """The plan's own digest, in hex: what a reviewer accepts."""
-        return hashlib.sha256(f"{self.base}\n{self.next}\n".encode()).hexdigest()
+        """The plan's own digest, in hex: what a reviewer accepts, with what is held in it."""
+        held = "".join(f"held {order}\n" for order in self.held)
+        return hashlib.sha256(f"{self.base}\n{self.next}\n{held}".encode()).hexdigest()
 
     @property
     def is_empty(self) -> bool:

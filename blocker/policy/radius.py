@@ -53,12 +53,14 @@ DEPTHS = ("suffix", "registrable", "deeper")
 """Where a name stands: a public suffix, what one registers below one, or a host deeper down."""
 
 _LISTED = {name: number for number, name in enumerate(CATEGORIES)}
-_SOVEREIGN = re.compile(r"(?:gov|gob|gouv|govt|gub|gc|gv|mil)(?:\.|\Z)|go\.(?:ci|cr|id|jp|ke|kr|th|tj|tz|ug)\Z")
+_SOVEREIGN = re.compile(
+    r"(?:gov|gob|gouv|govt|gub|gc|gv|mil)(?:\.|\Z)|go\.(?:ci|cr|id|jp|ke|kr|th|tj|tz|ug)\Z"
+)
 _CHECKING = re.compile(rb"(?:ocsp|crl)[0-9]*\Z")
 
 
 class Found(NamedTuple):
-    """A name for which something speaks; `via` is the site it is a host of, if that is why."""
+    """A subject; as text it says how far it reaches. `via` is the site it is a host of, if that speaks for it."""
 
     key: Key
     match: Match
@@ -66,7 +68,8 @@ class Found(NamedTuple):
 
     def __str__(self) -> str:
         name = ("*." if self.match is Match.BELOW else "") + names.to_text(self.key)
-        return f"{name} (a host of {names.to_text(self.via)})" if self.via else name
+        only = " (this name alone)" if self.match is Match.EXACT else ""
+        return f"{name}{only}" + (f" (a host of {names.to_text(self.via)})" if self.via else "")
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,0 +1,112 @@
+"""Judging what a plan would newly block: the shell around radius and hold.
+
+It reads the names of the new orders, the warning lists and the live policy, only when there is something to judge.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from blocker import names
+from blocker.orders.model import Match
+from blocker.policy import hold, radius, warninglists
+from blocker.policy.directives import SUBJECT_ROLES
+from blocker.policy.reader import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from blocker.names import Key
+    from blocker.orders.model import NameList, NamesFile
+    from blocker.orders.timetable import Names, Scheduled
+    from blocker.policy.hold import Judged
+    from blocker.policy.plan import Live, Plan
+    from blocker.policy.store import Snapshot
+    from blocker.site import Site
+
+    Group = tuple[Match, Sequence[Key]]
+
+FEW = 100_000
+"""New names up to which those of other orders below each are counted."""
+
+_MOST = 1000  # of them that are counted below one name
+
+
+def judge(
+    site: Site, live: Live, plan: Plan, scheduled: Sequence[Scheduled], read: Callable[[NamesFile], NameList]
+) -> Judged:
+    """What is to be known of the new orders of a plan. Raises StoreError."""
+    groups = {
+        order: [group for one in found for group in _groups(one.names, read)]
+        for order, found in hold.newly_blocking(plan, scheduled, live).items()
+    }
+    count = sum(len(keys) for found in groups.values() for _, keys in found)
+    if not count:
+        return hold.Judged(holds=hold.holds({}, plan, scheduled, live, site.limits))
+    asked = None
+    if count <= warninglists.FEW:
+        asked = {key for found in groups.values() for _, keys in found for key in keys}
+    known = warninglists.known_of(asked)
+    with ExitStack() as stack:
+        others = None
+        if count <= FEW:
+            others = _Others(groups, _snapshot(stack, site.state) if live.number else None)
+        radii = {
+            order: radius.judge(found, known.table, others=others and others.of(order))
+            for order, found in groups.items()
+        }
+    return hold.Judged(
+        radii=radii,
+        holds=hold.holds(radii, plan, scheduled, live, site.limits),
+        editions=known.editions,
+        is_blind=not known.editions,
+    )
+
+
+def _groups(written: Names, read: Callable[[NamesFile], NameList]) -> list[Group]:
+    """The names of a directive by their match."""
+    found: list[Group] = [
+        (match, [subject.key for subject in written.subjects if subject.match is match]) for match in Match
+    ]
+    if written.file is not None:
+        listed = read(written.file)
+        found += [(written.match, listed.keys), (Match.BELOW, listed.below)]
+    return [(match, keys) for match, keys in found if keys]
+
+
+def _snapshot(stack: ExitStack, state: Path) -> Snapshot:
+    reader = Reader(state)
+    stack.callback(reader.close)
+    return stack.enter_context(reader.snapshot())
+
+
+class _Others:
+    """The names of all orders, live and new, to be counted below one of them."""
+
+    def __init__(self, groups: dict[str, list[Group]], live: Snapshot | None) -> None:
+        self._new = sorted(
+            (key, order) for order, found in groups.items() for _, keys in found for key in keys
+        )
+        self._live = live
+
+    def of(self, order: str) -> Callable[[Key], int]:
+        """What counts the names of other orders strictly below one of this order's, a thousand at most."""
+
+        def count(key: Key) -> int:
+            found = set()
+            at = bisect_right(self._new, (key, "\x7f"))
+            while at < len(self._new) and names.is_below(self._new[at][0], key) and len(found) < _MOST:
+                other, whose = self._new[at]
+                if whose != order:
+                    found.add(other)
+                at += 1
+            if self._live is not None:
+                for other, set_id in self._live.below(key, _MOST):
+                    if any(role in SUBJECT_ROLES for _, role in self._live.pairs(set_id)):
+                        found.add(other)
+            return min(len(found), _MOST)
+
+        return count

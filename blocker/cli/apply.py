@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 @click.command("apply")
 @click.option("--yes", is_flag=True, help="Don't ask; the site's limits still hold.")
-@click.option("--accept", metavar="DIGEST", default="", help="Let the plan with this digest past the limits, and what is held in it.")
+@click.option(
+    "--accept",
+    metavar="DIGEST",
+    default="",
+    help="Let the plan with this digest past the limits, with what is held in it.",
+)
 @click.option("--reason", default="", help="Why it is accepted; required with --accept.")
 @click.option(
     "--json", "as_json", is_flag=True, help="The plan as plan --json has it, and generation (a number)."
@@ -84,10 +89,8 @@ def left_held(prepared: Prepared) -> str:
     ]
     if judged.waits:
         lines.append(f"waiting with it: {', '.join(judged.waits)}")
-    return "\n".join(
-        [
-            *lines,
-            "these were not applied. Read them with `blocker plan`; if they are right, `blocker apply --accept "
-            f"{prepared.plan.digest} --reason TEXT` applies all of the plan",
-        ]
+    way = (
+        "these were not applied. Read them with `blocker plan`; if they are right, `blocker apply --accept "
+        f"{prepared.plan.digest} --reason TEXT` applies all of the plan"
     )
+    return "\n".join([*lines, way])

@@ -1,7 +1,7 @@
 """A plan as a page on a terminal: who asks for what, where and when, and what is held.
 
-It lays out what `policy.proposal` made: a short table, then each order with its facts beside their labels. Lines
-are wrapped to the terminal and nothing is cut; in a pipe each fact is one line.
+It lays out what `policy.proposal` made: a short table, then each order with its facts beside their labels.
+Lines are wrapped to the terminal and nothing is cut; in a pipe each fact is one line.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import click
 from blocker.cli import show
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 MOST = 50
 """Orders shown in full; the others are in the page that --html writes."""
@@ -37,14 +37,17 @@ _STYLES: dict[str, dict[str, Any]] = {
 def write(plan: dict[str, Any]) -> None:
     """Print the page."""
     orders = plan["orders"]
-    if orders:
+    if len(orders) > 1:
         rows = [(STATES[one["state"]], one["id"], one["kind"], _count(one)) for one in orders]
         show.table(("", "order", "kind", "names"), rows[: MOST * 2])
-    for one in orders[:MOST]:
         click.echo()
+    for number, one in enumerate(orders[:MOST]):
+        click.echo("\n" * (number > 0), nl=False)
         _order(one)
     if len(orders) > MOST:
-        click.echo(f"\n… and {show.counted(len(orders) - MOST, 'order')} more: `blocker plan --html FILE` has all")
+        click.echo(
+            f"\n… and {show.counted(len(orders) - MOST, 'order')} more: `blocker plan --html FILE` has all"
+        )
     changes = [one for one in plan["changes"] if one["what"] != "added"]
     if changes:
         click.echo("\nof what was applied before")
@@ -62,29 +65,32 @@ def close(plan: dict[str, Any]) -> None:
         f"{show.counted(plan['added'], 'name')} blocked that were not, {plan['removed']:,} freed unasked, "
         f"{plan['live_names']:,} live now"
     )
-    lists = plan["lists"]
-    if lists["missing"]:
-        _paragraph(
-            "judged by the Public Suffix List alone: the lists of popular sites, banks, universities and the like are "
-            "not installed; `pip install 'blocker[radius]'` brings them"
-        )
-    elif lists["editions"]:
-        editions = ", ".join(f"{one['name']} {one['version']}" for one in lists["editions"])
-        _paragraph(f"judged by the Public Suffix List of {lists['suffixes']} and {editions}")
+    _paragraph(judged_by(plan["lists"]))
     click.echo(f"plan {plan['digest']}")
-    if plan["held"]:
-        click.echo()
-        _paragraph(way_past(plan))
-        click.echo(f"  blocker apply --reason TEXT \\\n    --accept {plan['digest']}")
 
 
-def way_past(plan: dict[str, Any]) -> str:
-    """What is held and what `apply` does about it, in a sentence."""
-    waits = f", and {show.counted(len(plan['waits']), 'order')} about it wait" if plan["waits"] else ""
-    return (
-        f"{show.counted(len(plan['held']), 'order')} held{waits}: {', '.join([*plan['held'], *plan['waits']])}. "
-        "`blocker apply` leaves them out and applies the rest. If all of this plan is right:"
+def judged_by(lists: dict[str, Any]) -> str:
+    """What the names were judged by; empty if there was nothing to judge."""
+    if not lists["suffixes"]:
+        return ""
+    suffixes = f"judged by the Public Suffix List of {lists['suffixes']}"
+    if lists["missing"]:
+        return (
+            f"{suffixes} alone: the lists of popular sites, banks, universities and the like are not "
+            "installed; `pip install 'blocker[radius]'` brings them"
+        )
+    return f"{suffixes} and {len(lists['editions'])} lists of {lists['package']}"
+
+
+def ask(digest: str, held: Sequence[str], waits: Sequence[str]) -> None:
+    """Print what `apply` does about what is held, and the way past it."""
+    about = f", and {show.counted(len(waits), 'order')} about it" if waits else ""
+    click.echo()
+    _paragraph(
+        f"{show.counted(len(held), 'order')} held{about}: {', '.join([*held, *waits])}. `blocker apply` "
+        "leaves that out and applies the rest. If all of this plan is right:"
     )
+    click.echo(f"  blocker apply --reason TEXT \\\n    --accept {digest}")
 
 
 def _order(one: dict[str, Any]) -> None:
@@ -117,22 +123,24 @@ def facts(one: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for directive in one["directives"]:
         yield from _directive(directive)
     if depths := {name: count for name, count in one["depths"].items() if count}:
-        yield "these are", ", ".join(f"{count:,} {_DEPTHS[name][count != 1]}" for name, count in depths.items())
+        yield (
+            "these are",
+            ", ".join(f"{count:,} {_DEPTHS[name][count != 1]}" for name, count in depths.items()),
+        )
     if one["covers"]:
-        covers = "; ".join(f"{show.counted(above['count'], 'name')} below {above['name']}" for above in one["covers"][:NAMES])
+        covers = "; ".join(
+            f"{show.counted(above['count'], 'name')} below {above['name']}" for above in one["covers"][:NAMES]
+        )
         yield "also ordered", covers
 
 
-_DEPTHS = {
-    "suffix": ("public suffix", "public suffixes"),
-    "registrable": ("registrable domain", "registrable domains"),
-    "deeper": ("name deeper down", "names deeper down"),
-}
+_DEPTHS = {"suffix": "shared suffix", "registrable": "registrable domain", "deeper": "deeper name"}
 
 
 def _directive(one: dict[str, Any]) -> Iterator[tuple[str, str]]:
     more = one["names"] - len(one["first"])
     names = ", ".join(one["first"]) + (f" and {more:,} more" if more > 0 else "")
+    yield "directive", one["ref"]
     if one["is_cut"]:
         yield "frees", f"{show.counted(one['names'], 'name')}: {names}"
     else:
@@ -142,7 +150,7 @@ def _directive(one: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield "but not", ", ".join(one["excepts"]) + (f" and {rest:,} more" if rest else "")
         yield "answer", f"{one['action']} in {', '.join(one['regions'])}"
     review = f"; to be reviewed by {one['review_by']}" if one["review_by"] else ""
-    yield "in force", f"{one['in_force']}{review} ({one['ref'].rpartition('/')[2]})"
+    yield "in force", f"{one['in_force']}{review}"
 
 
 def _why(why: dict[str, Any]) -> str:
@@ -181,4 +189,5 @@ def _fact(label: str, text: str, *, is_loud: bool = False) -> None:
 
 
 def _paragraph(text: str) -> None:
-    click.echo("\n".join(textwrap.wrap(text, _width(), break_on_hyphens=False)))
+    if text:
+        click.echo("\n".join(textwrap.wrap(text, _width(), break_on_hyphens=False)))

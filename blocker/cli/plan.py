@@ -16,17 +16,23 @@ if TYPE_CHECKING:
 
 
 SHAPE = (
-    "An object: digest, base, next, generation, added, removed, live_names, refusal, orders_added, orders_dropped, "
-    "held and waits (ids of orders), orders (a list of {id, state, kind, authority, legal_basis, reference, issued, "
-    "received, due, publication, file, document, act, waits_for, directives, depths, covers, why}), site_changes, "
-    "changes (a list of {ref, what, names, windows, in_force, was}), lists ({missing, suffixes, editions}), "
-    "quarantined, reach (by point, the ids of what it can't do), problems (as check)."
+    "An object: digest, base, next, generation, added, removed, live_names, refusal, orders_added, "
+    "orders_dropped, held and waits (ids of orders), orders (a list of {id, state, kind, authority, "
+    "legal_basis, reference, issued, received, due, publication, file, document, act, waits_for, directives, "
+    "depths, covers, why (a list of {id, count, first, sentence})}), site_changes, changes (a list of {ref, "
+    "what, names, windows, in_force, was}), lists ({missing, package, suffixes, editions}), quarantined, reach "
+    "(by point, the ids of what it can't do), problems (as check)."
 )
 
 
 @click.command("plan")
 @click.option("--json", "as_json", is_flag=True, help=SHAPE)
-@click.option("--html", type=click.Path(path_type=pathlib.Path, dir_okay=False), help="Write it as a page to this file.")
+@click.option(
+    "--html",
+    metavar="FILE",
+    type=click.Path(path_type=pathlib.Path, dir_okay=False),
+    help="Write it as a page to this file too.",
+)
 @click.pass_obj
 def command(site: Path, as_json: bool, html: Path | None) -> int:
     """Show the difference between the live policy and the orders folder; change nothing.
@@ -35,7 +41,7 @@ def command(site: Path, as_json: bool, html: Path | None) -> int:
     order that is held.
     """
     from blocker import sitefile
-    from blocker.cli import show
+    from blocker.cli import page, show
     from blocker.errors import OrdersInvalid, PlanRefused
     from blocker.policy.apply import prepare
     from blocker.policy.plan import guard
@@ -50,15 +56,17 @@ def command(site: Path, as_json: bool, html: Path | None) -> int:
     except PlanRefused as refused:
         refusal = str(refused)
     if html is not None:
-        from blocker.web.plan import page
+        from blocker.web.plan import page as drawn
 
-        html.write_text(page(record(prepared, refusal), loaded), encoding="utf-8")
+        html.write_text(drawn(record(prepared, refusal), loaded), encoding="utf-8")
     if as_json:
         show.as_json(record(prepared, refusal))
     else:
         display(prepared)
         if refusal:
             click.echo(f"\n{refusal}")
+        if prepared.plan.held:
+            page.ask(prepared.plan.digest, prepared.plan.held, prepared.judged.waits)
     errors = [one for one in prepared.problems if one.severity == "error"]
     if errors:
         return OrdersInvalid.exit_code

@@ -1,9 +1,9 @@
 """Which names belong to the public: the Public Suffix List.
 
-Blocking `co.uk` would block everybody under it, so no order may name a suffix of the ICANN section. Those of
-the private section (`github.io`) may be ordered, for one operator answers for each of them; since many publish
-below them, `policy.radius` holds such an order until a person accepts it. The rules are kept as sets of keys,
-for a list of millions of names asks about each. Format: publicsuffix.org/list.
+Blocking `co.uk` would block everybody under it, so no order may name a suffix of the ICANN section. Those
+of the private section (`github.io`) may be ordered, for one operator answers for each of them; since many
+publish below them, `policy.radius` holds such an order until a person accepts it. The rules are kept as
+sets of keys, for a list of millions of names asks about each. Format: publicsuffix.org/list.
 """
 
 from __future__ import annotations

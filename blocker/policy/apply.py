@@ -68,8 +68,8 @@ class Prepared:
             if one.plan.digest == digest:
                 return one
         raise StalePlan(
-            f"the plan is {self.plan.digest} now, {digest[:16]}… was accepted: the orders, the live policy or "
-            "the lists that orders are judged by changed since; read it again with `blocker plan`"
+            f"the plan is {self.plan.digest} now, {digest[:16]}… was accepted: the orders, the live policy "
+            "or the lists that orders are judged by changed since; read it again with `blocker plan`"
         )
 
     @property
@@ -254,9 +254,9 @@ def apply(
 ) -> Generation:
     """Make the plan the live policy, without what is held in it unless it is accepted; the new generation.
 
-    `accept` is the digest of a plan that a person reviewed: it lets that one plan past the guard, and what is
-    held in it. Raises TooMuchChange, StalePlan, StoreError, and OrdersInvalid if a names_file changed under us.
-    `warn` is told if the ledger can't be written: the policy holds all the same.
+    `accept` is the digest of a plan that a person reviewed: it lets that one plan past the guard, and what
+    is held in it. Raises TooMuchChange, StalePlan, StoreError, and OrdersInvalid if a names_file changed
+    under us. `warn` is told if the ledger can't be written: the policy holds all the same.
     """
     site, whole = prepared.site, prepared
     prepared = whole.accepted(accept) if accept else whole.unasked

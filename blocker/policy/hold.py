@@ -1,10 +1,10 @@
 """Which orders wait for a person: what is held, why, and what is planned of each order.
 
-Pure. Held is the whole order, with every order whose `of` leads to it: an order is applied as the authority wrote it
-or not at all, and everything else goes on, for an urgent lift must not wait for somebody's mistake. Held are orders
-that were never applied: for the names they newly block (`policy.radius`), for how many those are, or, an amend, for
-how many names of its order it takes away. A lift, a suspension and a reinstatement are never held. What is held is
-accepted with the plan, by its digest and with a reason.
+Pure. Held is the whole order, with every order whose `of` leads to it: an order is applied as the authority
+wrote it or not at all, and everything else goes on, for an urgent lift must not wait for somebody's
+mistake. Held are orders that were never applied: for the names they newly block (`policy.radius`), for how
+many those are, or, an amend, for how many names of its order it takes away. A lift, a suspension and a
+reinstatement are never held. What is held is accepted with the plan, by its digest and with a reason.
 """
 
 from __future__ import annotations
@@ -43,13 +43,15 @@ class Why:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """What was found of the new orders, by id: the radius of each that blocks names, why each held one is held, the
-    orders that wait with one, and the lists that took part. `is_blind` says that lists were wanted and not there.
+    """What was found of the new orders, by id: the radius of each that blocks names, why each held one is
+    held, the orders that wait with one, and the lists that took part. `is_blind` says that lists were
+    wanted and not there.
     """
 
     radii: Mapping[str, Radius] = field(default_factory=dict)
     holds: Mapping[str, tuple[Why, ...]] = field(default_factory=dict)
     waits: tuple[str, ...] = ()
+    package: str = ""
     editions: tuple[Edition, ...] = ()
     is_blind: bool = False
 
@@ -71,30 +73,21 @@ def holds(
     radii: Mapping[str, Radius], plan: Plan, scheduled: Iterable[Scheduled], live: Live, limits: Limits
 ) -> dict[str, tuple[Why, ...]]:
     """Why each of the new orders is held that is."""
+    found = {order: list(_speaking(radius)) for order, radius in radii.items()}
     changes = {change.ref: change for change in plan.changes if change.what == "added"}
     added: dict[str, int] = {}
-    found: dict[str, list[Why]] = {}
-    for order, radius in radii.items():
-        if speaking := list(_speaking(radius)):
-            found[order] = speaking
-    cuts = []
     for one in scheduled:
-        change = changes.get(one.ref)
-        if change is None or one.order in live.orders:
+        if one.order in live.orders or one.ref not in changes:
             continue
-        if one.is_cut:
-            cuts.append((one, change))
-        elif change.blocks:
-            added[one.order] = added.get(one.order, 0) + change.names
-    most = limits.max_added_per_order
-    for order, count in added.items():
-        if most is not None and count > most:
-            sentence = f"it blocks {count:,} names; limits.max_added_per_order is {most:,}"
-            found.setdefault(order, []).append(Why(id="adds-many", count=count, sentence=sentence))
-    for one, change in cuts:
-        if why := _shrinks(one, change, live, limits.max_removed_per_order):
+        change = changes[one.ref]
+        if not one.is_cut:
+            added[one.order] = added.get(one.order, 0) + (change.names if change.blocks else 0)
+        elif why := _shrinks(one, change, live, limits.max_removed_per_order):
             found.setdefault(one.order, []).append(why)
-    return {order: tuple(whys) for order, whys in sorted(found.items())}
+    for order, count in added.items():
+        if why := _grows(count, limits.max_added_per_order):
+            found.setdefault(order, []).append(why)
+    return {order: tuple(whys) for order, whys in sorted(found.items()) if whys}
 
 
 def _speaking(radius: Radius) -> Iterator[Why]:
@@ -104,6 +97,14 @@ def _speaking(radius: Radius) -> Iterator[Why]:
             verb = "is" if count == 1 else "are"
             noun = "name" if count == 1 else "names"
             yield Why(id=id_, count=count, first=first, sentence=f"{count:,} {noun} {verb} {says}")
+
+
+def _grows(count: int, most: int | None) -> Why | None:
+    """Why an order is held for how much it blocks."""
+    if most is None or count <= most:
+        return None
+    sentence = f"it blocks {count:,} names; limits.max_added_per_order is {most:,}"
+    return Why(id="adds-many", count=count, sentence=sentence)
 
 
 def _shrinks(cut: Scheduled, change: Change, live: Live, most: float) -> Why | None:

@@ -1,6 +1,7 @@
 """Judging what a plan would newly block: the shell around radius and hold.
 
-It reads the names of the new orders, the warning lists and the live policy, only when there is something to judge.
+It reads the names of the new orders, the warning lists and the live policy, only when there is something to
+judge.
 """
 
 from __future__ import annotations
@@ -55,12 +56,13 @@ def judge(
         if count <= FEW:
             others = _Others(groups, _snapshot(stack, site.state) if live.number else None)
         radii = {
-            order: radius.judge(found, known.table, others=others and others.of(order))
+            order: radius.judge(found, known.table, others=None if others is None else others.of(order))
             for order, found in groups.items()
         }
     return hold.Judged(
         radii=radii,
         holds=hold.holds(radii, plan, scheduled, live, site.limits),
+        package=known.package,
         editions=known.editions,
         is_blind=not known.editions,
     )
@@ -96,7 +98,7 @@ class _Others:
         """What counts the names of other orders strictly below one of this order's, a thousand at most."""
 
         def count(key: Key) -> int:
-            found = set()
+            found: set[Key] = set()
             at = bisect_right(self._new, (key, "\x7f"))
             while at < len(self._new) and names.is_below(self._new[at][0], key) and len(found) < _MOST:
                 other, whose = self._new[at]

@@ -27,7 +27,7 @@ FILE = "ledger.sqlite"
 _T = TypeVar("_T")
 
 EVENTS: dict[str, str] = {
-    "held": "An apply left a new order out until a person accepts it: why, and how many names speak for each reason.",
+    "held": "An apply left a new order out until a person accepts it: why, and of how many names.",
     "accepted": "A person accepted a plan by its digest: why, by whom, and what was held in it.",
     "applied": "A generation became the live policy: its digest, by whom, which orders came and went.",
     "withheld": "The operator stopped enforcing an order or directive, and why.",

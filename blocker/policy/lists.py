@@ -1,10 +1,10 @@
 """Which names many people rely on: the warning lists that judge an order, as one table of keys.
 
-Pure: the octets of the lists are given. They are those of the package `pymispwarninglists` (CC0; misp-project.org),
-a JSON file each; which of them counts as what is the table `SOURCES`. Lists are large and most orders small, so
-there are two ways to the same table: all of it, and the part that some names ask of, found by searching the octets.
-An entry of the table says what is at a name, what is above or below it: `AT`, `ABOVE` (something listed is below
-it) and `UNDER` (whatever is below it counts as it does).
+Pure: the octets of the lists are given. They are those of the package `pymispwarninglists` (CC0;
+misp-project.org), a JSON file each; which of them counts as what is the table `SOURCES`. Lists are large
+and most orders small, so there are two ways to the same table: all of it, and the part that some names ask
+of, found by searching the octets. An entry of the table says what is at a name, what is above or below it:
+`AT`, `ABOVE` (something listed is below it) and `UNDER` (whatever is below it counts as it does).
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Source(NamedTuple):
 
 
 SOURCES: tuple[Source, ...] = (
-    # A million sites cover what nearly everybody uses, and a name in none of them is used by few. Hosts count with
-    # their site for the ten thousand alone: `drive.usercontent.google.com` is `google.com`'s.
+    # A million sites cover what nearly everybody uses, and a name in none of them is used by few. Hosts count
+    # with their site for the ten thousand alone: `drive.usercontent.google.com` is `google.com`'s.
     Source("tranco", "popular"),
     Source("google-chrome-crux-1million", "popular"),
     Source("cisco_top20k", "popular"),
@@ -69,13 +69,15 @@ SOURCES: tuple[Source, ...] = (
 )
 
 CDNS: tuple[str, ...] = (
-    "akamai.net", "akamaihd.net", "akamaized.net", "akamaiedge.net", "edgekey.net", "edgesuite.net", "akadns.net",
-    "azureedge.net", "azurefd.net", "b-cdn.net", "bunnycdn.com", "bootstrapcdn.com", "cachefly.net", "cdn77.org",
-    "cdnjs.cloudflare.com", "cloudflare.com", "cloudflare.net", "cloudfront.net", "edgecastcdn.net", "fastly.net",
-    "fastlylb.net", "googleapis.com", "googleusercontent.com", "gstatic.com", "jsdelivr.net", "llnwd.net",
-    "unpkg.com",
+    "akamai.net", "akamaihd.net", "akamaized.net", "akamaiedge.net", "edgekey.net", "edgesuite.net",
+    "akadns.net", "azureedge.net", "azurefd.net", "b-cdn.net", "bunnycdn.com", "bootstrapcdn.com",
+    "cachefly.net", "cdn77.org", "cdnjs.cloudflare.com", "cloudflare.com", "cloudflare.net", "cloudfront.net",
+    "edgecastcdn.net", "fastly.net", "fastlylb.net", "googleapis.com", "googleusercontent.com", "gstatic.com",
+    "jsdelivr.net", "llnwd.net", "unpkg.com",
 )  # fmt: skip
-"""The names that content delivery networks answer under for everybody: the package lists their addresses alone."""
+"""The names that content delivery networks answer under for everybody: the package lists their addresses
+alone.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +90,12 @@ class Edition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lists:
-    """What is known of names. `table` may be the part that the names to be judged ask of; `editions` say what it
-    was made of, none if the lists aren't installed.
+    """What is known of names. `table` may be the part that the names to be judged ask of; `package` with its
+    version and the `editions` in it say what it was made of, nothing if the lists aren't installed.
     """
 
     table: Mapping[Key, int] = field(repr=False)
+    package: str = ""
     editions: tuple[Edition, ...] = ()
 
 
@@ -160,7 +163,9 @@ def _add(table: dict[Key, int], keys: Iterable[Key], at: int, above: int) -> Non
 
 
 def _entries(octets: bytes) -> Iterator[str]:
-    """The names of a list, in lower case; some are written with a dot before them, for all that is below too."""
+    """The names of a list, in lower case; some are written with a dot before them, for all that is below
+    too.
+    """
     for entry in json.loads(octets)["list"]:
         if isinstance(entry, str):
             yield entry.lower().removeprefix(".")

@@ -65,8 +65,8 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """From the policy with digest `base` to the one with digest `next`. `held` are the new orders that wait for
-    a person to accept the plan.
+    """From the policy with digest `base` to the one with digest `next`. `held` are the new orders that wait
+    for a person to accept the plan.
     """
 
     base: str

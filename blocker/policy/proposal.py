@@ -1,8 +1,9 @@
 """A plan as a document: what a person reads before it is applied, and a machine reads as JSON.
 
-Pure. Orders come first, each with who asks for it, on what ground, what it blocks, where and when, what its names
-stand for, and why it is held if it is; then what changes for those applied before. The same plan makes the same
-document: no time of its own is in it. Names are shown, also those of sealed orders: it is the operator's own.
+Pure. Orders come first, each with who asks for it, on what ground, what it blocks, where and when, what its
+names stand for, and why it is held if it is; then what changes for those applied before. The same plan
+makes the same document: no time of its own is in it. Names are shown, also those of sealed orders: it is
+the operator's own.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
     Read = Callable[[NamesFile], NameList]
 
 MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-    "December",
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
 
-_RANK = {"held": 0, "waits": 1, "new": 2, "quarantined": 3}
+_RANK = {"held": 0, "waits": 1, "new": 2}
 
 
 def document(
@@ -48,10 +49,7 @@ def document(
     for one in scheduled:
         by_order.setdefault(one.order, []).append(one)
     counts = {change.ref: change.names for change in plan.changes}
-    new = [
-        _order(orders[id_], by_order.get(id_, ()), counts, judged, read)
-        for id_ in plan.orders_added
-    ]
+    new = [_order(orders[id_], by_order.get(id_, ()), counts, judged, read) for id_ in plan.orders_added]
     return {
         "digest": plan.digest,
         "base": plan.base,
@@ -69,6 +67,7 @@ def document(
         "changes": [_change(change, live) for change in plan.changes],
         "lists": {
             "missing": judged.is_blind,
+            "package": judged.package,
             "suffixes": suffixes.version() if judged.radii else "",
             "editions": [{"name": one.name, "version": one.version} for one in judged.editions],
         },

@@ -1,14 +1,14 @@
 """The blast radius of an order: what else its names stand for, before it is applied.
 
-Pure. A name is judged by the Public Suffix List (does it belong to many who publish below it?), by the warning
-lists (do many people rely on it?), by its own words (a government's domain, an OCSP responder) and by the other
-ordered names that it covers. Each reason has an id that never changes; one is enough to hold the whole order until
-a person accepts the plan, for an order is applied as it was written or not at all.
+Pure. A name is judged by the Public Suffix List (does it belong to many who publish below it?), by the
+warning lists (do many people rely on it?), by its own words (a government's domain, an OCSP responder) and
+by the other ordered names that it covers. Each reason has an id that never changes; one is enough to hold
+the whole order until a person accepts the plan, for an order is applied as it was written or not at all.
 
-An `exact` subject is judged for itself alone. A `subtree` or `below` is judged for what hangs below it too. A host
-below a site that nearly everybody uses counts as the site, unless it belongs to somebody else: below a suffix or a
-shared parent each host is its owner's. Lists have millions of names, so a name of two labels that nothing is known
-of costs two look-ups and makes no object.
+An `exact` subject is judged for itself alone. A `subtree` or `below` is judged for what hangs below it too.
+A host below a site that nearly everybody uses counts as the site, unless it belongs to somebody else: below
+a suffix or a shared parent each host is its owner's. Lists have millions of names, so a name of two labels
+that nothing is known of costs two look-ups and makes no object.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from blocker import names
+from blocker.names import Key
 from blocker.orders import suffixes
 from blocker.orders.model import Match
 from blocker.policy.lists import ABOVE, AT, CATEGORIES, SHARED, UNDER
@@ -26,10 +27,8 @@ from blocker.policy.lists import ABOVE, AT, CATEGORIES, SHARED, UNDER
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from blocker.names import Key
-
 REASONS: dict[str, str] = {
-    "public-suffix-private": "a suffix below which many publish (Public Suffix List, private section), or above one",
+    "public-suffix-private": "a suffix below which many publish, or above one",
     "shared-hosting": "a host that many publish under, or above one",
     "popular": "among the sites most used, or one of their hosts",
     "cdn": "what a content delivery network answers under for many sites",
@@ -45,8 +44,8 @@ SHOWN = 20
 """Names kept for each reason; all are counted."""
 
 MANY = 10
-"""Names of other orders below one from which on it looks like a parent that many share. Fewer are shown: registers
-list `www.` beside a name.
+"""Names of other orders below one from which on it looks like a parent that many share. Fewer are shown:
+registers list `www.` beside a name.
 """
 
 DEPTHS = ("suffix", "registrable", "deeper")
@@ -60,7 +59,9 @@ _CHECKING = re.compile(rb"(?:ocsp|crl)[0-9]*\Z")
 
 
 class Found(NamedTuple):
-    """A subject; as text it says how far it reaches. `via` is the site it is a host of, if that speaks for it."""
+    """A subject; as text it says how far it reaches. `via` is the site it is a host of, if that speaks for
+    it.
+    """
 
     key: Key
     match: Match
@@ -72,22 +73,18 @@ class Found(NamedTuple):
         return f"{name}{only}" + (f" (a host of {names.to_text(self.via)})" if self.via else "")
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Radius:
-    """What is known of the names of one order: how many there are at each depth, how many speak for each reason with
-    the first of them, the first that others' names hang below and how many, and how many names there are of that.
+    """What is known of the names of one order.
+
+    `depths` are how many names stand where, `counts` how many speak for each reason and `first` the first of
+    them. `covers` are the first that names of other orders hang below, and how many.
     """
 
-    depths: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DEPTHS, 0))
-    counts: dict[str, int] = field(default_factory=dict)
-    first: dict[str, list[Found]] = field(default_factory=dict)
-    covers: list[tuple[Found, int]] = field(default_factory=list)
-    flagged: int = 0
-
-    @property
-    def is_wide(self) -> bool:
-        """Whether something speaks for holding the order."""
-        return bool(self.counts)
+    depths: Mapping[str, int]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    first: Mapping[str, tuple[Found, ...]] = field(default_factory=dict)
+    covers: tuple[tuple[Found, int], ...] = ()
 
 
 def judge(
@@ -98,55 +95,34 @@ def judge(
 ) -> Radius:
     """The radius of an order's names, in groups by match.
 
-    `table` is that of `policy.lists`. `others` counts the names of other orders strictly below one; None leaves
-    that out.
+    `table` is that of `policy.lists`. `others` counts the names of other orders strictly below one; None
+    leaves that out.
     """
-    found = Radius()
+    depths = dict.fromkeys(DEPTHS, 0)
+    counts: dict[str, int] = {}
+    first: dict[str, list[Found]] = {}
+    covers: list[tuple[Found, int]] = []
     for match, keys in groups:
-        _judge(found, match, keys, table, others)
-    return found
-
-
-def _judge(
-    found: Radius,
-    match: Match,
-    keys: Iterable[Key],
-    table: Mapping[Key, int],
-    others: Callable[[Key], int] | None,
-) -> None:
-    known, special, sovereign = table.get, _special(), _sovereign()
-    asks = others if match is not Match.EXACT else None
-    plain = 0
-    for key in keys:
-        first = 1 + key[0]
-        # A name of two labels, below a top-level domain that is nobody's, of which nothing is known.
-        if (
-            asks is None
-            and first < len(key)
-            and first + 1 + key[first] == len(key)
-            and key not in special
-            and key[:first] not in sovereign
-            and known(key) is None
-        ):
-            plain += 1
-            continue
-        depth, reasons, via = _look(key, match, table)
-        found.depths[depth] += 1
-        covered = asks(key) if asks is not None else 0
-        one = Found(key, match, via)
-        if covered:
+        for key in _remarkable(keys, table, depths) if others is None else keys:
+            depth, reasons, via = _look(key, match, table)
+            depths[depth] += 1
+            one = Found(key, match, via)
+            covered = others(key) if others is not None and match is not Match.EXACT else 0
             if covered >= MANY:
                 reasons.append("covers-ordered")
-            if len(found.covers) < SHOWN:
-                found.covers.append((one, covered))
-        if reasons:
-            found.flagged += 1
-        for reason in reasons:
-            found.counts[reason] = found.counts.get(reason, 0) + 1
-            kept = found.first.setdefault(reason, [])
-            if len(kept) < SHOWN:
-                kept.append(one)
-    found.depths["registrable"] += plain
+            if covered and len(covers) < SHOWN:
+                covers.append((one, covered))
+            for reason in reasons:
+                counts[reason] = counts.get(reason, 0) + 1
+                kept = first.setdefault(reason, [])
+                if len(kept) < SHOWN:
+                    kept.append(one)
+    return Radius(
+        depths=depths,
+        counts=counts,
+        first={reason: tuple(kept) for reason, kept in first.items()},
+        covers=tuple(covers),
+    )
 
 
 def _look(key: Key, match: Match, table: Mapping[Key, int]) -> tuple[str, list[str], Key]:
@@ -188,7 +164,7 @@ def _upwards(key: Key) -> Iterator[Key]:
 
 @cache
 def _parents() -> frozenset[Key]:
-    """The names above a private suffix that are no ICANN suffixes: `amazonaws.com`, for `s3.amazonaws.com`."""
+    """The names above a private suffix that are no ICANN ones: `amazonaws.com`, for `s3.amazonaws.com`."""
     icann, private = suffixes.rules(), suffixes.private()
     return frozenset(
         above
@@ -204,7 +180,45 @@ def _sovereign() -> frozenset[Key]:
     return frozenset(key for key in suffixes.rules().exact if _SOVEREIGN.match(names.to_text(key)))
 
 
+def _remarkable(keys: Iterable[Key], table: Mapping[Key, int], depths: dict[str, int]) -> Iterator[Key]:
+    """Those of the names that need a look; the depths of all others are counted.
+
+    What is passed over here has two or three labels, and neither it nor its parent is on any list: the
+    parent is a top-level domain, a suffix that is nobody's, or a domain like any other.
+    """
+    known = table.get
+    special, suffix, odd = _special()
+    registrable = deeper = 0
+    for key in keys:
+        two = 1 + key[0]
+        if known(key) is None and key not in special and two < len(key) and key[:two] not in odd:
+            three = two + 1 + key[two]
+            if three == len(key):
+                registrable += 1
+                continue
+            if three + 1 + key[three] == len(key):
+                above = key[:three]
+                if above in suffix:
+                    registrable += 1
+                    continue
+                if known(Key(above)) is None and above not in special and key[three + 1] not in b"oc":
+                    deeper += 1
+                    continue
+        yield key
+    depths["registrable"] += registrable
+    depths["deeper"] += deeper
+
+
 @cache
-def _special() -> frozenset[Key]:
-    """The names of one or two labels that need a second look whatever the lists say."""
-    return suffixes.private().exact | suffixes.rules().exact | _parents()
+def _special() -> tuple[frozenset[Key], frozenset[Key], frozenset[Key]]:
+    """The names that need a look themselves; the suffixes below which names don't; the top-level domains
+    below which every name does.
+    """
+    icann, private = suffixes.rules(), suffixes.private()
+    named = icann.exact | icann.wild | icann.free | private.exact | private.wild | private.free | _parents()
+    plain = icann.exact - icann.wild - private.exact - private.wild - _parents() - _sovereign()
+    return (
+        named,
+        plain,
+        frozenset(key for key in _sovereign() | icann.wild | private.wild if len(key) == 1 + key[0]),
+    )

@@ -5,6 +5,7 @@ Shell: it finds and reads files. The package itself is not imported, for it woul
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,11 @@ def known_of(keys: Collection[Key] | None) -> Lists:
     """What the lists know of these names, or of all if that is faster or None is given."""
     found = files()
     table = whole(found) if keys is None or len(keys) > FEW else part(found, keys)
-    return Lists(table=table, editions=tuple(edition(*one) for one in sorted(found.items())))
+    return Lists(
+        table=table,
+        package=f"{PACKAGE} {version(PACKAGE)}" if found else "",
+        editions=tuple(edition(*one) for one in sorted(found.items())),
+    )
 
 
 def files() -> dict[str, bytes]:

@@ -122,19 +122,14 @@ def facts(one: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield one["kind"], one["act"]
     for directive in one["directives"]:
         yield from _directive(directive)
-    if depths := {name: count for name, count in one["depths"].items() if count}:
-        yield (
-            "these are",
-            ", ".join(f"{count:,} {_DEPTHS[name][count != 1]}" for name, count in depths.items()),
-        )
+    if depths := [(name, count) for name, count in one["depths"].items() if count]:
+        yield "these are", ", ".join(show.counted(count, _DEPTHS[name]) for name, count in depths)
     if one["covers"]:
-        covers = "; ".join(
-            f"{show.counted(above['count'], 'name')} below {above['name']}" for above in one["covers"][:NAMES]
-        )
-        yield "also ordered", covers
+        covers = [f"{show.counted(each['count'], 'name')} below {each['name']}" for each in one["covers"]]
+        yield "also ordered", "; ".join(covers[:NAMES])
 
 
-_DEPTHS = {"suffix": "shared suffix", "registrable": "registrable domain", "deeper": "deeper name"}
+_DEPTHS = {"suffix": "suffix name", "registrable": "registrable domain", "deeper": "deeper name"}
 
 
 def _directive(one: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -20,8 +20,8 @@ SHAPE = (
     "orders_dropped, held and waits (ids of orders), orders (a list of {id, state, kind, authority, "
     "legal_basis, reference, issued, received, due, publication, file, document, act, waits_for, directives, "
     "depths, covers, why (a list of {id, count, first, sentence})}), site_changes, changes (a list of {ref, "
-    "what, names, windows, in_force, was}), lists ({missing, package, suffixes, editions}), quarantined, reach "
-    "(by point, the ids of what it can't do), problems (as check)."
+    "what, names, windows, in_force, was}), lists ({missing, package, suffixes, editions}), quarantined, "
+    "reach (by point, the ids of what it can't do), problems (as check)."
 )
 
 

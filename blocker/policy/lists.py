@@ -130,10 +130,18 @@ def edition(folder: str, octets: bytes) -> Edition:
     return Edition(name=folder, version=found[1].decode() if found else "unknown")
 
 
-def _lineage(key: Key) -> Iterator[Key]:
-    """The key and its ancestors, without top-level domains and other ICANN suffixes."""
-    rules = suffixes.rules()
-    return (above for above in names.ancestry(key) if len(above) > 1 + above[0] and not rules.cover(above))
+def _lineage(key: Key) -> list[Key]:
+    """The key and its ancestors, without top-level domains and other ICANN suffixes; the key last."""
+    exact, wild, free = suffixes.rules()
+    found, at = [], 1 + key[0]
+    above = names.Key(key[:at])
+    while at < len(key):
+        at += 1 + key[at]
+        one = names.Key(key[:at])
+        if one not in exact and (above not in wild or one in free):
+            found.append(one)
+        above = one
+    return found
 
 
 def _bits(source: Source) -> tuple[int, int]:
@@ -153,9 +161,9 @@ def _add(table: dict[Key, int], keys: Iterable[Key], at: int, above: int) -> Non
         old = get(key)
         value = at if old is None else old | at
         table[key] = shared.setdefault(value, value)
-        first = 1 + key[0]
-        if first + 1 + key[first] == len(key):
-            continue  # Two labels: only a top-level domain is above.
+        two = 1 + key[0]
+        if two + 1 + key[two] == len(key):
+            continue  # Only a top-level domain is above.
         for parent in _lineage(key):
             if parent != key:
                 value = get(parent, 0) | above
@@ -176,12 +184,14 @@ def _counts(text: str, source: Source) -> bool:
 
 
 def _key(text: str) -> Key | None:
-    """The key of an entry; None if it is no name of two labels."""
+    """The key of an entry; None if it is no name of two labels. What else is wrong with one does no harm: nobody
+    orders such a name.
+    """
     try:
-        name = names.canonical(text)
-    except names.NameInvalid:
+        key = names.to_key(text)
+    except (UnicodeEncodeError, OverflowError):
         return None
-    return names.to_key(name) if "." in name else None
+    return None if b"\0" in key or "." not in text else key
 
 
 def _search(octets: bytes, text: str, source: Source) -> int:

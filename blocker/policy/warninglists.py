@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from blocker.names import Key
 
 PACKAGE = "pymispwarninglists"
-FEW = 40
+FEW = 60
 """Names up to which searching the octets is faster than reading all of them."""
 
 

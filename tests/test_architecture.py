@@ -27,6 +27,7 @@ PURE = {
     "orders.model", "orders.parse", "orders.tables", "orders.subjects", "orders.check", "orders.relations",
     "orders.names_file", "orders.schedule", "orders.schema", "orders.timetable", "orders.removals",
     "policy.directives", "policy.decide", "policy.index", "policy.plan", "policy.records",
+    "policy.lists", "policy.radius", "policy.hold", "policy.proposal",
     "policy.explain", "policy.standing", "policy.protect", "policy.chain", "policy.rollback",
     "resolver.wire", "resolver.answer", "resolver.chain", "resolver.judge", "resolver.engine",
     "resolver.cache", "resolver.shares", "resolver.quick",

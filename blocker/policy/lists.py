@@ -184,8 +184,8 @@ def _counts(text: str, source: Source) -> bool:
 
 
 def _key(text: str) -> Key | None:
-    """The key of an entry; None if it is no name of two labels. What else is wrong with one does no harm: nobody
-    orders such a name.
+    """The key of an entry; None if it is no name of two labels. What else may be wrong with one does no harm:
+    nobody orders such a name.
     """
     try:
         key = names.to_key(text)

@@ -2,7 +2,7 @@
 
 Pure. Held is the whole order, with every order whose `of` leads to it: an order is applied as the authority
 wrote it or not at all, and everything else goes on, for an urgent lift must not wait for somebody's
-mistake. Held are orders that were never applied: for the names they newly block (`policy.radius`), for how
+mistake. Held are orders that were never applied: for the names they block (`policy.radius`), for how
 many those are, or, an amend, for how many names of its order it takes away. A lift, a suspension and a
 reinstatement are never held. What is held is accepted with the plan, by its digest and with a reason.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from blocker.orders.timetable import Scheduled
     from blocker.policy.lists import Edition
-    from blocker.policy.plan import Change, Live, Plan
+    from blocker.policy.plan import Change, Live
     from blocker.policy.radius import Found, Radius
     from blocker.site import Limits
 
@@ -59,34 +59,37 @@ class Judged:
 NOBODY = Judged()
 
 
-def newly_blocking(plan: Plan, scheduled: Iterable[Scheduled], live: Live) -> dict[str, list[Scheduled]]:
-    """The new directives that block something from now on, by the order that wrote them, if it is new too."""
-    coming = {change.ref for change in plan.changes if change.what == "added" and change.blocks}
+def newcomers(scheduled: Iterable[Scheduled], live: Live, now: float) -> dict[str, list[Scheduled]]:
+    """The directives of orders that were never applied, by order, without those that are over for good.
+
+    One that is suspended counts: a reinstatement brings it back, and an order that is applied is never held.
+    """
     found: dict[str, list[Scheduled]] = {}
     for one in scheduled:
-        if one.ref in coming and not one.is_cut and one.order not in live.orders:
+        if not one.is_cut and one.order not in live.orders and not one.is_ended(now):
             found.setdefault(one.order, []).append(one)
     return found
 
 
 def holds(
-    radii: Mapping[str, Radius], plan: Plan, scheduled: Iterable[Scheduled], live: Live, limits: Limits
+    radii: Mapping[str, Radius],
+    new: Mapping[str, Iterable[Scheduled]],
+    cuts: Iterable[Scheduled],
+    changes: Iterable[Change],
+    live: Live,
+    limits: Limits,
 ) -> dict[str, tuple[Why, ...]]:
-    """Why each of the new orders is held that is."""
+    """Why each of the new orders is held that is; `cuts` may be of any order."""
+    added = {change.ref: change for change in changes if change.what == "added"}
     found = {order: list(_speaking(radius)) for order, radius in radii.items()}
-    changes = {change.ref: change for change in plan.changes if change.what == "added"}
-    added: dict[str, int] = {}
-    for one in scheduled:
-        if one.order in live.orders or one.ref not in changes:
-            continue
-        change = changes[one.ref]
-        if not one.is_cut:
-            added[one.order] = added.get(one.order, 0) + (change.names if change.blocks else 0)
-        elif why := _shrinks(one, change, live, limits.max_removed_per_order):
-            found.setdefault(one.order, []).append(why)
-    for order, count in added.items():
-        if why := _grows(count, limits.max_added_per_order):
+    for order, written in new.items():
+        if why := _grows(sum(added[one.ref].names for one in written), limits.max_added_per_order):
             found.setdefault(order, []).append(why)
+    for one in cuts:
+        if one.order in live.orders or one.ref not in added:
+            continue
+        if why := _shrinks(one, added[one.ref], live, limits.max_removed_per_order):
+            found.setdefault(one.order, []).append(why)
     return {order: tuple(whys) for order, whys in sorted(found.items()) if whys}
 
 

@@ -14,6 +14,7 @@ from blocker import names
 from blocker.orders.model import Match
 from blocker.policy import hold, radius, warninglists
 from blocker.policy.directives import SUBJECT_ROLES
+from blocker.policy.lists import NOTHING
 from blocker.policy.reader import Reader
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from blocker.orders.model import NameList, NamesFile
     from blocker.orders.timetable import Names, Scheduled
     from blocker.policy.hold import Judged
-    from blocker.policy.plan import Live, Plan
+    from blocker.policy.lists import Lists
+    from blocker.policy.plan import Change, Live
+    from blocker.policy.radius import Radius
     from blocker.policy.store import Snapshot
     from blocker.site import Site
 
@@ -37,16 +40,35 @@ _MOST = 1000  # of them that are counted below one name
 
 
 def judge(
-    site: Site, live: Live, plan: Plan, scheduled: Sequence[Scheduled], read: Callable[[NamesFile], NameList]
+    site: Site,
+    live: Live,
+    changes: Sequence[Change],
+    scheduled: Sequence[Scheduled],
+    read: Callable[[NamesFile], NameList],
+    *,
+    now: float,
 ) -> Judged:
     """What is to be known of the new orders of a plan. Raises StoreError."""
+    new = hold.newcomers(scheduled, live, now)
     groups = {
-        order: [group for one in found for group in _groups(one.names, read)]
-        for order, found in hold.newly_blocking(plan, scheduled, live).items()
+        order: [group for one in found for group in _groups(one.names, read)] for order, found in new.items()
     }
+    known, radii = _radii(site.state, groups, live)
+    cuts = (one for one in scheduled if one.is_cut)
+    return hold.Judged(
+        radii=radii,
+        holds=hold.holds(radii, new, cuts, changes, live, site.limits),
+        package=known.package,
+        editions=known.editions,
+        is_blind=bool(radii) and not known.editions,
+    )
+
+
+def _radii(state: Path, groups: dict[str, list[Group]], live: Live) -> tuple[Lists, dict[str, Radius]]:
+    """The lists and what they say of the names of each order."""
     count = sum(len(keys) for found in groups.values() for _, keys in found)
     if not count:
-        return hold.Judged(holds=hold.holds({}, plan, scheduled, live, site.limits))
+        return NOTHING, {}
     asked = None
     if count <= warninglists.FEW:
         asked = {key for found in groups.values() for _, keys in found for key in keys}
@@ -54,18 +76,11 @@ def judge(
     with ExitStack() as stack:
         others = None
         if count <= FEW:
-            others = _Others(groups, _snapshot(stack, site.state) if live.number else None)
-        radii = {
+            others = _Others(groups, _snapshot(stack, state) if live.number else None)
+        return known, {
             order: radius.judge(found, known.table, others=None if others is None else others.of(order))
             for order, found in groups.items()
         }
-    return hold.Judged(
-        radii=radii,
-        holds=hold.holds(radii, plan, scheduled, live, site.limits),
-        package=known.package,
-        editions=known.editions,
-        is_blind=not known.editions,
-    )
 
 
 def _groups(written: Names, read: Callable[[NamesFile], NameList]) -> list[Group]:

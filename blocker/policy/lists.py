@@ -99,6 +99,9 @@ class Lists:
     editions: tuple[Edition, ...] = ()
 
 
+NOTHING = Lists(table={})
+
+
 def part(files: Mapping[str, bytes], keys: Iterable[Key]) -> dict[Key, int]:
     """What the table has for these keys and their ancestors, from the octets of the lists by folder."""
     table: dict[Key, int] = {}

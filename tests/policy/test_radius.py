@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from blocker import names
-from blocker.names import Key
 from blocker.orders import suffixes
 from blocker.orders.model import Match
 from blocker.policy import lists, radius, warninglists
 from blocker.policy.lists import CDNS
 from blocker.policy.radius import REASONS, SHOWN, Found, Radius, judge
+
+if TYPE_CHECKING:
+    from blocker.names import Key
 
 SUBTREE, EXACT, BELOW = Match.SUBTREE, Match.EXACT, Match.BELOW
 
@@ -104,10 +108,10 @@ KNOWN = listed(
         ("seen.example", BELOW, {"popular"}, "*.seen.example"),
         ("host.big.example", SUBTREE, {"popular"}, "host.big.example (a host of big.example)"),
         (
-            "x.bank.big.example",
+            "i.bank.big.example",
             SUBTREE,
             {"popular", "bank"},
-            "x.bank.big.example (a host of bank.big.example)",
+            "i.bank.big.example (a host of bank.big.example)",
         ),
         ("bank.big.example", SUBTREE, {"popular", "bank"}, "bank.big.example (a host of big.example)"),
         ("x.blogs.big.example", SUBTREE, set(), ""),
@@ -156,9 +160,9 @@ def test_every_reason_has_words() -> None:
 
 PIECES = ["a", "b", "www", "ocsp", "crl2", "cab", "big", "many", "blogs", "bank", "seen"]
 ENDS = [
-    "example", "big.example", "co.uk", "uk", "gov", "gov.uk", "service.gov.uk", "github.io", "io", "kawasaki.jp",
-    "city.kawasaki.jp", "jp", "ck", "www.ck", "s3.amazonaws.com", "amazonaws.com", "com", "go.id", "go.it", "go.gov.br",
-    "compute.amazonaws.com", "nosuchtld", "akadns.net", *CDNS[:3],
+    "example", "big.example", "nosuchtld", "com", "co.uk", "uk", "gov", "gov.uk", "service.gov.uk", "go.id",
+    "go.it", "go.gov.br", "github.io", "io", "jp", "kawasaki.jp", "city.kawasaki.jp", "ck", "www.ck",
+    "s3.amazonaws.com", "amazonaws.com", "compute.amazonaws.com", "akadns.net", *CDNS[:3],
 ]  # fmt: skip
 NAMES = st.builds(
     lambda labels, end: ".".join([*labels, end]),

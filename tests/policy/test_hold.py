@@ -73,11 +73,12 @@ def planned(
     ],
     ids=[
         "blocks",
-        "one over",
-        "nothing new",
+        "over",
+        "suspended",
+        "old",
         "an addition",
-        "a removal, a lift",
-        "an end of a cut",
+        "removes, lifts",
+        "the end of a cut",
         "a new form",
     ],
 )

@@ -38,7 +38,10 @@ def write(plan: dict[str, Any]) -> None:
     """Print the page."""
     orders = plan["orders"]
     if len(orders) > 1:
-        rows = [(STATES[one["state"]], one["id"], one["kind"], _count(one)) for one in orders]
+        rows = [
+            (STATES[one["state"]], one["id"], one["kind"], f"{one['names']:,}" if one["names"] else "")
+            for one in orders
+        ]
         show.table(("", "order", "kind", "names"), rows[: MOST * 2])
         click.echo()
     for number, one in enumerate(orders[:MOST]):
@@ -165,10 +168,6 @@ def _change(one: dict[str, Any]) -> None:
     _fact("in force", f"{one['in_force']}; {names}")
     if one["was"] != one["in_force"]:
         _fact("before", one["was"])
-
-
-def _count(one: dict[str, Any]) -> str:
-    return f"{sum(each['names'] for each in one['directives']):,}" if one["directives"] else ""
 
 
 def _width() -> int:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 SHAPE = (
     "An object: digest, base, next, generation, added, removed, live_names, refusal, orders_added, "
     "orders_dropped, held and waits (ids of orders), orders (a list of {id, state, kind, authority, "
-    "legal_basis, reference, issued, received, due, publication, file, document, act, waits_for, directives, "
-    "depths, covers, why (a list of {id, count, first, sentence})}), site_changes, changes (a list of {ref, "
-    "what, names, windows, in_force, was}), lists ({missing, package, suffixes, editions}), quarantined, "
-    "reach (by point, the ids of what it can't do), problems (as check)."
+    "legal_basis, reference, issued, received, due, publication, file, document, act, waits_for, names, "
+    "directives, depths, covers, why (a list of {id, count, first, sentence})}), site_changes, changes (a list "
+    "of {ref, what, names, windows, in_force, was}), lists ({missing, package, suffixes, editions}), "
+    "quarantined, reach (by point, the ids of what it can't do), problems (as check)."
 )
 
 

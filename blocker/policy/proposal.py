@@ -96,6 +96,7 @@ def _order(
     held, radius = judged.holds.get(order.id, ()), judged.radii.get(order.id)
     waits = order.id in judged.waits
     to_be_done = due(order)
+    directives = [_directive(one, counts, read) for one in written]
     return {
         "id": order.id,
         "state": "held" if held else "waits" if waits else "new",
@@ -115,7 +116,8 @@ def _order(
         "document": order.document.sha256 if order.document else "",
         "act": _act(order),
         "waits_for": order_of(order.of) if waits else "",
-        "directives": [_directive(one, counts, read) for one in written],
+        "names": sum(one["names"] for one in directives if not one["is_cut"]),
+        "directives": directives,
         "depths": dict(radius.depths) if radius else {},
         "covers": [{"name": str(one), "count": count} for one, count in radius.covers] if radius else [],
         "why": [_why(why) for why in held],

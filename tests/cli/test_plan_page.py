@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from typing import TYPE_CHECKING
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli import pages
+from tests.cli.conftest import HEAD
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,7 +120,7 @@ def test_a_plan_of_many_orders_shows_the_first_and_the_file_has_all(site: Site) 
     ran = site.run("plan", "--html", str(target))
     assert "\nnew  a/o49\n" in ran.out
     assert "\nnew  a/o50\n" not in ran.out
-    assert "… and 10 more orders: `blocker plan --html FILE` has all\n" in ran.out
+    assert "… and 10 orders more: `blocker plan --html FILE` has all\n" in ran.out
     assert "<h3>a/o59 " in target.read_text(encoding="utf-8")
 
 
@@ -137,3 +139,40 @@ def test_every_kind_of_act_is_told_in_words(site: Site) -> None:
         "a/m": "amends a/one from 1 February 2026, 00:00 UTC: takes names away, sets its end to "
         "1 January 2098, 00:00 UTC, is to be reviewed by 1 January 2097, 00:00 UTC",
     }
+
+
+LISTED = """\
+  - id: list
+    names: [first.example]
+    names_file: {{file: list.txt, sha256: "{sha256}"}}
+    match: exact
+    except: [a.w0.example]
+    regions: [ID]
+    from: 2026-01-01
+    until: 2099-01-01
+"""
+
+
+def test_names_say_how_far_they_reach_and_those_of_a_long_list_are_counted(site: Site) -> None:
+    octets = "".join(f"w{number}.example\n" for number in range(30)).encode() + b"*.deep.example\n"
+    (site.folder / "orders" / "a" / "list.txt").write_bytes(octets)
+    head = HEAD.format(id="a/long", kind="block", issued="2025-12-01", publication="public")
+    listed = LISTED.format(sha256=hashlib.sha256(octets).hexdigest())
+    site.write("long", f"{head}directives:\n{listed}")
+    (order,) = json.loads(site.run("plan", "--json").out)["orders"]
+    (directive,) = order["directives"]
+    assert order["names"] == directive["names"] == 32
+    assert directive["first"][:2] == ["first.example (this name alone)", "w0.example (this name alone)"]
+    assert len(directive["first"]) == 20
+    assert "and 12 more\n" in site.run("plan").out
+    assert order["depths"] == {"suffix": 0, "registrable": 32, "deeper": 0}
+
+
+def test_a_name_written_for_all_below_it_is_shown_so(site: Site) -> None:
+    octets = b"*.deep.example\n"
+    (site.folder / "orders" / "a" / "list.txt").write_bytes(octets)
+    head = HEAD.format(id="a/long", kind="block", issued="2025-12-01", publication="public")
+    listed = LISTED.format(sha256=hashlib.sha256(octets).hexdigest())
+    site.write("long", f"{head}directives:\n{listed}")
+    (order,) = json.loads(site.run("plan", "--json").out)["orders"]
+    assert order["directives"][0]["first"] == ["first.example (this name alone)", "*.deep.example"]

@@ -19,8 +19,8 @@ SHAPE = (
     "An object: digest, base, next, generation, added, removed, live_names, refusal, orders_added, "
     "orders_dropped, held and waits (ids of orders), orders (a list of {id, state, kind, authority, "
     "legal_basis, reference, issued, received, due, publication, file, document, act, waits_for, names, "
-    "directives, depths, covers, why (a list of {id, count, first, sentence})}), site_changes, changes (a list "
-    "of {ref, what, names, windows, in_force, was}), lists ({missing, package, suffixes, editions}), "
+    "directives, depths, covers, why (a list of {id, count, first, sentence})}), site_changes, changes (a "
+    "list of {ref, what, names, windows, in_force, was}), lists ({missing, package, suffixes, editions}), "
     "quarantined, reach (by point, the ids of what it can't do), problems (as check)."
 )
 
@@ -58,6 +58,7 @@ def command(site: Path, as_json: bool, html: Path | None) -> int:
     if html is not None:
         from blocker.web.plan import page as drawn
 
+        html.touch(mode=0o600)  # It has the names of sealed orders.
         html.write_text(drawn(record(prepared, refusal), loaded), encoding="utf-8")
     if as_json:
         show.as_json(record(prepared, refusal))

@@ -204,7 +204,9 @@ def prepare(site: Site, *, now: float, progress: Callable[[str, int, int], None]
     """Read the orders and plan what applying them would change. Raises OrdersInvalid, StoreError."""
     found = examine(site, now=now, progress=progress)
     whole = _prepared(site, found, found.standing, now)
-    judged = holding.judge(site, found.live, whole.plan.changes, whole.scheduled, whole.read, now=now)
+    judged = holding.judge(
+        site, found.live, whole.plan.changes, whole.scheduled, whole.read, now=now, progress=progress
+    )
     if not judged.holds:
         return replace(whole, judged=judged)
     standing = _stand(site, found.live, found.loaded, found.loaded.broken | judged.holds.keys(), now)

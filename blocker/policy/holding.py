@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 from blocker import names
@@ -18,7 +19,7 @@ from blocker.policy.lists import NOTHING
 from blocker.policy.reader import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from blocker.names import Key
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 FEW = 100_000
 """New names up to which those of other orders below each are counted."""
 
+_PIECE = 1 << 18  # names judged between two looks of whoever waits
 _MOST = 1000  # of them that are counted below one name
 
 
@@ -47,13 +49,16 @@ def judge(
     read: Callable[[NamesFile], NameList],
     *,
     now: float,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Judged:
-    """What is to be known of the new orders of a plan. Raises StoreError."""
+    """What is to be known of the new orders of a plan. `progress` is told what is done, how much of it, and
+    how much there is. Raises StoreError.
+    """
     new = hold.newcomers(scheduled, live, now)
     groups = {
         order: [group for one in found for group in _groups(one.names, read)] for order, found in new.items()
     }
-    known, radii = _radii(site.state, groups, live)
+    known, radii = _radii(site.state, groups, live, progress or (lambda _what, _done, _all: None))
     cuts = (one for one in scheduled if one.is_cut)
     return hold.Judged(
         radii=radii,
@@ -64,7 +69,9 @@ def judge(
     )
 
 
-def _radii(state: Path, groups: dict[str, list[Group]], live: Live) -> tuple[Lists, dict[str, Radius]]:
+def _radii(
+    state: Path, groups: dict[str, list[Group]], live: Live, progress: Callable[[str, int, int], None]
+) -> tuple[Lists, dict[str, Radius]]:
     """The lists and what they say of the names of each order."""
     count = sum(len(keys) for found in groups.values() for _, keys in found)
     if not count:
@@ -72,13 +79,16 @@ def _radii(state: Path, groups: dict[str, list[Group]], live: Live) -> tuple[Lis
     asked = None
     if count <= warninglists.FEW:
         asked = {key for found in groups.values() for _, keys in found for key in keys}
-    known = warninglists.known_of(asked)
+    known = warninglists.known_of(asked, progress=partial(progress, "warning lists"))
     with ExitStack() as stack:
         others = None
         if count <= FEW:
             others = _Others(groups, _snapshot(stack, state) if live.number else None)
+        tell = _Teller(count, partial(progress, "names to be judged"))
         return known, {
-            order: radius.judge(found, known.table, others=None if others is None else others.of(order))
+            order: radius.judge(
+                tell.cut(found), known.table, others=None if others is None else others.of(order)
+            )
             for order, found in groups.items()
         }
 
@@ -92,6 +102,21 @@ def _groups(written: Names, read: Callable[[NamesFile], NameList]) -> list[Group
         listed = read(written.file)
         found += [(written.match, listed.keys), (Match.BELOW, listed.below)]
     return [(match, keys) for match, keys in found if keys]
+
+
+class _Teller:
+    """Cuts the names into pieces and tells how many of them were taken."""
+
+    def __init__(self, count: int, progress: Callable[[int, int], None]) -> None:
+        self._done, self._count, self._progress = 0, count, progress
+
+    def cut(self, groups: Iterable[Group]) -> Iterator[Group]:
+        for match, keys in groups:
+            for at in range(0, len(keys), _PIECE):
+                piece = keys[at : at + _PIECE]
+                yield match, piece
+                self._done += len(piece)
+                self._progress(self._done, self._count)
 
 
 def _snapshot(stack: ExitStack, state: Path) -> Snapshot:

@@ -18,7 +18,7 @@ from blocker import names
 from blocker.orders import suffixes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from blocker.names import Key
 
@@ -115,15 +115,21 @@ def part(files: Mapping[str, bytes], keys: Iterable[Key]) -> dict[Key, int]:
     return {key: table[key] for key in wanted if key in table}
 
 
-def whole(files: Mapping[str, bytes]) -> dict[Key, int]:
-    """All of the table, from the octets of the lists by folder."""
+def whole(
+    files: Mapping[str, bytes], *, progress: Callable[[int, int], None] | None = None
+) -> dict[Key, int]:
+    """All of the table, from the octets of the lists by folder. `progress` is told lists done and to do."""
     table: dict[Key, int] = {}
     _add_cdns(table)
-    for source in SOURCES:
+    for number, source in enumerate(SOURCES):
+        if progress is not None:
+            progress(number, len(SOURCES))
         if source.folder in files:
             at, above = _bits(source)
             found = (_key(text) for text in _entries(files[source.folder]) if _counts(text, source))
             _add(table, (key for key in found if key is not None), at, above)
+    if progress is not None:
+        progress(len(SOURCES), len(SOURCES))
     return table
 
 
@@ -194,7 +200,7 @@ def _key(text: str) -> Key | None:
         key = names.to_key(text)
     except (UnicodeEncodeError, OverflowError):
         return None
-    return None if b"\0" in key or "." not in text else key
+    return None if 0 in key or "." not in text else key
 
 
 def _search(octets: bytes, text: str, source: Source) -> int:

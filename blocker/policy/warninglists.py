@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from blocker.policy.lists import SOURCES, Lists, edition, part, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from blocker.names import Key
 
@@ -22,10 +22,13 @@ FEW = 60
 """Names up to which searching the octets is faster than reading all of them."""
 
 
-def known_of(keys: Collection[Key] | None) -> Lists:
-    """What the lists know of these names, or of all if that is faster or None is given."""
+def known_of(keys: Collection[Key] | None, *, progress: Callable[[int, int], None] | None = None) -> Lists:
+    """What the lists know of these names, or of all if that is faster or None is given.
+
+    `progress` is told lists read and to read, when all of them are.
+    """
     found = files()
-    table = whole(found) if keys is None or len(keys) > FEW else part(found, keys)
+    table = whole(found, progress=progress) if keys is None or len(keys) > FEW else part(found, keys)
     return Lists(
         table=table,
         package=f"{PACKAGE} {version(PACKAGE)}" if found else "",

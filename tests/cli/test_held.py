@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blocker.policy import ledger, warninglists
+from blocker.policy.hold import GUARDS
+from blocker.policy.radius import REASONS
 
 if TYPE_CHECKING:
     import pytest
@@ -185,8 +189,13 @@ def test_an_order_that_blocks_nothing_any_more_is_not_held(site: Site) -> None:
 
 
 def test_whoever_answers_yes_gets_the_rest_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-    monkeypatch.setattr("click.confirm", lambda question: asked.append(question) or True)
+    asked: list[str] = []
+
+    def confirm(question: str) -> bool:
+        asked.append(question)
+        return True
+
+    monkeypatch.setattr("click.confirm", confirm)
     site.block("wide", WIDE)
     site.block("plain", "y.example")
     assert site.run("apply").code == 3
@@ -282,3 +291,9 @@ def test_the_names_of_an_order_do_not_hold_their_own_parent(site: Site) -> None:
     site.block("one", "parent.example", *(f"n{number}.parent.example" for number in range(12)))
     found = plan(site)
     assert (found["held"], found["orders"][0]["covers"]) == ([], [])
+
+
+def test_every_reason_to_hold_an_order_is_explained() -> None:
+    page = (Path(__file__).parents[2] / "ops" / "docs" / "plan.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)
+    assert told == [*REASONS, *GUARDS]

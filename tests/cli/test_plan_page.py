@@ -78,6 +78,7 @@ def test_the_same_plan_makes_the_same_page(site: Site) -> None:
     site.run("plan", "--html", str(first))
     site.run("plan", "--html", str(second), "--json")
     assert first.read_bytes() == second.read_bytes()
+    assert first.stat().st_mode & 0o777 == 0o600, "it has the names of sealed orders"
 
 
 def test_the_page_says_what_is_left_out_refused_and_changed_of_what_was_applied(site: Site) -> None:

@@ -85,11 +85,17 @@ class Enforcement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much one unexplained apply may change before a person must accept it by its digest."""
+    """How much one unexplained apply may change before a person must accept it by its digest.
+
+    Those for each order hold that order alone: the names that it blocks (None: no limit of its own), and the
+    part of its order's names that an amend takes away.
+    """
 
     max_added: int = 1000
     max_added_ratio: float = 0.3
     max_removed_ratio: float = 0.3
+    max_added_per_order: int | None = None
+    max_removed_per_order: float = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -298,6 +298,8 @@ SITE = {
                 "max_added": Field(read=text(_number(0, 100_000_000))),
                 "max_added_ratio": Field(read=text(_number(0, 1000, whole=False))),
                 "max_removed_ratio": Field(read=text(_number(0, 1, whole=False))),
+                "max_added_per_order": Field(read=text(_number(0, 100_000_000))),
+                "max_removed_per_order": Field(read=text(_number(0, 1, whole=False))),
             },
             "limits",
         )

@@ -30,6 +30,7 @@ PURE = {
     "orders.names_file", "orders.schedule", "orders.schema", "orders.timetable", "orders.removals",
     "orders.meanings", "orders.compose", "orders.questions",
     "policy.directives", "policy.decide", "policy.index", "policy.plan", "policy.records",
+    "policy.lists", "policy.radius", "policy.hold", "policy.proposal",
     "policy.explain", "policy.standing", "policy.protect", "policy.chain", "policy.rollback",
     "policy.overdue", "policy.disclosure",
     "resolver.wire", "resolver.answer", "resolver.chain", "resolver.judge", "resolver.engine",

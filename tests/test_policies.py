@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from blocker.orders import check, files
 from blocker.orders.model import Form, Kind, Publication
 from blocker.orders.schedule import schedule
 from blocker.orders.timetable import boundaries
+from blocker.policy.apply import prepare
 from blocker.policy.decide import Verdict, decide
 from blocker.policy.index import Index
 
@@ -196,6 +198,17 @@ def test_the_features_url_is_refused_with_the_words_that_its_comment_quotes(tmp_
 
     place = str(problem).removeprefix(f"{tmp_path}/")
     assert f"# {place}" in lines
+
+
+def test_the_plan_holds_the_order_with_the_mistake_that_its_comment_speaks_of(tmp_path: Path) -> None:
+    shutil.copytree(POLICIES / "examples", tmp_path, dirs_exist_ok=True)
+    site = sitefile.load(tmp_path / "site.yaml")
+    planned = prepare(replace(site, state=tmp_path / "state"), now=at("2026-11-28T12:00:00+00:00"))
+    assert [why.id for why in planned.judged.holds["xb-telecom-inspectorate/2027-02-10-prizes"]] == [
+        "ocsp-crl"
+    ]
+    assert planned.rest is not None
+    assert "xb-telecom-inspectorate/2027-02-10-prizes" not in planned.rest.orders
 
 
 def explain(*arguments: str) -> str:

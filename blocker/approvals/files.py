@@ -54,7 +54,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class Approved:
     """What the signatures say.
 
     `approved` are the approvals of the orders that have enough, by id; `given` those of every judged order.
@@ -86,7 +86,7 @@ def examine(  # noqa: PLR0913 - what the folder says, what is applied, what is a
     emergency: Collection[str] = (),
     now: float,
     progress: Callable[[str, int, int], None] | None = None,
-) -> Judged:
+) -> Approved:
     """Judge every order of the folder that isn't applied, and those whose approvals are owed.
 
     `recall` gives the applied form of an order. A signers.yaml issued before `since` is believed no more.
@@ -97,7 +97,7 @@ def examine(  # noqa: PLR0913 - what the folder says, what is applied, what is a
     if asked is None:
         if emergency:
             raise NotApproved("this is an unsigned site: orders need no approvals, and no emergency.")
-        return Judged()
+        return Approved()
     new = [id_ for id_ in filed if id_ not in applied]
     for id_ in emergency:
         _refuse_emergency(id_, asked, filed, applied)
@@ -117,7 +117,7 @@ def examine(  # noqa: PLR0913 - what the folder says, what is applied, what is a
         found = bench.judge([request(id_) for id_ in (*new, *late)], frozenset(emergency))
     except keygen.CantVerify as error:
         problem = Problem(id="verifier-missing", path=bounded.printable(asked.signers), message=str(error))
-        found = Judged(problems=(problem,), refused=frozenset(new))
+        found = Approved(problems=(problem,), refused=frozenset(new))
     for id_ in emergency:
         if id_ not in found.approved:
             reasons = (found.missing[id_],) if id_ in found.missing else map(str, found.problems)
@@ -156,11 +156,11 @@ class _Bench:
         self._problems: list[Problem] = []
         self._kept: dict[str, bytes] = {}
 
-    def judge(self, requests: Sequence[Request], emergency: Collection[str]) -> Judged:
+    def judge(self, requests: Sequence[Request], emergency: Collection[str]) -> Approved:
         known, digest = self._signers()
         if known is None:
             new = frozenset(one.id for one in requests if not one.is_owed)
-            return Judged(problems=tuple(self._problems), refused=new)
+            return Approved(problems=tuple(self._problems), refused=new)
         found = self._verified(
             [(self._orders / f"{one.id}.yaml", one.filed.path, one.octets) for one in requests],
             known,
@@ -181,7 +181,7 @@ class _Bench:
                 self._keep(signed)
             self._complain(one, verdict.missing, [*flaws, *verdict.flaws])
         missing = {id_: verdict.missing for id_, verdict in verdicts.items() if verdict.missing}
-        return Judged(
+        return Approved(
             approved={id_: one.approvals for id_, one in verdicts.items() if not one.missing},
             given={id_: one.approvals for id_, one in verdicts.items()},
             missing=missing,

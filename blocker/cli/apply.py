@@ -10,10 +10,17 @@ import click
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from blocker.policy.apply import Prepared
+
 
 @click.command("apply")
 @click.option("--yes", is_flag=True, help="Don't ask; the site's limits still hold.")
-@click.option("--accept", metavar="DIGEST", default="", help="Let the plan with this digest past the limits.")
+@click.option(
+    "--accept",
+    metavar="DIGEST",
+    default="",
+    help="Let the plan with this digest past the limits, with what is held in it.",
+)
 @click.option(
     "--emergency",
     multiple=True,
@@ -31,7 +38,8 @@ def command(
     """Show the plan, ask, and make it the live policy.
 
     Orders with problems are left out, or stay in their last applied form; the rest is applied and the exit
-    code is 2. Running daemons pick the new generation up within 0.1 s.
+    code is 2. Orders that are held wait until the plan is accepted by its digest; the rest is applied and the
+    exit code is 3. Running daemons pick the new generation up within 0.1 s.
     """
     from blocker import sitefile
     from blocker.cli import inputs, plan, show
@@ -49,14 +57,15 @@ def command(
     if not as_json:
         plan.display(prepared)
     number = prepared.live.number
-    settled = apply.settle(prepared, now=time.time(), warn=show.warning)
-    if settled and not as_json:
-        click.echo(f"the approvals owed are there now: {', '.join(settled)}")
-    if not prepared.is_idle:
-        plan.refuse_unsupported(prepared)
+    _settle(prepared, quietly=as_json)
+    chosen = prepared.accepted(accept) if accept and not prepared.is_idle else prepared.unasked
+    held = prepared.judged.holds if chosen is not prepared else {}
+    if not chosen.is_idle:
+        plan.refuse_unsupported(chosen)
         if not accept:
-            guard(prepared.plan, loaded.limits)
-        if not (yes or accept) and not click.confirm("apply this plan?"):
+            guard(chosen.plan, loaded.limits)
+        rest = f" without the {show.counted(len(held), 'order')} held" if held else ""
+        if not (yes or accept) and not click.confirm(f"apply this plan{rest}?"):
             click.echo("not applied")
             return PlanRefused.exit_code
         with show.progress() as progress:
@@ -72,7 +81,35 @@ def command(
         number = generation.number
         if not as_json:
             click.echo(f"applied: generation {number}, policy {generation.digest[:16]}")
+    if held:
+        apply.note_held(prepared, now=time.time(), warn=show.warning)
+        click.echo(left_held(prepared), err=True)
     if as_json:
         show.as_json({**plan.record(prepared, ""), "generation": number})
     errors = [one for one in prepared.problems if one.severity == "error"]
-    return OrdersInvalid.exit_code if errors else 0
+    return OrdersInvalid.exit_code if errors else PlanRefused.exit_code if held else 0
+
+
+def _settle(prepared: Prepared, *, quietly: bool) -> None:
+    """Note the approvals that an emergency owed and that are there now."""
+    from blocker.cli import show
+    from blocker.policy import apply
+
+    settled = apply.settle(prepared, now=time.time(), warn=show.warning)
+    if settled and not quietly:
+        click.echo(f"the approvals owed are there now: {', '.join(settled)}")
+
+
+def left_held(prepared: Prepared) -> str:
+    """Which orders were not applied, why, and the way."""
+    judged = prepared.judged
+    lines = [
+        f"held: {order}: {'; '.join(why.sentence for why in whys)}" for order, whys in judged.holds.items()
+    ]
+    if judged.waits:
+        lines.append(f"waiting with it: {', '.join(judged.waits)}")
+    way = (
+        "these were not applied. Read them with `blocker plan`; if they are right, `blocker apply --accept "
+        f"{prepared.plan.digest} --reason TEXT` applies all of the plan"
+    )
+    return "\n".join([*lines, way])

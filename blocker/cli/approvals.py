@@ -73,7 +73,7 @@ def record(prepared: Prepared) -> dict[str, Any]:
         "approvals_required": prepared.site.approvals is not None,
         "approvals_changed": bool(prepared.plan.rules),
         "approvals": {id_: _listed(found) for id_, found in prepared.plan.approvals.items()},
-        "emergency": sorted(prepared.judged.emergency),
+        "emergency": sorted(prepared.signed.emergency),
         "approvals_owed": {id_: show.moment(one.due) for id_, one in sorted(prepared.live.owed.items())},
     }
 
@@ -84,11 +84,8 @@ def display(prepared: Prepared) -> None:
 
     if prepared.plan.rules:
         click.echo("site: approvals changes")
-    for id_, found in prepared.plan.approvals.items():
-        how = "let in by the emergency, approved by" if id_ in prepared.judged.emergency else "approved by"
-        show.hanging(f"{id_} ", f"{how} {_people(_listed(found))}")
     for id_, one in sorted(prepared.live.owed.items()):
-        given = prepared.judged.approved.get(id_)
+        given = prepared.signed.approved.get(id_)
         how = f"given now by {_people(_listed(given))}" if given else f"due {show.moment(one.due)}"
         show.hanging(f"{id_} ", f"was let in by the emergency; its approval is owed, {how}")
 
@@ -97,14 +94,14 @@ def _waiting(examined: Examined) -> Iterator[dict[str, Any]]:
     """The orders that somebody is still to approve, or could be applied."""
     from blocker.cli import show
 
-    judged, owed = examined.judged, examined.live.owed
-    for id_, found in sorted(judged.given.items()):
-        state = "owed" if id_ in owed else "missing" if id_ in judged.missing else "approved"
+    signed, owed = examined.signed, examined.live.owed
+    for id_, found in sorted(signed.given.items()):
+        state = "owed" if id_ in owed else "missing" if id_ in signed.missing else "approved"
         yield {
             "order": id_,
             "state": state,
             "approvals": _listed(found),
-            "missing": judged.missing.get(id_, ""),
+            "missing": signed.missing.get(id_, ""),
             "due": show.moment(owed[id_].due) if id_ in owed else None,
         }
 

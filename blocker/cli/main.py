@@ -51,7 +51,7 @@ Exit codes:
   0  fine
   1  the world is not as ordered (findings)
   2  the input is wrong (problems)
-  3  the plan was refused
+  3  the plan was refused, or a part of it is held
   4  the store or disk failed
   5  a server failed
   130  stopped by Ctrl-C

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,24 +16,35 @@ if TYPE_CHECKING:
 
 
 SHAPE = (
-    "An object: digest, base, next, added, removed, live_names, refusal, orders_added, orders_dropped, "
-    "site_changes, changes (a list of {ref, what, names, windows}), quarantined, reach (by point, the ids of "
-    "what it can't do), approvals_required (whether the site asks for any), "
-    "approvals_changed (whether its rules are new), approvals (by order, as approvals --json has them), "
-    "emergency (orders that one lets in), approvals_owed (by order, when), problems (as check)."
+    "An object: digest, base, next, generation, added, removed, live_names, refusal, orders_added, "
+    "orders_dropped, held and waits (ids of orders), orders (a list of {id, state, kind, authority, "
+    "legal_basis, reference, issued, received, due, publication, file, document, act, waits_for, names, "
+    "directives, depths, covers, why (a list of {id, count, first, sentence}), approved_by, is_emergency}), "
+    "site_changes, review, changes (a list of {ref, what, names, windows, in_force, was}), lists ({missing, "
+    "package, suffixes, editions}), quarantined, reach (by point, the ids of what it can't do), "
+    "approvals_required (whether the site asks for any), approvals_changed (whether its rules are new), "
+    "approvals (by order, as approvals --json has them), emergency (orders that one lets in), "
+    "approvals_owed (by order, when), problems (as check)."
 )
 
 
 @click.command("plan")
 @click.option("--json", "as_json", is_flag=True, help=SHAPE)
+@click.option(
+    "--html",
+    metavar="FILE",
+    type=click.Path(path_type=pathlib.Path, dir_okay=False),
+    help="Write it as a page to this file too.",
+)
 @click.pass_obj
-def command(site: Path, as_json: bool) -> int:
+def command(site: Path, as_json: bool, html: Path | None) -> int:
     """Show the difference between the live policy and the orders folder; change nothing.
 
-    Exit code 2 if some order has a problem, 3 if `apply` would refuse the plan for its size.
+    Exit code 2 if some order has a problem, 3 if `apply` would refuse the plan for its size or leave out an
+    order that is held.
     """
     from blocker import sitefile
-    from blocker.cli import show
+    from blocker.cli import page, show
     from blocker.errors import OrdersInvalid, PlanRefused
     from blocker.policy.apply import prepare
     from blocker.policy.plan import guard
@@ -46,16 +58,23 @@ def command(site: Path, as_json: bool) -> int:
         guard(prepared.plan, loaded.limits)
     except PlanRefused as refused:
         refusal = str(refused)
+    if html is not None:
+        from blocker.web.plan import page as drawn
+
+        html.touch(mode=0o600)  # It has the names of sealed orders.
+        html.write_text(drawn(record(prepared, refusal), loaded), encoding="utf-8")
     if as_json:
         show.as_json(record(prepared, refusal))
     else:
         display(prepared)
         if refusal:
             click.echo(f"\n{refusal}")
+        if prepared.plan.held:
+            page.ask(prepared.plan.digest, prepared.plan.held, prepared.judged.waits)
     errors = [one for one in prepared.problems if one.severity == "error"]
     if errors:
         return OrdersInvalid.exit_code
-    return PlanRefused.exit_code if refusal else 0
+    return PlanRefused.exit_code if refusal or prepared.plan.held else 0
 
 
 def refuse_unsupported(prepared: Prepared) -> None:
@@ -77,32 +96,32 @@ def record(prepared: Prepared, refusal: str) -> dict[str, Any]:
     """The plan for machines."""
     from blocker.cli import approvals, show
 
-    plan = prepared.plan
+    plan = shown(prepared)
+    for change in plan["changes"]:
+        change["windows"] = [[show.moment(start), show.moment(end)] for start, end in change["windows"]]
     return {
-        "digest": plan.digest,
-        "base": plan.base,
-        "next": plan.next,
-        "added": plan.added,
-        "removed": plan.removed,
-        "live_names": plan.live_names,
+        **plan,
         "refusal": refusal,
-        "orders_added": list(plan.orders_added),
-        "orders_dropped": list(plan.orders_dropped),
-        "site_changes": list(plan.site_changes),
-        "changes": [
-            {
-                "ref": change.ref,
-                "what": change.what,
-                "names": change.names,
-                "windows": [[show.moment(start), show.moment(end)] for start, end in change.windows],
-            }
-            for change in plan.changes
-        ],
         "quarantined": list(prepared.quarantined),
         "reach": {point.name: list(reach_of(point)) for point in prepared.site.points},
         **approvals.record(prepared),
         "problems": [show.problem(one) for one in prepared.problems],
     }
+
+
+def shown(prepared: Prepared) -> dict[str, Any]:
+    """The plan as a document."""
+    from blocker.policy.proposal import document
+
+    return document(
+        prepared.plan,
+        prepared.live,
+        prepared.orders,
+        prepared.scheduled,
+        prepared.judged,
+        prepared.read,
+        emergency=prepared.signed.emergency,
+    )
 
 
 def reach_of(point: Point) -> tuple[str, ...]:
@@ -114,9 +133,8 @@ def reach_of(point: Point) -> tuple[str, ...]:
 
 def display(prepared: Prepared) -> None:
     """The plan for people."""
-    from blocker.cli import approvals, show
+    from blocker.cli import approvals, page, show
 
-    plan = prepared.plan
     approvals.say_unsigned(prepared.site)
     show.problems(prepared.problems)
     if prepared.quarantined:
@@ -125,28 +143,11 @@ def display(prepared: Prepared) -> None:
     if prepared.is_idle:
         click.echo(f"nothing to change: generation {prepared.live.number} has these orders")
         return
-    show.table(
-        ("", "directive", "names", "in force"),
-        [
-            (_SIGNS[change.what], change.ref, f"{change.names:,}", show.windows(change.windows))
-            for change in plan.changes
-        ],
-    )
-    for what in plan.site_changes:
-        click.echo(f"site: {_REVIEW[plan.review] if what == 'review' else f'{what} changes'}")
+    plan = shown(prepared)
+    page.write(plan)
     for point in prepared.site.points:
         if reach := reach_of(point):
             way = f"{point.kind} by {point.by}"
             show.hanging(f"{point.name} ({way}) has limits: ", f"{', '.join(reach)}; ops/docs/conformance.md")
-    click.echo(
-        f"\n{show.counted(plan.added, 'name')} blocked that were not, {plan.removed:,} freed unasked, "
-        f"{plan.live_names:,} live now"
-    )
-    click.echo(f"plan {plan.digest}")
-
-
-_REVIEW = {
-    "lapse": "review: what is overdue for review is not enforced any more",
-    "keep": "review: what is overdue for review is enforced again",
-}
-_SIGNS = {"added": "+ added", "dropped": "- dropped", "retimed": "~ retimed"}
+    click.echo()
+    page.close(plan)

@@ -1,12 +1,14 @@
-"""Which names belong to the public: the ICANN section of the Public Suffix List.
+"""Which names belong to the public: the Public Suffix List.
 
-Blocking `co.uk` would block everybody under it, so no order may name it. The private section (`github.io`)
-is left alone: one operator answers for each of those names. The rules are kept as sets of keys, for a list
-of millions of names asks about each. Format: publicsuffix.org/list.
+Blocking `co.uk` would block everybody under it, so no order may name a suffix of the ICANN section. Those
+of the private section (`github.io`) may be ordered, for one operator answers for each of them; since many
+publish below them, `policy.radius` holds such an order until a person accepts it. The rules are kept as
+sets of keys, for a list of millions of names asks about each. Format: publicsuffix.org/list.
 """
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -30,12 +32,32 @@ class Rules(NamedTuple):
 
 @cache
 def rules() -> Rules:
-    """The list that came with the installed library; read once."""
-    text = Path(publicsuffixlist.PSLFILE).read_text(encoding="utf-8")
-    _, _, after = text.partition("// ===BEGIN ICANN DOMAINS===")
-    icann, _, _ = after.partition("// ===END ICANN DOMAINS===")
+    """The ICANN section of the list that came with the installed library; read once."""
+    return _section("ICANN")
+
+
+@cache
+def private() -> Rules:
+    """Its private section; read once."""
+    return _section("PRIVATE")
+
+
+@cache
+def version() -> str:
+    """The day of the list, as it says itself."""
+    found = re.search(r"^// VERSION: (\S+)", _text(), re.MULTILINE)
+    return found[1][:10] if found else "unknown"
+
+
+def _text() -> str:
+    return Path(publicsuffixlist.PSLFILE).read_text(encoding="utf-8")
+
+
+def _section(title: str) -> Rules:
+    _, _, after = _text().partition(f"// ===BEGIN {title} DOMAINS===")
+    section, _, _ = after.partition(f"// ===END {title} DOMAINS===")
     exact, wild, free = set(), set(), set()
-    for line in icann.splitlines():
+    for line in section.splitlines():
         rule = line.split(" ")[0].strip()
         if not rule or rule.startswith("//"):
             continue

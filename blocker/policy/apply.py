@@ -3,6 +3,9 @@
 The shell around standing, plan, guard and the store's writer. Preparing changes nothing. Applying archives
 the new orders first and then commits one transaction, so whatever happens in between, the old generation
 or the new one is whole, and the archive has what the store speaks of.
+
+Orders that `hold` holds make two plans of one: all of it, which a person accepts by its digest, and the rest
+without them, which is applied unasked.
 """
 
 from __future__ import annotations
@@ -12,13 +15,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from blocker.approvals import files as signatures
-from blocker.approvals.files import Judged
+from blocker.approvals.files import Approved
 from blocker.errors import NothingApplied, StalePlan, StoreError
 from blocker.orders import check, files, names_file, parse, relations
 from blocker.orders.model import instant
 from blocker.orders.schedule import schedule
-from blocker.policy import approving, archive, ledger, overdue, plan, writer
+from blocker.policy import approving, archive, holding, ledger, overdue, plan, writer
 from blocker.policy.chain import Event
+from blocker.policy.hold import NOBODY, Judged
 from blocker.policy.protect import protected_names
 from blocker.policy.reader import Reader
 from blocker.policy.records import Generation
@@ -35,12 +39,17 @@ if TYPE_CHECKING:
     from blocker.orders.parse import Filed
     from blocker.orders.timetable import Scheduled
     from blocker.policy.plan import Live, Plan
+    from blocker.policy.records import Owed
     from blocker.site import Site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A plan with all that applying it needs; `problems` are what the input is complained of."""
+    """A plan with all that applying it needs; `problems` are what the input is complained of.
+
+    `signed` is what was found of the signatures over its new orders, `judged` what of their names. `rest`
+    is the same without those that are held, None if none is.
+    """
 
     site: Site
     live: Live
@@ -50,7 +59,24 @@ class Prepared:
     problems: tuple[Problem, ...]
     quarantined: tuple[str, ...]
     loaded: Loaded
-    judged: Judged = field(default_factory=Judged)
+    signed: Approved = field(default_factory=Approved)
+    judged: Judged = NOBODY
+    rest: Prepared | None = None
+
+    @property
+    def unasked(self) -> Prepared:
+        """What is applied without anybody's acceptance."""
+        return self.rest or self
+
+    def accepted(self, digest: str) -> Prepared:
+        """The plan with this digest: all of it, or the rest without what is held. Raises StalePlan."""
+        for one in (self, self.unasked):
+            if one.plan.digest == digest:
+                return one
+        raise StalePlan(
+            f"the plan is {self.plan.digest} now, {digest[:16]}… was accepted: the orders, the live policy "
+            "or the lists that orders are judged by changed since; read it again with `blocker plan`"
+        )
 
     @property
     def is_idle(self) -> bool:
@@ -118,7 +144,7 @@ class Examined:
     loaded: Loaded
     standing: Standing
     problems: tuple[Problem, ...]
-    judged: Judged
+    signed: Approved
 
     def read(self, names: NamesFile) -> NameList:
         """The content of a names_file, beside its order or as it was applied."""
@@ -148,7 +174,7 @@ def examine(
     live = live_policy(site.state)
     known = () if whole else live.orders.items()
     loaded = files.load(site.orders, facts(site), known=known, progress=progress)
-    judged = signatures.examine(
+    signed = signatures.examine(
         site,
         loaded.filed,
         loaded.sources,
@@ -160,21 +186,26 @@ def examine(
         now=now,
         progress=progress,
     )
-    standing = stand(
-        {id_: one for id_, one in loaded.filed.items() if id_ not in judged.refused},
-        loaded.broken | judged.refused,
+    standing = _stand(site, live, loaded, signed.refused, now)
+    # What orders are about is judged among the standing forms, not the files alone.
+    own = (problem for problem in loaded.problems if problem.id not in relations.IDS)
+    late = () if whole else _protected_since(site, live, loaded)
+    problems = (*own, *standing.problems, *signed.problems, *late)
+    return Examined(
+        state=site.state, live=live, loaded=loaded, standing=standing, problems=problems, signed=signed
+    )
+
+
+def _stand(site: Site, live: Live, loaded: Loaded, out: Collection[str], now: float) -> Standing:
+    """The standing orders, if these are left out beside the broken ones."""
+    return stand(
+        {id_: one for id_, one in loaded.filed.items() if id_ not in out},
+        loaded.broken.union(out),
         live.orders,
         lambda order, digest: recall(site.state, order, digest),
         now=now,
         folder=str(site.orders),
         archive=str(site.state / "archive"),
-    )
-    # What orders are about is judged among the standing forms, not the files alone.
-    own = (problem for problem in loaded.problems if problem.id not in relations.IDS)
-    late = () if whole else _protected_since(site, live, loaded)
-    problems = (*own, *standing.problems, *judged.problems, *late)
-    return Examined(
-        state=site.state, live=live, loaded=loaded, standing=standing, problems=problems, judged=judged
     )
 
 
@@ -207,7 +238,26 @@ def prepare(
     `emergency` as in `examine`.
     """
     found = examine(site, now=now, emergency=emergency, progress=progress)
-    live, loaded, standing = found.live, found.loaded, found.standing
+    whole = _prepared(site, found, found.standing, now)
+    judged = holding.judge(
+        site, found.live, whole.plan.changes, whole.scheduled, whole.read, now=now, progress=progress
+    )
+    if not judged.holds:
+        return replace(whole, judged=judged)
+    standing = _stand(site, found.live, found.loaded, found.signed.refused | judged.holds.keys(), now)
+    rest = _prepared(site, found, standing, now)
+    waits = tuple(sorted(whole.orders.keys() - rest.orders.keys() - judged.holds.keys()))
+    return replace(
+        whole,
+        plan=replace(whole.plan, held=tuple(judged.holds)),
+        judged=replace(judged, waits=waits),
+        rest=rest,
+    )
+
+
+def _prepared(site: Site, found: Examined, standing: Standing, now: float) -> Prepared:
+    """The plan that makes these standing orders the policy."""
+    live, loaded = found.live, found.loaded
     scheduled = tuple(schedule(standing.orders.values(), lapse=site.enforcement.lapses))
     made = plan.make_plan(
         live,
@@ -218,7 +268,7 @@ def prepare(
         zones=site.zones,
         now=now,
     )
-    approved = found.judged.approved
+    approved = found.signed.approved
     return Prepared(
         site=site,
         live=live,
@@ -232,7 +282,8 @@ def prepare(
         problems=found.problems,
         quarantined=standing.quarantined,
         loaded=loaded,
-        judged=found.judged,
+        # An emergency lets nothing in that is held all the same.
+        signed=replace(found.signed, emergency=found.signed.emergency & standing.orders.keys()),
     )
 
 
@@ -246,18 +297,14 @@ def apply(
     progress: Callable[[str, int, int], None] | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Generation:
-    """Make the plan the live policy; the new generation.
+    """Make the plan the live policy, without what is held in it unless it is accepted; the new generation.
 
-    `accept` is the digest of a plan that a person reviewed: it lets that one plan past the guard. Raises
-    TooMuchChange, StalePlan, StoreError, and OrdersInvalid if a names_file changed under us. `warn` is told
-    if the ledger can't be written: the policy holds all the same.
+    `accept` is the digest of a plan that a person reviewed: it lets that one plan past the guard, and what
+    is held in it. Raises TooMuchChange, StalePlan, StoreError, and OrdersInvalid if a names_file changed
+    under us. `warn` is told if the ledger can't be written: the policy holds all the same.
     """
-    site = prepared.site
-    if accept and accept != prepared.plan.digest:
-        raise StalePlan(
-            f"the plan is {prepared.plan.digest} now, {accept[:16]}… was accepted: the orders or the live "
-            "policy changed since; read it again with `blocker plan`"
-        )
+    site, whole = prepared.site, prepared
+    prepared = whole.accepted(accept) if accept else whole.unasked
     if not accept:
         plan.guard(prepared.plan, site.limits)
     generation = Generation(
@@ -269,7 +316,7 @@ def apply(
         quarantined=prepared.quarantined,
     )
     _archive(prepared)
-    owed = approving.let_in(prepared.judged, site, by=by, reason=reason, now=now)
+    owed = approving.let_in(prepared.signed, site, by=by, reason=reason, now=now)
     writer.commit(
         site.state,
         writer.Target(
@@ -280,17 +327,19 @@ def apply(
             read=prepared.loaded.read,
             zones=site.zones,
             owed=owed,
-            trust=approving.trust(site, prepared.judged, prepared.live.trust),
+            trust=approving.trust(site, prepared.signed, prepared.live.trust),
         ),
         base=prepared.live.digest,
         progress=progress,
     )
-    if (trouble := ledger.note(site.state, *_told(prepared, generation, owed))) and warn is not None:
+    if (trouble := ledger.note(site.state, *_told(prepared, generation, owed, accept))) and warn is not None:
         warn(trouble)
     return generation
 
 
-def _told(prepared: Prepared, generation: Generation, owed: Mapping[str, int]) -> Iterator[Event]:
+def _told(
+    prepared: Prepared, generation: Generation, owed: Mapping[str, Owed], accept: str
+) -> Iterator[Event]:
     """What the ledger is told of an apply, in one: the way from the letter to the live policy."""
     at, plan_ = generation.applied_at, prepared.plan
     for id_ in plan_.orders_added:
@@ -315,7 +364,7 @@ def _told(prepared: Prepared, generation: Generation, owed: Mapping[str, int]) -
             "quarantined": list(prepared.quarantined),
         },
     )
-    yield from approving.events(prepared.judged, _brought(prepared), prepared.loaded.sources, owed, at)
+    yield from approving.events(prepared.signed, _brought(prepared), prepared.loaded.sources, owed, at)
     yield Event(
         at=at,
         event="planned",
@@ -328,6 +377,8 @@ def _told(prepared: Prepared, generation: Generation, owed: Mapping[str, int]) -
             "changes": len(plan_.changes),
         },
     )
+    if accept:
+        yield _accepted(prepared, generation)
     yield _applied(prepared, generation)
     yield from overdue.overdue(overdue.reviews(prepared.scheduled, at), at)
 
@@ -337,7 +388,7 @@ def settle(prepared: Prepared, *, now: float, warn: Callable[[str], None] | None
 
     Raises StoreError. `warn` as in `apply`.
     """
-    return approving.settle(prepared.site, prepared.judged, prepared.live, prepared.loaded.sources, now, warn)
+    return approving.settle(prepared.site, prepared.signed, prepared.live, prepared.loaded.sources, now, warn)
 
 
 def _brought(prepared: Prepared) -> dict[str, str]:
@@ -345,6 +396,37 @@ def _brought(prepared: Prepared) -> dict[str, str]:
     return {
         order.id: order.digest for order in prepared.orders.values() if before.get(order.id) != order.digest
     }
+
+
+def note_held(prepared: Prepared, *, now: float, warn: Callable[[str], None]) -> None:
+    """Tell the ledger which orders an apply left held and why, each once; `warn` as in `apply`."""
+    state = prepared.site.state
+    try:
+        told = [(one.subject, one.facts) for one in ledger.entries(state, only=("held",))]
+    except StoreError as error:
+        warn(str(error))
+        return
+    events = []
+    for order, whys in prepared.judged.holds.items():
+        detail = {"file": prepared.orders[order].digest, "reasons": {why.id: why.count for why in whys}}
+        if (order, detail) not in told:
+            events.append(Event(at=now, event="held", subject=order, detail=detail))
+    if events and (trouble := ledger.note(state, *events)):
+        warn(trouble)
+
+
+def _accepted(prepared: Prepared, generation: Generation) -> Event:
+    holds = prepared.judged.holds if prepared.plan.held else {}
+    return Event(
+        at=generation.applied_at,
+        event="accepted",
+        detail={
+            "plan": prepared.plan.digest,
+            "by": generation.by,
+            "reason": generation.reason,
+            "orders": {order: {why.id: why.count for why in whys} for order, whys in holds.items()},
+        },
+    )
 
 
 def _applied(prepared: Prepared, generation: Generation) -> Event:
@@ -375,7 +457,7 @@ def _count(one: Scheduled, loaded: Loaded, live: Live) -> int:
 
 def _archive(prepared: Prepared) -> None:
     state, loaded = prepared.site.state, prepared.loaded
-    approving.keep(state, prepared.judged, loaded.sources)
+    approving.keep(state, prepared.signed, loaded.sources)
     for order in prepared.orders.values():
         if prepared.live.orders.get(order.id) == order.digest or order.id not in loaded.sources:
             continue

@@ -19,30 +19,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from blocker.approvals.files import Judged
+    from blocker.approvals.files import Approved
     from blocker.policy.plan import Live
     from blocker.site import Site
 
 
-def let_in(judged: Judged, site: Site, *, by: str, reason: str, now: float) -> dict[str, Owed]:
+def let_in(signed: Approved, site: Site, *, by: str, reason: str, now: float) -> dict[str, Owed]:
     """The orders that an emergency lets in, and when their approvals are due."""
     emergency = site.approvals.emergency if site.approvals is not None else None
     if emergency is None:
         return {}
     owed = Owed(at=now, due=now + emergency.within, by=by, reason=reason)
-    return dict.fromkeys(sorted(judged.emergency), owed)
+    return dict.fromkeys(sorted(signed.emergency), owed)
 
 
-def keep(state: Path, judged: Judged, sources: Mapping[str, bytes]) -> None:
+def keep(state: Path, signed: Approved, sources: Mapping[str, bytes]) -> None:
     """Archive what was verified. Raises StoreError."""
-    for digest, octets in judged.kept.items():
+    for digest, octets in signed.kept.items():
         archive.keep(state, digest, octets)
-    for id_ in judged.approved:
+    for id_ in signed.approved:
         archive.keep(state, hashlib.sha256(sources[id_]).hexdigest(), sources[id_])
 
 
 def events(
-    judged: Judged,
+    signed: Approved,
     orders: Mapping[str, str],
     sources: Mapping[str, bytes],
     owed: Mapping[str, Owed],
@@ -50,17 +50,17 @@ def events(
 ) -> list[Event]:
     """What the ledger is told of these newly let in orders (id → digest)."""
     return [
-        _emergency(judged, id_, digest, sources[id_], owed[id_])
+        _emergency(signed, id_, digest, sources[id_], owed[id_])
         if id_ in owed
-        else _approved(judged, id_, digest, sources[id_], now)
+        else _approved(signed, id_, digest, sources[id_], now)
         for id_, digest in sorted(orders.items())
-        if id_ in judged.approved
+        if id_ in signed.approved
     ]
 
 
 def settle(
     site: Site,
-    judged: Judged,
+    signed: Approved,
     live: Live,
     sources: Mapping[str, bytes],
     now: float,
@@ -71,21 +71,21 @@ def settle(
 
     Raises StoreError. `warn` is told if the ledger can't be written.
     """
-    given = {id_: live.orders[id_] for id_ in sorted(live.owed) if id_ in judged.approved}
+    given = {id_: live.orders[id_] for id_ in sorted(live.owed) if id_ in signed.approved}
     before = live.trust
-    after = Trust(rules=before.rules or _rules(site), issued=max(judged.issued, before.issued))
+    after = Trust(rules=before.rules or _rules(site), issued=max(signed.issued, before.issued))
     if not live.number or (not given and after == before):
         return ()
-    keep(site.state, judged, sources)
+    keep(site.state, signed, sources)
     writer.settle(site.state, given, after)
-    if (trouble := ledger.note(site.state, *events(judged, given, sources, {}, now))) and warn is not None:
+    if (trouble := ledger.note(site.state, *events(signed, given, sources, {}, now))) and warn is not None:
         warn(trouble)
     return tuple(given)
 
 
-def trust(site: Site, judged: Judged, before: Trust) -> Trust:
+def trust(site: Site, signed: Approved, before: Trust) -> Trust:
     """By what orders come in from now on."""
-    return Trust(rules=_rules(site), issued=max(judged.issued, before.issued))
+    return Trust(rules=_rules(site), issued=max(signed.issued, before.issued))
 
 
 def new_rules(site: Site, before: Trust) -> str:
@@ -108,12 +108,12 @@ def _rules(site: Site) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def _approved(judged: Judged, id_: str, digest: str, octets: bytes, now: float) -> Event:
-    return Event(at=now, event="approved", subject=id_, detail=_detail(judged, id_, digest, octets))
+def _approved(signed: Approved, id_: str, digest: str, octets: bytes, now: float) -> Event:
+    return Event(at=now, event="approved", subject=id_, detail=_detail(signed, id_, digest, octets))
 
 
-def _emergency(judged: Judged, id_: str, digest: str, octets: bytes, owed: Owed) -> Event:
-    detail = _detail(judged, id_, digest, octets)
+def _emergency(signed: Approved, id_: str, digest: str, octets: bytes, owed: Owed) -> Event:
+    detail = _detail(signed, id_, digest, octets)
     return Event(
         at=owed.at,
         event="emergency",
@@ -122,13 +122,13 @@ def _emergency(judged: Judged, id_: str, digest: str, octets: bytes, owed: Owed)
     )
 
 
-def _detail(judged: Judged, id_: str, digest: str, octets: bytes) -> dict[str, Any]:
+def _detail(signed: Approved, id_: str, digest: str, octets: bytes) -> dict[str, Any]:
     return {
         "digest": digest,
         "signed": hashlib.sha256(octets).hexdigest(),
-        "signers": judged.signers,
+        "signers": signed.signers,
         "approvals": [
             {"who": one.who, "key": one.key, "roles": [*one.roles], "signature": one.signature}
-            for one in judged.approved[id_]
+            for one in signed.approved[id_]
         ],
     }

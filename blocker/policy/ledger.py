@@ -36,6 +36,8 @@ EVENTS: dict[str, str] = {
     "approved": "The approvals that let an order in: by whom, as what, with which key, and the signatures.",
     "emergency": "An order came in on an emergency's approvals: by whom, why, and when the others are due.",
     "planned": "The plan that was applied: its digest, its base and next policy, names blocked and freed.",
+    "held": "An apply left a new order out until a person accepts it: why, and of how many names.",
+    "accepted": "A person accepted a plan by its digest: why, by whom, and what was held in it.",
     "applied": "A generation became the live policy: its digest, by whom, which orders came and went.",
     "withheld": "The operator stopped enforcing an order or directive, and why.",
     "released": "The operator enforces it again.",

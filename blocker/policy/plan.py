@@ -20,7 +20,7 @@ from blocker.errors import TooMuchChange
 from blocker.policy.records import Trust
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from blocker.approvals.judge import Approval
     from blocker.orders.model import Order
@@ -74,9 +74,10 @@ class Change:
 class Plan:
     """From the policy with digest `base` to the one with digest `next`.
 
-    `review` is what the site's `review` becomes, empty if it stays: it moves windows, as orders do.
-    `approvals` are those of each order that it brings; they are part of its digest, and not of the policy's.
-    `rules` says what the rules of approval are from now on, where orders came in by others until now.
+    `held` are the new orders that wait for a person to accept the plan. `review` is what the site's `review`
+    becomes, empty if it stays: it moves windows, as orders do. `approvals` are those of each order that it
+    brings; they are part of its digest, and not of the policy's. `rules` says what the rules of approval are
+    from now on, where orders came in by others until now.
     """
 
     base: str
@@ -89,24 +90,27 @@ class Plan:
     live_names: int
     added: int
     removed: int
+    held: tuple[str, ...] = ()
     approvals: Mapping[str, tuple[Approval, ...]] = field(default_factory=dict)
     rules: str = ""
 
     @property
     def digest(self) -> str:
-        """The plan's own digest, in hex: what a reviewer accepts."""
-        retimed = f"review {self.review}\n" if self.review else ""
-        return hashlib.sha256(f"{self.base}\n{self.next}\n{retimed}{self._approved()}".encode()).hexdigest()
+        """The plan's own digest, in hex: what a reviewer accepts, with what is held in it."""
+        return hashlib.sha256("".join(f"{line}\n" for line in self._lines()).encode()).hexdigest()
 
-    def _approved(self) -> str:
-        """Who lets what in: a line for each approval, none on an unsigned site; and rules that are new."""
-        given = (
-            [order, one.who, one.key]
-            for order, approvals in sorted(self.approvals.items())
-            for one in sorted(approvals)
-        )
-        lines = [*given, *([["rules", self.rules]] if self.rules else [])]
-        return "".join(f"{json.dumps(line)}\n" for line in lines)
+    def _lines(self) -> Iterator[str]:
+        yield self.base
+        yield self.next
+        if self.review:
+            yield f"review {self.review}"
+        for order in self.held:
+            yield f"held {order}"
+        for order, approvals in sorted(self.approvals.items()):
+            for one in sorted(approvals):
+                yield json.dumps([order, one.who, one.key])
+        if self.rules:
+            yield json.dumps(["rules", self.rules])
 
     @property
     def is_empty(self) -> bool:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import date
+
 import publicsuffixlist
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,5 +29,20 @@ def test_any_name_agrees_with_the_library(labels: list[str]) -> None:
     assert suffixes.rules().cover(names.to_key(name)) == library.is_public(name)
 
 
-def test_the_private_section_is_left_alone() -> None:
+def test_the_private_section_is_apart() -> None:
     assert not suffixes.rules().cover(names.to_key("github.io"))
+    assert suffixes.private().cover(names.to_key("github.io"))
+    assert not suffixes.private().cover(names.to_key("co.uk"))
+
+
+def test_every_private_rule_agrees_with_the_library() -> None:
+    both, private = publicsuffixlist.PublicSuffixList(), suffixes.private()
+    for key in private.exact - private.wild:
+        assert both.is_public(names.to_text(key))
+    for key in private.wild:
+        assert both.is_public(f"x.{names.to_text(key)}")
+        assert private.cover(names.to_key(f"x.{names.to_text(key)}"))
+
+
+def test_the_list_says_of_which_day_it_is() -> None:
+    assert date.fromisoformat(suffixes.version()) > date(2024, 1, 1)

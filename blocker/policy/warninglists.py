@@ -1,0 +1,46 @@
+"""The warning lists as the package `pymispwarninglists` has them: the extra `blocker[radius]`.
+
+Shell: it finds and reads files. The package itself is not imported, for it would read all of its 65 MB.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blocker.policy.lists import SOURCES, Lists, edition, part, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from blocker.names import Key
+
+PACKAGE = "pymispwarninglists"
+FEW = 60
+"""Names up to which searching the octets is faster than reading all of them."""
+
+
+def known_of(keys: Collection[Key] | None, *, progress: Callable[[int, int], None] | None = None) -> Lists:
+    """What the lists know of these names, or of all if that is faster or None is given.
+
+    `progress` is told lists read and to read, when all of them are.
+    """
+    found = files()
+    table = whole(found, progress=progress) if keys is None or len(keys) > FEW else part(found, keys)
+    return Lists(
+        table=table,
+        package=f"{PACKAGE} {version(PACKAGE)}" if found else "",
+        editions=tuple(edition(*one) for one in sorted(found.items())),
+    )
+
+
+def files() -> dict[str, bytes]:
+    """The octets of each list by its folder, in lower case; none if the package isn't installed."""
+    spec = find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        return {}
+    folder = Path(spec.origin).parent / "data" / "misp-warninglists" / "lists"
+    at = {source.folder: folder / source.folder / "list.json" for source in SOURCES}
+    return {name: path.read_bytes().lower() for name, path in at.items() if path.is_file()}

@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blocker.policy import ledger, warninglists
+from blocker.policy.hold import GUARDS
+from blocker.policy.radius import REASONS
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.cli.conftest import Site
+
+WIDE = "ocsp.ca.example"  # held by its own words, whatever the lists say
+
+
+def plan(site: Site) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(site.run("plan", "--json").out)
+    return found
+
+
+def events(site: Site, *only: str) -> list[tuple[str, str, dict[str, Any]]]:
+    found = ledger.entries(site.folder / "state", only=only or ("held", "accepted"))
+    return [(one.event, one.subject, one.facts) for one in found]
+
+
+def accept(site: Site, digest: str) -> int:
+    return site.run("apply", "--accept", digest, "--reason", "the authority confirmed it").code
+
+
+def allow(site: Site, most: str) -> None:
+    path = site.folder / "site.yaml"
+    path.write_text(path.read_text().replace("max_added: 5", f"max_added: {most}"))
+
+
+def test_a_held_order_waits_while_the_rest_is_applied_and_the_refusal_names_the_way(site: Site) -> None:
+    site.block("wide", "x.example", WIDE)
+    site.block("plain", "y.example")
+    ran = site.apply()
+    assert ran.code == 3
+    assert "held: a/wide: 1 name is where certificates are checked (OCSP, CRL)\n" in ran.err
+    assert f"`blocker apply --accept {plan(site)['digest']} --reason TEXT`" in site.apply().err
+    assert site.is_blocked("y.example")
+    assert not site.is_blocked("x.example")
+    assert not site.is_blocked(WIDE)
+
+
+def test_plan_marks_what_is_held_and_says_how_to_accept_all_of_it(site: Site) -> None:
+    site.block("wide", WIDE)
+    site.block("plain", "y.example")
+    ran = site.run("plan")
+    assert ran.code == 3
+    assert "HELD  a/wide\n" in ran.out
+    assert f"blocker apply --reason TEXT \\\n    --accept {plan(site)['digest']}\n" in ran.out
+
+
+def test_the_plan_accepted_by_its_digest_is_applied_whole_and_never_held_again(site: Site) -> None:
+    site.block("wide", WIDE)
+    site.block("plain", "y.example")
+    assert accept(site, plan(site)["digest"]) == 0
+    assert site.is_blocked(WIDE)
+    assert site.is_blocked("y.example")
+    assert site.apply().out == "nothing to change: generation 1 has these orders\n"
+    site.block("more", "z.example")
+    assert site.apply().code == 0
+
+
+def test_an_accepted_plan_is_accepted_after_the_rest_was_applied_too(site: Site) -> None:
+    site.block("wide", WIDE)
+    site.block("plain", "y.example")
+    site.apply()
+    assert accept(site, plan(site)["digest"]) == 0
+    assert site.is_blocked(WIDE)
+
+
+def test_a_digest_does_not_accept_what_was_held_since(site: Site) -> None:
+    site.block("wide", WIDE)
+    digest = plan(site)["digest"]
+    site.block("wider", "crl.ca.example")
+    ran = site.run("apply", "--accept", digest, "--reason", "read")
+    assert ran.code == 3
+    assert "read it again with `blocker plan`" in ran.err
+    assert not site.is_blocked(WIDE, live=False, at="2020-01-01")
+    assert not (site.folder / "state" / "policy.lmdb").exists()
+
+
+def test_the_digest_of_the_same_orders_differs_by_what_is_held_in_them(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.block("one", "google.com")
+    held = plan(site)
+    monkeypatch.setattr(warninglists, "find_spec", lambda _name: None)
+    free = plan(site)
+    assert (held["held"], free["held"]) == (["a/one"], [])
+    assert held["next"] == free["next"]
+    assert held["digest"] != free["digest"]
+    assert accept(site, held["digest"]) == 3
+
+
+def test_a_plan_without_the_lists_says_how_to_install_them_and_holds_by_suffixes_all_the_same(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warninglists, "find_spec", lambda _name: None)
+    site.block("one", "google.com")
+    site.block("two", "github.io")
+    ran = site.run("plan")
+    assert ran.out.count("pip install 'blocker[radius]'") == 1
+    assert plan(site)["held"] == ["a/two"]
+
+
+def test_nothing_is_said_of_lists_where_there_was_nothing_to_judge(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.block("one", "x.example")
+    site.apply()
+    monkeypatch.setattr(warninglists, "known_of", None)
+    site.act("lift", "lift", "a/one")
+    ran = site.run("plan")
+    assert ran.code == 0
+    assert "judged by" not in ran.out
+
+
+def test_one_such_name_among_many_holds_its_whole_order(site: Site) -> None:
+    allow(site, "500")
+    names = [f"n{number}.example" for number in range(200)]
+    site.block("many", *names[:100], "github.io", *names[100:])
+    found = plan(site)
+    (why,) = [why for why in found["orders"][0]["why"] if why["id"] == "public-suffix-private"]
+    assert (why["count"], why["first"]) == (1, ["github.io"])
+    assert site.apply().code == 3
+    assert not site.is_blocked("n7.example")
+
+
+def test_what_is_about_a_held_order_waits_with_it(site: Site) -> None:
+    site.block("wide", WIDE)
+    site.act("more", "amend", "a/wide", "until: 2098-01-01")
+    site.act("stop", "suspend", "a/wide")
+    site.act("end", "lift", "a/stop", start="2026-03-01")
+    site.block("plain", "y.example")
+    found = plan(site)
+    assert (found["held"], found["waits"]) == (["a/wide"], ["a/end", "a/more", "a/stop"])
+    ran = site.apply()
+    assert (ran.code, "waiting with it: a/end, a/more, a/stop\n" in ran.err) == (3, True)
+    assert site.is_blocked("y.example")
+    assert accept(site, plan(site)["digest"]) == 0
+    assert site.is_blocked(WIDE)
+
+
+def test_a_held_amend_leaves_its_order_as_it_was_and_a_lift_of_that_goes_through(site: Site) -> None:
+    site.block("one", "x.example", "y.example")
+    site.apply()
+    site.act(
+        "more",
+        "amend",
+        "a/one",
+        "add:",
+        f"  - {{id: n, names: [{WIDE}], regions: [ID], from: 2026-03-01, until: 2099-01-01}}",
+    )
+    assert site.apply().code == 3
+    assert site.is_blocked("x.example")
+    assert not site.is_blocked(WIDE)
+    site.act("end", "lift", "a/one", start="2098-03-01")
+    assert site.apply().code == 3
+    assert site.is_blocked("x.example")
+    assert not site.is_blocked("x.example", at="2098-06-01")
+
+
+def test_an_order_that_comes_with_its_own_suspension_is_held_for_it_may_come_back(site: Site) -> None:
+    site.block("wide", WIDE)
+    site.act("stop", "suspend", "a/wide")
+    assert (plan(site)["held"], plan(site)["waits"]) == (["a/wide"], ["a/stop"])
+
+
+def test_a_lift_is_never_held(site: Site) -> None:
+    site.block("wide", WIDE)
+    accept(site, plan(site)["digest"])
+    site.act("stop", "suspend", "a/wide", "until: 2026-03-01")
+    site.act("end", "lift", "a/wide", start="2026-04-01")
+    assert site.apply().code == 0
+    assert not site.is_blocked(WIDE)
+
+
+def test_an_order_that_blocks_nothing_any_more_is_not_held(site: Site) -> None:
+    site.block("wide", WIDE, until="2026-02-01")
+    assert site.apply().code == 0
+
+
+def test_whoever_answers_yes_gets_the_rest_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def confirm(question: str) -> bool:
+        asked.append(question)
+        return True
+
+    monkeypatch.setattr("click.confirm", confirm)
+    site.block("wide", WIDE)
+    site.block("plain", "y.example")
+    assert site.run("apply").code == 3
+    assert asked == ["apply this plan without the 1 order held?"]
+    assert site.is_blocked("y.example")
+    assert not site.is_blocked(WIDE)
+
+
+def test_the_rest_alone_can_be_accepted_past_the_limits(site: Site) -> None:
+    site.block("wide", WIDE)
+    site.block("big", *(f"n{number}.example" for number in range(6)))
+    ran = site.apply()
+    assert ran.code == 3
+    assert "it blocks 6 more names, limits.max_added is 5" in ran.err
+    rest = ran.err.split("--accept ")[1].split()[0]
+    assert rest != plan(site)["digest"]
+    assert accept(site, rest) == 3
+    assert site.is_blocked("n3.example")
+    assert not site.is_blocked(WIDE)
+    assert [event for event, _, _ in events(site)] == ["accepted", "held"]
+    assert events(site, "accepted")[0][2]["orders"] == {}
+
+
+def test_a_problem_elsewhere_is_said_first(site: Site) -> None:
+    site.block("wide", WIDE)
+    site.block("bad", "https://y.example/path")
+    assert site.apply().code == 2
+    assert site.run("plan").code == 2
+
+
+def test_the_ledger_has_what_was_held_once_and_what_was_accepted_and_no_names(site: Site) -> None:
+    site.block("wide", WIDE, publication="sealed")
+    site.apply()
+    site.apply()
+    found = plan(site)
+    accept(site, found["digest"])
+    held, accepted = events(site)
+    assert held[:2] == ("held", "a/wide")
+    assert held[2]["reasons"] == {"ocsp-crl": 1}
+    assert accepted[2]["plan"] == found["digest"]
+    assert accepted[2]["reason"] == "the authority confirmed it"
+    assert accepted[2]["orders"] == {"a/wide": {"ocsp-crl": 1}}
+    assert all("ca.example" not in one.detail for one in ledger.entries(site.folder / "state"))
+
+
+def test_an_order_held_for_another_reason_is_told_again(site: Site) -> None:
+    site.block("wide", WIDE)
+    site.apply()
+    site.block("wide", WIDE, "github.io")
+    site.apply()
+    assert [set(facts["reasons"]) >= {"ocsp-crl"} for _, _, facts in events(site)] == [True, True]
+
+
+def test_a_ledger_that_cannot_be_read_is_warned_of_and_the_rest_is_applied(site: Site) -> None:
+    site.block("plain", "y.example")
+    site.apply()
+    (site.folder / "state" / "ledger.sqlite").write_bytes(b"no database" * 100)
+    site.block("wide", WIDE)
+    site.block("more", "z.example")
+    ran = site.apply()
+    assert ran.code == 3
+    assert "warning: " in ran.err
+    assert site.is_blocked("z.example")
+
+
+def test_the_limit_of_each_order_holds_the_order_that_is_over_it(site: Site) -> None:
+    text = (site.folder / "site.yaml").read_text()
+    (site.folder / "site.yaml").write_text(
+        text.replace("max_added: 5,", "max_added: 50, max_added_per_order: 2,")
+    )
+    site.block("big", "a.example", "b.example", "c.example")
+    site.block("small", "d.example")
+    ran = site.apply()
+    assert ran.code == 3
+    assert "held: a/big: it blocks 3 names; limits.max_added_per_order is 2" in ran.err
+    assert site.is_blocked("d.example")
+    assert not site.is_blocked("a.example")
+
+
+def test_many_names_of_other_orders_below_one_hold_it_whether_they_are_live_or_new(site: Site) -> None:
+    allow(site, "50")
+    site.block("live", *(f"l{number}.parent.example" for number in range(6)))
+    site.apply()
+    site.block("new", *(f"n{number}.parent.example" for number in range(4)))
+    site.block("parent", "parent.example")
+    (order,) = [one for one in plan(site)["orders"] if one["id"] == "a/parent"]
+    assert [why["id"] for why in order["why"]] == ["covers-ordered"]
+    assert order["covers"] == [{"name": "parent.example", "count": 10}]
+
+
+def test_the_names_of_an_order_do_not_hold_their_own_parent(site: Site) -> None:
+    allow(site, "50")
+    site.block("one", "parent.example", *(f"n{number}.parent.example" for number in range(12)))
+    found = plan(site)
+    assert (found["held"], found["orders"][0]["covers"]) == ([], [])
+
+
+def test_every_reason_to_hold_an_order_is_explained() -> None:
+    page = (Path(__file__).parents[2] / "ops" / "docs" / "plan.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)
+    assert told == [*REASONS, *GUARDS]

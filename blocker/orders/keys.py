@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Collection
-from itertools import chain
+from heapq import merge
+from itertools import chain, groupby, islice
 from typing import TYPE_CHECKING, cast
 
 from blocker.names import Key
@@ -47,6 +48,15 @@ class Keys(Collection[Key]):
             return keys
         found = sorted(set(keys))
         return cls(found[at : at + RUN] for at in range(0, len(found), RUN))
+
+    def also(self, keys: Collection[Key]) -> Keys:
+        """These and those."""
+        if not keys:
+            return self
+        if not self:
+            return Keys.of(keys)
+        ordered = groupby(merge(self, Keys.of(keys)))
+        return Keys(iter(lambda: [key for key, _ in islice(ordered, RUN)], []))
 
     def __len__(self) -> int:
         return self._length

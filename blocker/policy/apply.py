@@ -7,14 +7,16 @@ or the new one is whole, and the archive has what the store speaks of.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from blocker.errors import NothingApplied, StalePlan, StoreError
 from blocker.orders import check, files, names_file, parse, relations
-from blocker.orders.schedule import schedule
+from blocker.orders.schedule import names_of, schedule
 from blocker.policy import archive, ledger, plan, writer
 from blocker.policy.chain import Event
+from blocker.policy.directives import by_role
 from blocker.policy.protect import protected_names
 from blocker.policy.reader import Reader
 from blocker.policy.records import Generation
@@ -22,10 +24,11 @@ from blocker.policy.standing import Standing, stand
 from blocker.yamltext import normal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from blocker.errors import Problem
+    from blocker.names import Key
     from blocker.orders.files import Loaded
     from blocker.orders.model import NameList, NamesFile, Order
     from blocker.orders.parse import Filed
@@ -120,6 +123,10 @@ class Examined:
 def _content(state: Path, loaded: Loaded, names: NamesFile) -> NameList:
     if names.sha256 in loaded.list_files:
         return loaded.read(names)
+    return _archived(state, names)
+
+
+def _archived(state: Path, names: NamesFile) -> NameList:
     listing, _ = names_file.parse(archive.fetch(state, names.sha256), names.file)
     return listing.names
 
@@ -237,6 +244,7 @@ def apply(
             enforcement=site.enforcement,
             read=prepared.loaded.read,
             zones=site.zones,
+            former=partial(_former, prepared),
         ),
         base=prepared.live.digest,
         progress=progress,
@@ -244,6 +252,18 @@ def apply(
     if (trouble := ledger.note(site.state, _applied(prepared, generation))) and warn is not None:
         warn(trouble)
     return generation
+
+
+def _former(prepared: Prepared, one: Scheduled) -> Iterator[Key]:
+    """The names of an applied directive, as far as the archive has them."""
+    state = prepared.site.state
+    try:
+        order = recall(state, one.order, prepared.live.orders[one.order]).order
+        written = replace(one, names=names_of(order, one.ref))
+        for keys in by_role(written, lambda names: _archived(state, names)).values():
+            yield from keys
+    except (StoreError, KeyError):
+        return
 
 
 def _applied(prepared: Prepared, generation: Generation) -> Event:

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 
 from blocker import yamltext
 from blocker.bounded import Refused, Words, printable
-from blocker.bounded import digest as digest_of
 from blocker.bounded import octets as octets_of
 from blocker.errors import OrdersInvalid, Problem
 from blocker.fields import more
 from blocker.orders import check, names_file, parse, relations, removals
+from blocker.orders.digests import Digests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -69,7 +69,7 @@ class Loaded:
         shown = printable(path)
         try:
             octets = octets_of(path, MAX_LIST_OCTETS, _LIST)
-            _match_digest(octets, names.sha256)
+            _same(hashlib.sha256(octets).hexdigest(), names.sha256)
         except Refused as refused:
             raise OrdersInvalid([Problem(id=refused.id, path=shown, message=str(refused))]) from refused
         listing, problems = names_file.parse(octets, shown)
@@ -83,14 +83,17 @@ def load(
     facts: check.Facts,
     *,
     known: Collection[tuple[str, str]] = (),
+    digests: Digests | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Loaded:
     """Everything below the orders folder, checked.
 
-    `known` are the (id, digest) of applied orders. `progress` is told what is read, how much of it is done
-    and how much there is. Raises OrdersInvalid if the folder itself can't be read.
+    `known` are the (id, digest) of applied orders, `digests` what is remembered of files. `progress` is told
+    what is read, how much of it is done and how much there is. Raises OrdersInvalid if the folder itself
+    can't be read.
     """
-    return _Folder(folder, facts, frozenset(known), progress or (lambda _what, _done, _all: None)).load()
+    tell = progress or (lambda _what, _done, _all: None)
+    return _Folder(folder, facts, frozenset(known), digests or Digests(), tell).load()
 
 
 _ORDER = Words(
@@ -113,12 +116,14 @@ class _Folder:
         folder: Path,
         facts: check.Facts,
         known: frozenset[tuple[str, str]],
+        digests: Digests,
         progress: Callable[[str, int, int], None],
     ) -> None:
         self._folder = folder
         self._real = Path(os.path.realpath(folder))
         self._facts = facts
         self._known = known
+        self._digests = digests
         self._progress = progress
         self._problems: list[Problem] = []
         self._seen: set[str] = set()
@@ -266,10 +271,10 @@ class _Folder:
             try:
                 path = self._inside(filed, written.file)
                 if is_known:
-                    _same(digest_of(path, MAX_LIST_OCTETS, _LIST), written.sha256)
+                    _same(self._digests.of(path, MAX_LIST_OCTETS, _LIST), written.sha256)
                 elif written.sha256 not in self._listings:
-                    octets = octets_of(path, MAX_LIST_OCTETS, _LIST)
-                    _match_digest(octets, written.sha256)
+                    octets, sha256 = self._digests.read(path, MAX_LIST_OCTETS, _LIST)
+                    _same(sha256, written.sha256)
                     self._listings[written.sha256] = names_file.parse(
                         octets,
                         _beside(filed, written),
@@ -320,7 +325,8 @@ class _Folder:
         if document is None:
             return
         try:
-            _same(digest_of(self._inside(filed, document.file), MAX_LIST_OCTETS, _LIST), document.sha256)
+            path = self._inside(filed, document.file)
+            _same(self._digests.of(path, MAX_LIST_OCTETS, _LIST), document.sha256)
         except Refused as refused:
             self._problems.append(
                 check.problem(
@@ -366,10 +372,6 @@ def _spread(ids: Iterable[str], orders: Iterable[Order]) -> frozenset[str]:
             reached.add(id_)
             todo += about.get(id_, ())
     return frozenset(reached)
-
-
-def _match_digest(octets: bytes, sha256: str) -> None:
-    _same(hashlib.sha256(octets).hexdigest(), sha256)
 
 
 def _same(found: str, written: str) -> None:

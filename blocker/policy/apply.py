@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from blocker.errors import NothingApplied, StalePlan, StoreError
 from blocker.orders import check, files, names_file, parse, relations
+from blocker.orders.digests import Digests
 from blocker.orders.schedule import names_of, schedule
 from blocker.policy import archive, ledger, plan, writer
 from blocker.policy.chain import Event
@@ -140,11 +141,17 @@ def examine(
 ) -> Examined:
     """Read the orders and find which form of each stands. Raises OrdersInvalid, StoreError.
 
-    The names of lists applied before are read again only if `whole`.
+    The names of lists applied before are read again only if one of them is protected by now, and if `whole`:
+    then the complaint has its line.
     """
     live = live_policy(site.state)
-    known = () if whole else live.orders.items()
-    loaded = files.load(site.orders, facts(site), known=known, progress=progress)
+    digests = Digests(site.state, now=now)
+    load = partial(files.load, site.orders, facts(site), digests=digests, progress=progress)
+    loaded = load(known=live.orders.items())
+    late = _protected_since(site, live, loaded)
+    if whole and late:
+        loaded, late = load(), []
+    digests.keep()
     standing = stand(
         loaded.filed,
         loaded.broken,
@@ -155,7 +162,6 @@ def examine(
     )
     # What orders are about is judged among the standing forms, not the files alone.
     own = (problem for problem in loaded.problems if problem.id not in relations.IDS)
-    late = () if whole else _protected_since(site, live, loaded)
     problems = (*own, *standing.problems, *late)
     return Examined(state=site.state, live=live, loaded=loaded, standing=standing, problems=problems)
 

@@ -44,3 +44,9 @@ def test_they_say_how_many_they_are_and_not_what() -> None:
 def test_runs_of_other_lengths_are_refused(lengths: list[int]) -> None:
     with pytest.raises(ValueError, match="runs are full"):
         Keys([[names.to_key("a.example")] * length for length in lengths])
+
+
+@given(st.lists(key, max_size=30), st.lists(key, max_size=5), st.sampled_from([1, 200]))
+def test_some_more_are_taken_in(found: list[names.Key], more: list[names.Key], times: int) -> None:
+    found = [names.Key(one + b"\x03%03d" % number) for one in found for number in range(times)]
+    assert Keys.of(found).also(more) == Keys.of([*found, *more])

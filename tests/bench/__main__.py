@@ -15,6 +15,7 @@ from tests.bench import (
     engines,
     instants,
     life,
+    national,
     processes,
     scale,
     scrape,
@@ -40,6 +41,7 @@ def _lines(path: str) -> list[str]:
 
 BENCHES = {
     "scale": scale,
+    "national": national,
     "start": start,
     "life": life,
     "engines": engines,

@@ -16,7 +16,7 @@ import re
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from blocker import bounded
 from blocker.bounded import Refused, Words
@@ -110,10 +110,10 @@ def _read(path: Path) -> dict[_Stamp, str]:
         return {}
 
 
-def _entries(files: list[list[object]]) -> Iterator[tuple[_Stamp, str]]:
+def _entries(files: list[Any]) -> Iterator[tuple[_Stamp, str]]:
     """Raises ValueError or TypeError for what isn't one."""
-    for device, inode, size, modified, changed, sha256 in files:
-        stamp = (device, inode, size, modified, changed)
-        if not all(type(one) is int for one in stamp) or not _SHA256.match(sha256):  # type: ignore[arg-type]
+    for *stamp, sha256 in files:
+        device, inode, size, modified, changed = stamp
+        if not all(type(one) is int for one in stamp) or not _SHA256.match(sha256):
             raise ValueError("not a stamp and a digest")
-        yield stamp, sha256  # type: ignore[misc]
+        yield (device, inode, size, modified, changed), sha256

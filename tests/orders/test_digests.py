@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import stat
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -138,7 +139,7 @@ def test_a_state_that_cannot_be_written_to_changes_nothing(
     def refused(*_: object, **__: object) -> tuple[int, str]:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(digests.tempfile, "mkstemp", refused)
+    monkeypatch.setattr(tempfile, "mkstemp", refused)
     assert of(state, file) == SHA256
     assert list(state.iterdir()) == []
 
@@ -147,7 +148,7 @@ def test_a_full_disk_leaves_no_half_of_it(state: Path, file: Path, monkeypatch: 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(digests.json, "dump", full)
+    monkeypatch.setattr(json, "dump", full)
     assert of(state, file) == SHA256
     assert list(state.iterdir()) == []
 

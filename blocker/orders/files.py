@@ -65,17 +65,22 @@ class Loaded:
         known = self.lists.get(names.sha256)
         if known is not None:
             return known
+        octets = self.octets(names)
+        listing, problems = names_file.parse(octets, printable(self.list_files[names.sha256]))
+        if problems:
+            raise OrdersInvalid(problems)
+        return listing.names
+
+    def octets(self, names: NamesFile) -> bytes:
+        """The octets of a names_file of one of the orders, as it fixed them. Raises as `read` does."""
         path = self.list_files[names.sha256]
-        shown = printable(path)
         try:
             octets = octets_of(path, MAX_LIST_OCTETS, _LIST)
             _same(hashlib.sha256(octets).hexdigest(), names.sha256)
         except Refused as refused:
-            raise OrdersInvalid([Problem(id=refused.id, path=shown, message=str(refused))]) from refused
-        listing, problems = names_file.parse(octets, shown)
-        if problems:
-            raise OrdersInvalid(problems)
-        return listing.names
+            problem = Problem(id=refused.id, path=printable(path), message=str(refused))
+            raise OrdersInvalid([problem]) from refused
+        return octets
 
 
 def load(

@@ -15,7 +15,7 @@ from blocker.errors import NothingApplied, StalePlan, StoreError
 from blocker.orders import check, files, names_file, parse, relations
 from blocker.orders.digests import Digests
 from blocker.orders.schedule import names_of, schedule
-from blocker.policy import archive, ledger, plan, writer
+from blocker.policy import archive, ledger, plan, removed, writer
 from blocker.policy.chain import Event
 from blocker.policy.directives import by_role
 from blocker.policy.protect import protected_names
@@ -162,7 +162,8 @@ def examine(
     )
     # What orders are about is judged among the standing forms, not the files alone.
     own = (problem for problem in loaded.problems if problem.id not in relations.IDS)
-    problems = (*own, *standing.problems, *late)
+    idle = _idle_removals(site, live, loaded, standing) if whole else ()
+    problems = (*own, *standing.problems, *late, *idle)
     return Examined(state=site.state, live=live, loaded=loaded, standing=standing, problems=problems)
 
 
@@ -179,6 +180,23 @@ def _protected_since(site: Site, live: Live, loaded: Loaded) -> list[Problem]:
     try:
         with reader.snapshot() as policy:
             return list(protected_names(policy, site.protected, unread))
+    finally:
+        reader.close()
+
+
+def _idle_removals(site: Site, live: Live, loaded: Loaded, standing: Standing) -> list[Problem]:
+    """What new amends remove from lists that weren't read, and isn't there."""
+    new = {
+        id_: loaded.filed[id_]
+        for id_, order in standing.orders.items()
+        if id_ not in live.orders and (order.remove or order.remove_file)
+    }
+    if not new or not live.number:
+        return []
+    reader = Reader(site.state)
+    try:
+        with reader.snapshot() as policy:
+            return list(removed.check(policy, new, schedule(standing.orders.values()), loaded.lists))
     finally:
         reader.close()
 
@@ -308,4 +326,4 @@ def _archive(prepared: Prepared) -> None:
             continue
         archive.keep(state, order.digest, normal(loaded.sources[order.id]))
         for _, listed in files.lists_of(order):
-            archive.keep(state, listed.sha256, loaded.list_files[listed.sha256].read_bytes())
+            archive.keep(state, listed.sha256, loaded.octets(listed))

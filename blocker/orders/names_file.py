@@ -27,6 +27,7 @@ MAX_LINE = 1024
 
 _PIECE = 1 << 18  # octets cut into lines at once
 _MOST_TAILS = 1 << 16
+_TOLD = RUN << 8  # names put in order between two words about it
 
 # What may follow the first label of a name: labels of right lengths, the last of which isn't a number. Case
 # is folded before.
@@ -48,31 +49,38 @@ def parse(
 ) -> tuple[Listing, list[Problem]]:
     """The names in the octets, each once, and what is wrong: the first hundred Problems and a count.
 
-    `progress` is told octets done and to do now and then.
+    `progress` is told now and then how much is done and how much there is: reading is one half of it, putting
+    in order the other.
     """
+    size = len(octets)
     suffix = suffixes.rules().exact
     found = _Found(path)
     tails: dict[bytes, bytes] = {}
     number = 0
     for done, lines in _pieces(octets):
         if progress is not None and done:
-            progress(done, len(octets))
+            progress(done, 2 * size)
         for line in lines:
             number += 1
             name = line.strip()
             head, _, tail = name.partition(b".")
             above = tails.get(tail)
-            if above is None:
+            if above is None and (above := _key_of_tail(tail)):
                 if len(tails) >= _MOST_TAILS:
                     tails.clear()
-                above = tails[tail] = _key_of_tail(tail)
+                tails[tail] = above
             if above and 0 < len(head) < 64 and len(name) <= 253 and not head.translate(None, _PLAIN):
                 key = above + _LENGTHS[len(head)] + head
                 if key not in suffix and len(line) <= MAX_LINE:
                     found.keys.append(key + _AFTER_KEY + number.to_bytes(4))
                     continue
             found.add_other(line, number)
-    return found.listing(), found.problems()
+
+    def ordered(done: int, names: int) -> None:
+        if progress is not None:
+            progress(size + size * done // names, 2 * size)
+
+    return found.listing(ordered), found.problems()
 
 
 def _pieces(octets: bytes) -> Iterator[tuple[int, list[bytes]]]:
@@ -94,7 +102,7 @@ def _pieces(octets: bytes) -> Iterator[tuple[int, list[bytes]]]:
 
 def _key_of_tail(tail: bytes) -> bytes:
     """The key of what follows a first label; empty where the name needs a closer look."""
-    if not _TAIL.match(tail):
+    if len(tail) > 251 or not _TAIL.match(tail):
         return b""
     key = names.to_key(tail.decode("ascii"))
     return b"" if key in suffixes.rules().wild else key
@@ -121,15 +129,19 @@ class _Found:
         except Rejected as rejected:
             self._complain(number, rejected.id, str(rejected))
 
-    def listing(self) -> Listing:
+    def listing(self, progress: Callable[[int, int], None]) -> Listing:
         """The names in order. What was collected goes as they come."""
         if not self.keys and not self._below and not self._problems:
             self._complain(
                 0, "names-file-empty", "the file lists no name; add the names, or remove names_file."
             )
-        lines = array("I")
-        keys = Keys(_runs(self.keys, lines))
-        return Listing(NameList(keys=keys, below=Keys(_runs(self._below, lines))), lines)
+        lines, total = array("I"), len(self.keys) + len(self._below)
+
+        def tell(done: int) -> None:
+            progress(done, total)
+
+        keys, below = (Keys(_runs(found, lines, tell)) for found in (self.keys, self._below))
+        return Listing(NameList(keys=keys, below=below), lines)
 
     def _complain(self, line: int, id_: str, message: str) -> None:
         if len(self._problems) >= MAX_PROBLEMS:
@@ -143,7 +155,9 @@ class _Found:
         return [*self._problems, more(self._path, self._hidden)] if self._hidden else self._problems
 
 
-def _runs(found: list[bytes], lines: array[int]) -> Iterator[list[names.Key]]:
+def _runs(
+    found: list[bytes], lines: array[int], progress: Callable[[int], None]
+) -> Iterator[list[names.Key]]:
     """The keys in order, each once; their first lines are appended to `lines`, `found` is emptied."""
     found.sort(reverse=True)
     run: list[names.Key] = []
@@ -161,6 +175,8 @@ def _runs(found: list[bytes], lines: array[int]) -> Iterator[list[names.Key]]:
             if len(run) == RUN:
                 yield run
                 run = []
+                if len(lines) % _TOLD < RUN:
+                    progress(len(lines))
     if run:
         yield run
 

@@ -69,7 +69,9 @@ def commit(
                 f"({digest[:12] or 'empty'}), the plan is for generation {target.generation.number} from "
                 f"{base[:12] or 'empty'}; run `blocker plan` again"
             )
-        _Commit(txn, databases, progress or (lambda _what, _done, _total: None)).run(target)
+        tell = progress or (lambda _what, _done, _total: None)
+        _Commit(txn, databases, tell).run(target)
+        tell("committing", 0, 1)
 
 
 def withhold(state: Path, one: Withheld, *refs: str) -> None:

@@ -42,14 +42,15 @@ def check(
         if all(file is None or file.sha256 in lists for file in files):
             continue  # `orders.removals` did it.
         ours = {numbers[ref] for ref in cut.cuts}
-        removed: list[tuple[tuple[str, ...], Sequence[Subject]]] = [(("remove",), cut.names.subjects)]
+        inline = cut.names.subjects
+        listed: Sequence[Subject] = ()
         if cut.names.file is not None and cut.names.file.sha256 in lists:
-            removed.append((("remove_file", "file"), removals.subjects(lists[cut.names.file.sha256])))
-        for steps, written in removed:
+            listed = removals.subjects(lists[cut.names.file.sha256])
+        for written in (inline, listed):
             idle = [one for one in written if not _meets(policy, ours, one)]
             if idle:
-                place = steps if len(steps) > 1 else (*steps, written.index(idle[0]))
-                yield removals.warning(amends[cut.order], place, idle)
+                steps = ("remove", inline.index(idle[0])) if written is inline else ("remove_file", "file")
+                yield removals.warning(amends[cut.order], steps, idle)
 
 
 def _meets(policy: Searchable, ours: Collection[int], removed: Subject) -> bool:

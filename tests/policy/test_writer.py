@@ -287,7 +287,7 @@ def test_names_that_are_known_are_taken_out_without_a_look_at_the_others(tmp_pat
         base=base,
         progress=lambda what, _done, _all: told.append(what),
     )
-    assert set(told) == {"removing x/two/d"}
+    assert set(told) == {"removing x/two/d", "committing"}
     reader = Reader(tmp_path)
     with reader.snapshot() as snapshot:
         holds(snapshot, [one])

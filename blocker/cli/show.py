@@ -1,4 +1,7 @@
-"""What verbs print alike: times with their zone, JSON, problems, tables that fit the screen."""
+"""What verbs print alike: times with their zone, JSON, problems, tables that fit the screen.
+
+Rich takes a while to import and draws for terminals alone: it is imported where something is drawn.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import Progress, TaskID
-from rich.table import Table
 
 from blocker import fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from rich.console import Console
 
     from blocker.errors import Problem
     from blocker.orders.timetable import Window
@@ -113,6 +115,8 @@ def as_json(value: Any) -> None:
 
 def console() -> Console:
     """Rich on a terminal; plain text, as wide as it needs to be, in a pipe."""
+    from rich.console import Console
+
     return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=200)
 
 
@@ -122,6 +126,8 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         for row in rows:
             click.echo("\t".join(cell.replace("\n", "; ") for cell in row))
         return
+    from rich.table import Table
+
     drawn = Table(box=None, header_style="bold", pad_edge=False)
     for heading in headings:
         drawn.add_column(heading, overflow="fold")
@@ -136,6 +142,9 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
     if not sys.stderr.isatty():
         yield lambda _what, _done, _total: None
         return
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
     with Progress(console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, TaskID] = {}
 

@@ -258,16 +258,13 @@ def _without_protected(
 ) -> tuple[Extract, list[Problem]]:
     """The extract less new names that would block what this site protects, each of them told."""
     protected = facts(site).protected
-    guard = check.Protection(protected)
-    lengths = {len(key) for key in protected}
+    guard, nothing = check.Protection(protected), check.Cover(())
     found = {}
     for name in extract.names.keys() - before if protected else ():
         key = names.to_key(name.removeprefix(BELOW).removeprefix(ONLY).decode())
-        # Nearly every name is of no interest here: ask cheaply first.
-        if guard.is_above(key) or any(key[:length] in protected for length in lengths):
-            blocked = guard.blocked_by(key, _match(name), check.Cover(()))
-            if blocked is not None:
-                found[name] = names.to_text(blocked)
+        blocked = guard.blocked_by(key, _match(name), nothing)
+        if blocked is not None:
+            found[name] = names.to_text(blocked)
     if not found:
         return extract, []
     problems = [

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
     from blocker.names import Key
+    from blocker.orders.keys import Keys
     from blocker.orders.model import Directive
     from blocker.orders.parse import Draft
     from blocker.site import Site
@@ -286,10 +287,6 @@ class Protection:
             for above in list(names.ancestry(key))[:-1]:
                 self._under.setdefault(above, []).append(key)
 
-    def is_above(self, key: Key) -> bool:
-        """Whether a protected key lies strictly below the name."""
-        return key in self._under
-
     def blocked_by(self, key: Key, match: Match, cut: Cover) -> Key | None:
         """The protected key that a subject would block in spite of its directive's excepts, if any."""
         for length in self._lengths:
@@ -307,24 +304,31 @@ def check_list(listed: NameList, directive: Directive, facts: Facts) -> Iterator
     """
     cut = Cover(directive.excepts)
     protection = Protection(facts.protected)
-    # Nearly every name of a list is of no interest here: ask cheaply first, once for each length.
     traps = facts.protected | {subject.key for subject in directive.excepts}
-    lengths = tuple(sorted({len(key) for key in traps}))
-    position = -1
+    before = 0
     for keys, match in ((listed.keys, directive.match), (listed.below, Match.BELOW)):
-        for key in keys:
-            position += 1
-            if not protection.is_above(key):
-                for length in lengths:
-                    if key[:length] in traps:
-                        break
-                else:
-                    continue
+        for position in _near(keys, traps):
+            key = keys.at(position)
             blocked = protection.blocked_by(key, match, cut)
             if blocked is not None:
-                yield position, "protected-name", _protected(Subject(key=key, match=match), blocked)
+                message = _protected(Subject(key=key, match=match), blocked)
+                yield before + position, "protected-name", message
             elif cut.has(Subject(key=key, match=match)):
-                yield position, "under-own-except", _contradicted(Subject(key=key, match=match))
+                yield before + position, "under-own-except", _contradicted(Subject(key=key, match=match))
+        before += len(keys)
+
+
+def _near(keys: Keys, traps: Collection[Key]) -> Iterator[int]:
+    """The positions of the keys at, above or below one of the traps, ascending: of a list of millions hardly
+    any, and nobody needs to go through the others.
+    """
+    spans = {(span.start, span.stop) for span in map(keys.span, traps)}
+    above = {names.Key(key) for trap in traps for key in list(names.ancestry(trap))[:-1]}
+    spans |= {(at, at + 1) for at in map(keys.position, above) if at < len(keys) and keys.at(at) in above}
+    done = 0
+    for start, stop in sorted(spans):
+        yield from range(max(start, done), stop)
+        done = max(done, stop)
 
 
 def _contradicted(subject: Subject) -> str:

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 
 from blocker import yamltext
 from blocker.bounded import Refused, Words, printable
-from blocker.bounded import digest as digest_of
 from blocker.bounded import octets as octets_of
 from blocker.errors import OrdersInvalid, Problem
 from blocker.fields import more
 from blocker.orders import check, names_file, parse, relations, removals
+from blocker.orders.digests import Digests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -65,17 +65,22 @@ class Loaded:
         known = self.lists.get(names.sha256)
         if known is not None:
             return known
-        path = self.list_files[names.sha256]
-        shown = printable(path)
-        try:
-            octets = octets_of(path, MAX_LIST_OCTETS, _LIST)
-            _match_digest(octets, names.sha256)
-        except Refused as refused:
-            raise OrdersInvalid([Problem(id=refused.id, path=shown, message=str(refused))]) from refused
-        listing, problems = names_file.parse(octets, shown)
+        octets = self.octets(names)
+        listing, problems = names_file.parse(octets, printable(self.list_files[names.sha256]))
         if problems:
             raise OrdersInvalid(problems)
         return listing.names
+
+    def octets(self, names: NamesFile) -> bytes:
+        """The octets of a names_file of one of the orders, as it fixed them. Raises as `read` does."""
+        path = self.list_files[names.sha256]
+        try:
+            octets = octets_of(path, MAX_LIST_OCTETS, _LIST)
+            _match_octets(octets, hashlib.sha256(octets).hexdigest(), names.sha256)
+        except Refused as refused:
+            problem = Problem(id=refused.id, path=printable(path), message=str(refused))
+            raise OrdersInvalid([problem]) from refused
+        return octets
 
 
 def load(
@@ -83,14 +88,17 @@ def load(
     facts: check.Facts,
     *,
     known: Collection[tuple[str, str]] = (),
+    digests: Digests | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Loaded:
     """Everything below the orders folder, checked.
 
-    `known` are the (id, digest) of applied orders. `progress` is told what is read, how much of it is done
-    and how much there is. Raises OrdersInvalid if the folder itself can't be read.
+    `known` are the (id, digest) of applied orders, `digests` what is remembered of files. `progress` is told
+    what is read, how much of it is done and how much there is. Raises OrdersInvalid if the folder itself
+    can't be read.
     """
-    return _Folder(folder, facts, frozenset(known), progress or (lambda _what, _done, _all: None)).load()
+    tell = progress or (lambda _what, _done, _all: None)
+    return _Folder(folder, facts, frozenset(known), digests or Digests(), tell).load()
 
 
 _ORDER = Words(
@@ -113,12 +121,14 @@ class _Folder:
         folder: Path,
         facts: check.Facts,
         known: frozenset[tuple[str, str]],
+        digests: Digests,
         progress: Callable[[str, int, int], None],
     ) -> None:
         self._folder = folder
         self._real = Path(os.path.realpath(folder))
         self._facts = facts
         self._known = known
+        self._digests = digests
         self._progress = progress
         self._problems: list[Problem] = []
         self._seen: set[str] = set()
@@ -266,10 +276,11 @@ class _Folder:
             try:
                 path = self._inside(filed, written.file)
                 if is_known:
-                    _match_list(digest_of(path, MAX_LIST_OCTETS, _LIST), written.sha256, filed.id)
+                    found = self._digests.of(path, MAX_LIST_OCTETS, _LIST)
+                    _match_list(found, written.sha256, filed.id)
                 elif written.sha256 not in self._listings:
-                    octets = octets_of(path, MAX_LIST_OCTETS, _LIST)
-                    _match_digest(octets, written.sha256, filed.id)
+                    octets, sha256 = self._digests.read(path, MAX_LIST_OCTETS, _LIST)
+                    _match_octets(octets, sha256, written.sha256, filed.id)
                     self._listings[written.sha256] = names_file.parse(
                         octets,
                         _beside(filed, written),
@@ -320,8 +331,8 @@ class _Folder:
         if document is None:
             return
         try:
-            found = digest_of(self._inside(filed, document.file), MAX_LIST_OCTETS, _LIST)
-            _match_document(found, document.sha256)
+            path = self._inside(filed, document.file)
+            _match_document(self._digests.of(path, MAX_LIST_OCTETS, _LIST), document.sha256)
         except Refused as refused:
             self._problems.append(
                 check.problem(
@@ -369,14 +380,15 @@ def _spread(ids: Iterable[str], orders: Iterable[Order]) -> frozenset[str]:
     return frozenset(reached)
 
 
-def _match_digest(octets: bytes, sha256: str, order: str = "") -> None:
-    if hashlib.sha256(octets.replace(b"\r\n", b"\n")).hexdigest() == sha256 and b"\r\n" in octets:
+def _match_octets(octets: bytes, found: str, written: str, order: str = "") -> None:
+    is_other = found != written and b"\r\n" in octets
+    if is_other and hashlib.sha256(octets.replace(b"\r\n", b"\n")).hexdigest() == written:
         raise Refused(
             "names-file-changed",
             "its line ends were changed from LF to CR LF, by git or an editor, and its digest with them; "
             "restore the file, and write `* -text` into a .gitattributes beside it.",
         )
-    _match_list(hashlib.sha256(octets).hexdigest(), sha256, order)
+    _match_list(found, written, order)
 
 
 def _match_list(found: str, written: str, order: str) -> None:

@@ -14,8 +14,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from blocker import names
+from blocker.orders.keys import Keys
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from ipaddress import IPv4Address, IPv6Address
 
 MOST_ADDRESSES = 16
@@ -96,12 +98,16 @@ class NamesFile:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, init=False)
 class NameList:
     """The content of a names_file: keys matched as the directive says, and those written `*.name`."""
 
-    keys: tuple[names.Key, ...]
-    below: tuple[names.Key, ...] = ()
+    keys: Keys
+    below: Keys
+
+    def __init__(self, *, keys: Iterable[names.Key], below: Iterable[names.Key] = ()) -> None:
+        object.__setattr__(self, "keys", Keys.of(keys))
+        object.__setattr__(self, "below", Keys.of(below))
 
     def __len__(self) -> int:
         return len(self.keys) + len(self.below)

@@ -38,11 +38,11 @@ def check(filed: Iterable[Filed], lists: Mapping[str, NameList]) -> list[Problem
         amend = at[cut.order]
         inline = unused(cut.names.subjects, _reach(amended, lists))
         if inline:
-            found.append(_warning(amend, ("remove", amend.order.remove.index(inline[0])), inline))
+            found.append(warning(amend, ("remove", amend.order.remove.index(inline[0])), inline))
         if cut.names.file is not None and cut.names.file.sha256 in lists:
-            listed = unused(_subjects(lists[cut.names.file.sha256]), _reach(amended, lists))
+            listed = unused(subjects(lists[cut.names.file.sha256]), _reach(amended, lists))
             if listed:
-                found.append(_warning(amend, ("remove_file", "file"), listed))
+                found.append(warning(amend, ("remove_file", "file"), listed))
     return found
 
 
@@ -80,13 +80,15 @@ def _reach(amended: Iterable[Names], lists: Mapping[str, NameList]) -> Iterator[
             yield from ((key, Match.BELOW) for key in lists[one.file.sha256].below)
 
 
-def _subjects(listed: NameList) -> list[Subject]:
+def subjects(listed: NameList) -> list[Subject]:
+    """What a list of removed names removes."""
     return [Subject(key=key) for key in listed.keys] + [
         Subject(key=key, match=Match.BELOW) for key in listed.below
     ]
 
 
-def _warning(amend: Filed, steps: tuple[str | int, ...], idle: Sequence[Subject]) -> Problem:
+def warning(amend: Filed, steps: tuple[str | int, ...], idle: Sequence[Subject]) -> Problem:
+    """The warning that these removed ones, which the steps lead to, are not there."""
     others = f" and {len(idle) - 1:,} more" if len(idle) > 1 else ""
     return problem(
         amend,

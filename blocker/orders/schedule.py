@@ -183,12 +183,7 @@ class Book:
             hidden=self._hidden(lineage),
             lapsed=lapsed,
             lineage=lineage,
-            names=Names(
-                subjects=directive.subjects,
-                excepts=directive.excepts,
-                file=directive.names_file,
-                match=directive.match,
-            ),
+            names=_names(directive),
         )
 
     def _until(self, start: int, directive: Directive, amends: list[Order]) -> int | None:
@@ -253,7 +248,7 @@ class Book:
         if not cuts:
             return None
         return Scheduled(
-            ref=f"{amend.id}:remove",
+            ref=_cut_ref(amend),
             order=amend.id,
             windows=() if window is None else (window,),
             ends=moment(amend)[0] if window is None else window[1],
@@ -263,8 +258,32 @@ class Book:
             cuts=cuts,
             hidden=self._hidden([amend.id]),
             lineage=self.lineage(amend.id),
-            names=Names(subjects=amend.remove, file=amend.remove_file),
+            names=_removed(amend),
         )
+
+
+def names_of(order: Order, ref: str) -> Names:
+    """The names of the order's directive, or of its cut, with this ref. Raises KeyError if it has none."""
+    if ref == _cut_ref(order):
+        return _removed(order)
+    return {f"{order.id}/{one.id}": _names(one) for one in order.directives}[ref]
+
+
+def _cut_ref(amend: Order) -> str:
+    return f"{amend.id}:remove"
+
+
+def _removed(amend: Order) -> Names:
+    return Names(subjects=amend.remove, file=amend.remove_file)
+
+
+def _names(directive: Directive) -> Names:
+    return Names(
+        subjects=directive.subjects,
+        excepts=directive.excepts,
+        file=directive.names_file,
+        match=directive.match,
+    )
 
 
 def moment(order: Order) -> _Moment:

@@ -12,16 +12,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from blocker.approvals import files as signatures
 from blocker.approvals.files import Approved
 from blocker.errors import NothingApplied, StalePlan, StoreError
 from blocker.orders import check, files, names_file, parse, relations
+from blocker.orders.digests import Digests
 from blocker.orders.model import instant
-from blocker.orders.schedule import schedule
-from blocker.policy import approving, archive, holding, ledger, overdue, plan, writer
+from blocker.orders.schedule import names_of, schedule
+from blocker.policy import approving, archive, holding, ledger, overdue, plan, removed, writer
 from blocker.policy.chain import Event
+from blocker.policy.directives import by_role
 from blocker.policy.hold import NOBODY, Judged
 from blocker.policy.protect import protected_names
 from blocker.policy.reader import Reader
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blocker.errors import Problem
+    from blocker.names import Key
     from blocker.orders.files import Loaded
     from blocker.orders.model import NameList, NamesFile, Order
     from blocker.orders.parse import Filed
@@ -154,6 +158,10 @@ class Examined:
 def _content(state: Path, loaded: Loaded, names: NamesFile) -> NameList:
     if names.sha256 in loaded.list_files:
         return loaded.read(names)
+    return _archived(state, names)
+
+
+def _archived(state: Path, names: NamesFile) -> NameList:
     listing, _ = names_file.parse(archive.fetch(state, names.sha256), names.file)
     return listing.names
 
@@ -168,12 +176,18 @@ def examine(
 ) -> Examined:
     """Read the orders and find which form of each stands. Raises OrdersInvalid, StoreError.
 
-    The names of lists applied before are read again only if `whole`. `emergency` are the ids of orders that
-    a person lets in by the site's emergency; raises NotApproved if one of those can't be.
+    The names of lists applied before are read again only if one of them is protected by now, and if `whole`:
+    then the complaint has its line. `emergency` are the ids of orders that a person lets in by the site's
+    emergency; raises NotApproved if one of those can't be.
     """
     live = live_policy(site.state)
-    known = () if whole else live.orders.items()
-    loaded = files.load(site.orders, facts(site), known=known, progress=progress)
+    digests = Digests(site.state, now=now)
+    load = partial(files.load, site.orders, facts(site), digests=digests, progress=progress)
+    loaded = load(known=live.orders.items())
+    late = _protected_since(site, live, loaded)
+    if whole and late:
+        loaded, late = load(), []
+    digests.keep()
     signed = signatures.examine(
         site,
         loaded.filed,
@@ -189,8 +203,8 @@ def examine(
     standing = _stand(site, live, loaded, signed.refused, now)
     # What orders are about is judged among the standing forms, not the files alone.
     own = (problem for problem in loaded.problems if problem.id not in relations.IDS)
-    late = () if whole else _protected_since(site, live, loaded)
-    problems = (*own, *standing.problems, *signed.problems, *late)
+    idle = _idle_removals(site, live, loaded, standing) if whole else ()
+    problems = (*own, *standing.problems, *signed.problems, *late, *idle)
     return Examined(
         state=site.state, live=live, loaded=loaded, standing=standing, problems=problems, signed=signed
     )
@@ -222,6 +236,23 @@ def _protected_since(site: Site, live: Live, loaded: Loaded) -> list[Problem]:
     try:
         with reader.snapshot() as policy:
             return list(protected_names(policy, site.protected, unread))
+    finally:
+        reader.close()
+
+
+def _idle_removals(site: Site, live: Live, loaded: Loaded, standing: Standing) -> list[Problem]:
+    """What new amends remove from lists that weren't read, and isn't there."""
+    new = {
+        id_: loaded.filed[id_]
+        for id_, order in standing.orders.items()
+        if id_ not in live.orders and (order.remove or order.remove_file)
+    }
+    if not new or not live.number:
+        return []
+    reader = Reader(site.state)
+    try:
+        with reader.snapshot() as policy:
+            return list(removed.check(policy, new, schedule(standing.orders.values()), loaded.lists))
     finally:
         reader.close()
 
@@ -328,6 +359,7 @@ def apply(
             zones=site.zones,
             owed=owed,
             trust=approving.trust(site, prepared.signed, prepared.live.trust),
+            former=partial(_former, prepared),
         ),
         base=prepared.live.digest,
         progress=progress,
@@ -335,6 +367,18 @@ def apply(
     if (trouble := ledger.note(site.state, *_told(prepared, generation, owed, accept))) and warn is not None:
         warn(trouble)
     return generation
+
+
+def _former(prepared: Prepared, one: Scheduled) -> Iterator[Key]:
+    """The names of an applied directive, as far as the archive has them."""
+    state = prepared.site.state
+    try:
+        order = recall(state, one.order, prepared.live.orders[one.order]).order
+        written = replace(one, names=names_of(order, one.ref))
+        for keys in by_role(written, lambda names: _archived(state, names)).values():
+            yield from keys
+    except (StoreError, KeyError):
+        return
 
 
 def _told(
@@ -463,4 +507,4 @@ def _archive(prepared: Prepared) -> None:
             continue
         archive.keep(state, order.digest, normal(loaded.sources[order.id]))
         for _, listed in files.lists_of(order):
-            archive.keep(state, listed.sha256, loaded.list_files[listed.sha256].read_bytes())
+            archive.keep(state, listed.sha256, loaded.octets(listed))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from blocker import names
+from blocker.orders.keys import Keys
 from blocker.orders.model import Match, NameList, NamesFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from blocker.orders.timetable import Scheduled
 
@@ -36,32 +38,43 @@ _AS_EXCEPT = {Match.SUBTREE: Role.EXCEPT, Match.BELOW: Role.EXCEPT_BELOW}
 
 
 def entries(scheduled: Scheduled, read: Callable[[NamesFile], NameList]) -> Iterator[tuple[names.Key, Role]]:
-    """Every (name, role) of a directive or cut; a pair may come twice. The names of a cut are excepts.
+    """Every (name, role) of a directive or cut, as `by_role` has them."""
+    for role, keys in by_role(scheduled, read).items():
+        for key in keys:
+            yield key, role
 
-    `read` gives the content of a names_file.
+
+def by_role(scheduled: Scheduled, read: Callable[[NamesFile], NameList]) -> dict[Role, Keys]:
+    """The names of a directive or cut by what they are to it. The names of a cut are excepts.
+
+    `read` gives the content of a names_file, which may be millions: it is not copied.
     """
     written = scheduled.names
     listed = read(written.file) if written.file else NameList(keys=())
+    few: dict[Role, list[names.Key]] = defaultdict(list)
     if scheduled.is_cut:
-        excepts = [(subject.key, _AS_EXCEPT[subject.match]) for subject in written.subjects]
-        excepts += [(key, Role.EXCEPT) for key in listed.keys]
-        excepts += [(key, Role.EXCEPT_BELOW) for key in listed.below]
+        excepts = written.subjects
+        found = {Role.EXCEPT: listed.keys, Role.EXCEPT_BELOW: listed.below}
     else:
-        excepts = [(subject.key, _AS_EXCEPT[subject.match]) for subject in written.excepts]
-        for subject in written.subjects:
-            yield subject.key, _AS_SUBJECT[subject.match]
+        excepts = written.excepts
+        found = {Role.BELOW: listed.below}
         role = _AS_SUBJECT[written.match]
-        for key in listed.keys:
-            yield key, role
-        for key in listed.below:
-            yield key, Role.BELOW
-    marked: set[names.Key] = set()
-    for key, role in excepts:
-        yield key, role
-        _, *above = names.ancestry(key)  # A top-level domain can't be a subject, so it needs no mark.
-        if role is Role.EXCEPT:
-            above = above[:-1]
-        for ancestor in above:
-            if ancestor not in marked:
-                marked.add(ancestor)
-                yield ancestor, Role.ABOVE
+        found[role] = listed.keys if role is not Role.BELOW else listed.keys.also(listed.below)
+        for subject in written.subjects:
+            few[_AS_SUBJECT[subject.match]].append(subject.key)
+    for subject in excepts:
+        few[_AS_EXCEPT[subject.match]].append(subject.key)
+    for role, keys in few.items():
+        found[role] = found.get(role, Keys()).also(keys)
+    found[Role.ABOVE] = Keys.of(_above(found.get(Role.EXCEPT, ()), found.get(Role.EXCEPT_BELOW, ())))
+    return {role: keys for role, keys in found.items() if keys}
+
+
+def _above(excepts: Iterable[names.Key], below: Iterable[names.Key]) -> set[names.Key]:
+    """What is above an except, less top-level domains: they can't be subjects, so they need no mark."""
+    found: set[names.Key] = set()
+    for key in excepts:
+        found.update(list(names.ancestry(key))[1:-1])
+    for key in below:
+        found.update(list(names.ancestry(key))[1:])
+    return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from contextlib import ExitStack
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from blocker import names
@@ -19,7 +20,7 @@ from blocker.policy.lists import NOTHING
 from blocker.policy.reader import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from blocker.names import Key
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from blocker.policy.store import Snapshot
     from blocker.site import Site
 
-    Group = tuple[Match, Sequence[Key]]
+    Group = tuple[Match, Collection[Key]]
 
 FEW = 100_000
 """New names up to which those of other orders below each are counted."""
@@ -112,8 +113,8 @@ class _Teller:
 
     def cut(self, groups: Iterable[Group]) -> Iterator[Group]:
         for match, keys in groups:
-            for at in range(0, len(keys), _PIECE):
-                piece = keys[at : at + _PIECE]
+            rest = iter(keys)
+            while piece := list(islice(rest, _PIECE)):
                 yield match, piece
                 self._done += len(piece)
                 self._progress(self._done, self._count)

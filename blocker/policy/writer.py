@@ -16,7 +16,7 @@ import lmdb
 
 from blocker.errors import StalePlan, StoreError
 from blocker.policy import records, store
-from blocker.policy.directives import SUBJECT_ROLES, Role, entries
+from blocker.policy.directives import SUBJECT_ROLES, Role, by_role
 from blocker.policy.records import Trust
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blocker.names import Key
+    from blocker.orders.keys import Keys
     from blocker.orders.model import NameList, NamesFile
     from blocker.orders.timetable import Scheduled
     from blocker.policy.decide import Pair
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 SAMPLE = 2000  # names kept beside a directive, for the prober and for who purges caches of them
 _BATCH = 50_000
+_FEW = 8  # names to come for each that stands: then all are written in order, which is faster and fills pages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,8 @@ class Target:
     """What the store is to hold after a commit; `read` gives the content of names_files.
 
     `zones` are those that somebody looked at the names for: they have room for them. `owed` are the orders
-    that it brings before their approvals are there; `trust` is by what the others come in.
+    that it brings before their approvals are there; `trust` is by what the others come in. `former` gives the
+    names of an applied directive that goes, as far as they are known; what it leaves out is looked for.
     """
 
     generation: Generation
@@ -50,6 +53,7 @@ class Target:
     zones: tuple[str, ...] = ()
     owed: Mapping[str, Owed] = field(default_factory=dict)
     trust: Trust = field(default_factory=Trust)
+    former: Callable[[Scheduled], Iterable[Key]] = lambda _: ()
 
 
 def commit(
@@ -69,7 +73,9 @@ def commit(
                 f"({digest[:12] or 'empty'}), the plan is for generation {target.generation.number} from "
                 f"{base[:12] or 'empty'}; run `blocker plan` again"
             )
-        _Commit(txn, databases, progress or (lambda _what, _done, _total: None)).run(target)
+        tell = progress or (lambda _what, _done, _total: None)
+        _Commit(txn, databases, tell).run(target)
+        tell("committing", 0, 1)
 
 
 def withhold(state: Path, one: Withheld, *refs: str) -> None:
@@ -155,15 +161,15 @@ class _Commit:
         orders = records.unpack_orders(self._txn.get(b"orders", db=self._db["meta"], default=b"{}"))
         wanted = {one.ref: one for one in target.directives}
         kept: dict[str, int] = {}
-        gone: set[int] = set()
+        gone: dict[int, Scheduled] = {}
         for number, (one, _) in live.items():
             same = orders.get(one.order) == target.orders.get(one.order)
             if one.ref in wanted and same:
                 kept[one.ref] = number
             else:
-                gone.add(number)
+                gone[number] = one
         if gone:
-            self._remove(gone)
+            self._remove(gone, target.former)
         following = 1 + max(live, default=0)
         added: dict[int, Scheduled] = {}
         for ref, one in wanted.items():
@@ -193,90 +199,116 @@ class _Commit:
         self._txn.put(b"zones", records.pack_zones(target.zones), db=meta)
         self._txn.put(b"generation", records.pack_generation(target.generation), db=meta)
 
-    def _remove(self, gone: set[int]) -> None:
+    def _remove(self, gone: Mapping[int, Scheduled], former: Callable[[Scheduled], Iterable[Key]]) -> None:
+        """Take the directives out of every name: of those they are known to have had and, if the counts say
+        that there are more, of all there are.
+        """
         for number in gone:
             self._txn.delete(records.pack_number(number), db=self._db["directives"])
             self._txn.delete(records.pack_number(number), db=self._db["samples"])
         leaving = {
-            set_id: tuple(pair for pair in pairs if pair[0] not in gone)
+            records.pack_number(set_id): (set_id, tuple(pair for pair in pairs if pair[0] not in gone))
             for set_id, pairs in self._pairs.items()
             if any(number in gone for number, _ in pairs)
         }
-        octets = {records.pack_number(set_id): pairs for set_id, pairs in leaving.items()}
-        total = self._txn.stat(db=self._db["names"])["entries"]
-        cursor = self._txn.cursor(db=self._db["names"])
-        there, done = cursor.first(), 0
-        while there:
-            done += 1
-            if done % _BATCH == 0:
-                self._progress("removing names", done, total)
-            value = cursor.value()
-            rest = octets.get(value)
-            if rest is None:
-                there = cursor.next()
-                continue
-            self._count(records.unpack_number(value), -1)
-            if rest:
-                set_id = self._id_of(rest)
-                self._count(set_id, 1)
-                cursor.put(cursor.key(), records.pack_number(set_id))
-                there = cursor.next()
-            else:
-                there = cursor.delete()
+        with self._txn.cursor(db=self._db["names"]) as cursor:
+            for one in gone.values():
+                for done, key in enumerate(former(one)):
+                    if done % _BATCH == 0:
+                        self._progress(f"removing {one.ref}", done, done + _BATCH)
+                    if cursor.set_key(key) and cursor.value() in leaving:
+                        self._reduce(cursor, leaving)
+            if not any(self._counts[set_id] for set_id, _ in leaving.values()):
+                return
+            total = self._txn.stat(db=self._db["names"])["entries"]
+            there, done = cursor.first(), 0
+            while there:
+                done += 1
+                if done % _BATCH == 0:
+                    self._progress("removing names", done, total)
+                is_left = cursor.value() not in leaving or self._reduce(cursor, leaving)
+                there = cursor.next() if is_left else bool(cursor.key())
+
+    def _reduce(self, cursor: Any, leaving: Mapping[bytes, tuple[int, tuple[Pair, ...]]]) -> bool:
+        """Take what leaves out of the name at the cursor. Without anything left the name goes, the cursor is
+        at the next one, and the answer is no.
+        """
+        set_id, rest = leaving[cursor.value()]
+        self._count(set_id, -1)
+        if not rest:
+            cursor.delete()
+            return False
+        smaller = self._id_of(rest)
+        self._count(smaller, 1)
+        cursor.put(cursor.key(), records.pack_number(smaller))
+        return True
 
     def _add(self, added: Mapping[int, Scheduled], read: Callable[[NamesFile], NameList]) -> None:
         for number, one in added.items():
-            roles: dict[Role, list[Key]] = defaultdict(list)
-            for key, role in entries(one, read):
-                roles[role].append(key)
-            for role, keys in roles.items():
-                keys.sort()
-                self._give(number, role, keys, one.ref)
+            roles = by_role(one, read)
+            for role in sorted(roles, key=lambda role: -len(roles[role])):
+                self._give(number, role, roles[role], one.ref)
             self._keep_sample(number, roles, is_cut=one.is_cut)
 
-    def _keep_sample(self, number: int, roles: Mapping[Role, list[Key]], *, is_cut: bool) -> None:
+    def _keep_sample(self, number: int, roles: Mapping[Role, Keys], *, is_cut: bool) -> None:
         sample: list[tuple[Key, Role]] = []
         for role in (Role.EXCEPT, Role.EXCEPT_BELOW):
             most = SAMPLE if is_cut else SAMPLE // 2
             sample += [(key, role) for key in islice(roles.get(role, ()), most)]
-        for role in sorted(SUBJECT_ROLES):
-            keys = roles.get(role, [])
+        for role in sorted(SUBJECT_ROLES & roles.keys()):
+            keys = roles[role]
             step = max(1, len(keys) // SAMPLE)
-            sample += [(key, role) for key in keys[::step][: SAMPLE + 1]]
+            sample += [(keys.at(at), role) for at in islice(range(0, len(keys), step), SAMPLE + 1)]
         self._txn.put(
             records.pack_number(number), records.pack_sample(dict.fromkeys(sample)), db=self._db["samples"]
         )
 
-    def _give(self, number: int, role: Role, keys: list[Key], ref: str) -> None:
-        """Give every key, in order, one more pair."""
+    def _give(self, number: int, role: Role, keys: Keys, ref: str) -> None:
+        """Give every key one more pair.
+
+        Where there are few names beside those that come, all are written anew in order: that is faster, and
+        the pages are full.
+        """
         txn, db = self._txn, self._db["names"]
         pair = (number, role)
         moves: dict[bytes | None, bytes] = {}
+        others = None
+        if txn.stat(db=db)["entries"] * _FEW <= len(keys):
+            others = _Others(dict(txn.cursor(db=db)))
+            txn.drop(db, delete=False)
+        find = txn.get if others is None else others.take
+        following = iter(keys)
         for at in range(0, len(keys), _BATCH):
             self._progress(f"writing {ref}", at, len(keys))
             batch = []
             tally: dict[bytes | None, int] = defaultdict(int)
-            last = None
-            for key in keys[at : at + _BATCH]:
-                if key == last:
-                    continue
-                last = key
-                old = txn.get(key, db=db)
+            for key in islice(following, _BATCH):
+                old = find(key, db=db)
                 new = moves.get(old)
                 if new is None:
                     pairs = () if old is None else self._pairs[records.unpack_number(old)]
                     new = records.pack_number(self._id_of(tuple(sorted({*pairs, pair}))))
                     moves[old] = new
-                if new != old:
-                    tally[old] += 1
-                    batch.append((key, new))
-            with txn.cursor(db=db) as cursor:
-                cursor.putmulti(batch)
+                tally[old] += 1
+                batch.append((key, new))
+            if others is not None:
+                batch = sorted([*batch, *others.until(batch[-1][0])])
+            self._put(batch, append=others is not None)
             for old, count in tally.items():
                 if old is not None:
                     self._count(records.unpack_number(old), -count)
                 self._count(records.unpack_number(moves[old]), count)
+        if others is not None:
+            self._put(list(others.until(None)), append=True)
         self._progress(f"writing {ref}", len(keys), len(keys))
+
+    def _put(self, batch: list[tuple[Key, bytes]], *, append: bool) -> None:
+        with self._txn.cursor(db=self._db["names"]) as cursor:
+            _, written = cursor.putmulti(batch, append=append)
+        if written != len(batch):  # LMDB leaves out what is not in order, and says nothing.
+            raise StoreError(
+                f"{len(batch) - written} names were not written; the last generation is untouched"
+            )
 
     def _id_of(self, pairs: tuple[Pair, ...]) -> int:
         set_id = self._ids.get(pairs)
@@ -299,3 +331,22 @@ class _Commit:
                 self._txn.put(key, packed, db=self._db["sets"])
             else:
                 self._txn.delete(key, db=self._db["sets"])
+
+
+class _Others:
+    """The few names that stand while many are written in order around them."""
+
+    def __init__(self, found: dict[Key, bytes]) -> None:
+        self._left = found
+        self._order = sorted(found, reverse=True)
+
+    def take(self, key: Key, **_db: Any) -> bytes | None:
+        """What a name was, if it stood; it is written otherwise."""
+        return self._left.pop(key, None)
+
+    def until(self, last: Key | None) -> Iterator[tuple[Key, bytes]]:
+        """Those up to this name, in order, that weren't taken or told of before; None: all that are left."""
+        while self._order and (last is None or self._order[-1] <= last):
+            key = self._order.pop()
+            if key in self._left:
+                yield key, self._left[key]

@@ -16,6 +16,7 @@ from tests.bench import (
     feeds,
     instants,
     life,
+    national,
     processes,
     scale,
     scrape,
@@ -41,6 +42,7 @@ def _lines(path: str) -> list[str]:
 
 BENCHES = {
     "scale": scale,
+    "national": national,
     "start": start,
     "life": life,
     "engines": engines,

@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,6 @@ from tests.servers import lab, unbound_lab, unbound_rpz_lab
 from tests.servers.zone_lab import ZONE, filled
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
@@ -39,7 +39,9 @@ LOADING = 120.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lab:
-    """What starters need. `site` has its policy applied, which `names` and the file `zone` hold as well."""
+    """What starters need. `site` has its policy applied, which `names` and the file `zone` hold as well.
+    `patience` are the seconds that an engine may take to load it.
+    """
 
     folder: Path
     site: Site
@@ -48,6 +50,7 @@ class Lab:
     names: Sequence[str]
     zone: Path
     cores: frozenset[int] | None
+    patience: float = LOADING
 
     def room(self, name: str) -> Path:
         """A folder for one engine."""
@@ -104,7 +107,8 @@ def _run(labs: Lab, start: _Start) -> Iterator[Running]:
     log = labs.room(start.name) / "log"
     began = time.monotonic()
     with processes.started(start.words, log, cores=labs.cores, env=start.env) as process:
-        _wait(process, start, log)
+        is_up = partial(start.is_up, start.port)
+        processes.until(is_up, labs.patience, start.name, process, log)
         yield Running(
             name=start.name,
             port=start.port,
@@ -112,10 +116,6 @@ def _run(labs: Lab, start: _Start) -> Iterator[Running]:
             loaded=time.monotonic() - began,
             memory=processes.memory(process.pid),
         )
-
-
-def _wait(process: subprocess.Popen[bytes], start: _Start, log: Path) -> None:
-    processes.until(lambda: start.is_up(start.port), LOADING, start.name, process, log)
 
 
 def embedded(labs: Lab) -> AbstractContextManager[Running]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tests.servers import lab
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 SITE = """\
@@ -52,17 +52,18 @@ directives:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """One verb as a whole process: wall seconds are the caller's, memory in octets."""
+    """One verb as a whole process: wall seconds are the caller's, CPU time its own; memory in octets."""
 
     code: int
     output: str
     peak: int
     wall: float
+    cpu: float
 
 
-def listed(count: int) -> Iterator[str]:
+def listed(count: int, *, first: int = 0) -> Iterator[str]:
     """Distinct names as lists have them: 20 octets or so, spread over some top-level names."""
-    for number in range(count):
+    for number in range(first, first + count):
         spread = hashlib.blake2b(number.to_bytes(4), digest_size=5).hexdigest()
         yield f"{spread}{number:x}.{('com', 'net', 'org', 'xyz', 'co.id')[number % 5]}"
 
@@ -88,16 +89,28 @@ def order(folder: Path, slug: str, *, names: str, start: datetime, days: int = 3
     )
 
 
-def bulk(folder: Path, slug: str, count: int, *, start: datetime | None = None) -> None:
+def write(path: Path, names: Iterable[str]) -> str:
+    """A list; its digest."""
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        for name in names:
+            line = f"{name}\n".encode()
+            digest.update(line)
+            file.write(line)
+    return digest.hexdigest()
+
+
+def bulk(
+    folder: Path, slug: str, count: int, *, first: int = 0, start: datetime | None = None, days: int = 365
+) -> None:
     """An order with a names_file of `count` names."""
-    text = "".join(f"{name}\n" for name in listed(count)).encode()
-    (folder / "orders" / "bench" / f"{slug}.txt").write_bytes(text)
-    digest = hashlib.sha256(text).hexdigest()
+    digest = write(folder / "orders" / "bench" / f"{slug}.txt", listed(count, first=first))
     order(
         folder,
         slug,
         names=f'names_file: {{file: {slug}.txt, sha256: "{digest}"}}',
         start=start or datetime.now(UTC).replace(microsecond=0),
+        days=days,
     )
 
 
@@ -120,4 +133,5 @@ def blocker(folder: Path, *arguments: str) -> Ran:
         output=output,
         peak=usage.ru_maxrss * 1024,
         wall=time.monotonic() - began,
+        cpu=usage.ru_utime + usage.ru_stime,
     )

@@ -59,7 +59,7 @@ def test_a_name_and_all_below_it_are_two_entries() -> None:
 def test_a_bad_line_is_told_with_its_number_and_the_rest_is_read(line: bytes, id_: str) -> None:
     listing, (problem,) = names_file.parse(b"one.example\n" + line + b"\ntwo.example\n", "list.txt")
     assert (problem.id, problem.line, problem.column) == (id_, 2, 1)
-    assert listing.names.keys == (key("one.example"), key("two.example"))
+    assert list(listing.names.keys) == [key("one.example"), key("two.example")]
 
 
 def test_problems_are_counted_beyond_the_first_hundred() -> None:
@@ -105,7 +105,7 @@ def test_the_short_path_for_plain_names_agrees_with_reading_each_line(lines: lis
         else:
             (below if subject.match is Match.BELOW else keys).setdefault(subject.key, number)
     assert listing.names == NameList(keys=tuple(keys), below=tuple(below))
-    assert list(listing.lines) == [*keys.values(), *below.values()]
+    assert list(listing.lines) == [found[one] for found in (keys, below) for one in sorted(found)]
     told = [(one.line, one.id) for one in problems if one.id != "names-file-empty"]
     assert told == wrong
 
@@ -147,7 +147,8 @@ def test_a_list_is_checked_as_its_names_would_be_one_by_one(
         for position, id_, _ in check.check_list(listed, directive, check.Facts(protected=protected))
     ]
     protection, cut, expected = check.Protection(protected), check.Cover(excepts), []
-    for position, one in enumerate([(k, match) for k in keys] + [(k, Match.BELOW) for k in below]):
+    each = [(one, match) for one in sorted(keys)] + [(one, Match.BELOW) for one in sorted(below)]
+    for position, one in enumerate(each):
         if protection.blocked_by(*one, cut) is not None:
             expected.append((position, "protected-name"))
         elif cut.has(Subject(key=one[0], match=one[1])):
@@ -155,9 +156,39 @@ def test_a_list_is_checked_as_its_names_would_be_one_by_one(
     assert found == expected
 
 
+def test_a_name_listed_again_and_again_stands_once_at_its_first_line() -> None:
+    listing = parsed("b.example\n" * 300 + "a.example\n" * 300 + "B.example\n")
+    assert list(listing.names.keys) == [key("a.example"), key("b.example")]
+    assert list(listing.lines) == [301, 1]
+
+
+@pytest.mark.parametrize("count", [255, 256, 257, 70_000])
+def test_of_any_number_of_names_each_is_there_with_its_line(count: int) -> None:
+    listed = [f"{number * 7919 % count}.of.n{number * 7919 % count}.example" for number in range(count)]
+    listing = parsed("\n".join(listed))
+    expected = sorted((key(name), line) for line, name in enumerate(listed, start=1))
+    assert list(zip(listing.names.keys, listing.lines, strict=True)) == expected
+
+
+def test_lines_are_cut_alike_wherever_a_long_list_is_cut_into_pieces() -> None:
+    filler = "#" + "x" * 1000 + "\n"
+    text = (
+        filler * 262 + "#" * 300_000 + "\nlate.example\n" + "y" * 300_000 + "\nlast.example\n" + "z" * 300_000
+    )
+    listing, problems = names_file.parse(text.encode(), "list.txt")
+    assert list(zip(listing.names.keys, listing.lines, strict=True)) == [
+        (key("last.example"), 266),
+        (key("late.example"), 264),
+    ]
+    assert [(one.id, one.line) for one in problems] == [("line-too-long", 265), ("line-too-long", 267)]
+
+
 def test_a_long_list_reports_its_progress() -> None:
     told: list[tuple[int, int]] = []
-    octets = b"\n" * 600_000 + b"x.example"
+    octets = b"\n" * 600_000 + b"".join(b"n%d.example\n" % number for number in range(140_000))
     names_file.parse(octets, "list.txt", progress=lambda done, size: told.append((done, size)))
-    assert [done for done, _ in told] == [262_144, 524_288]
-    assert {size for _, size in told} == {len(octets)}
+    done = [done for done, _ in told]
+    assert done[:2] == [262_144, 524_288]
+    assert done == sorted(set(done))
+    assert len([one for one in done if one > len(octets)]) == 2
+    assert {size for _, size in told} == {2 * len(octets)}

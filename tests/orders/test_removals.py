@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from blocker import names
 from blocker.orders import removals
 from blocker.orders.model import Match, NameList, Subject
+from blocker.orders.schedule import names_of, schedule
 from tests.orders.test_check import UNIVERSE, covers, excepts_, subjects_
 from tests.orders.test_relations import ADD, AMEND, filed
 from tests.orders.texts import BLOCK, act
@@ -102,3 +103,13 @@ def test_a_long_list_of_removed_names_is_checked_against_a_long_list() -> None:
     keys = [names.to_key(f"n{number}.example") for number in range(50_000)]
     removed = [Subject(key=key) for key in keys[::2]] + [Subject(key=names.to_key("odd.example"))]
     assert removals.unused(removed, ((key, Match.SUBTREE) for key in keys)) == removed[-1:]
+
+
+def test_what_an_order_wrote_is_found_again_by_its_ref() -> None:
+    text = amend("remove: [two.example]", *ADD)
+    orders = {one.order.id: one.order for one in filed(BLOCK, text)}
+    found = schedule(orders.values())
+    assert {one.ref for one in found if one.is_cut} == {"a/m:remove"}
+    assert [names_of(orders[one.order], one.ref) for one in found] == [one.names for one in found]
+    with pytest.raises(KeyError):
+        names_of(orders["a/b"], "a/b/other")

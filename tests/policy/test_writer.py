@@ -13,6 +13,7 @@ from blocker.errors import StalePlan, StoreError
 from blocker.orders.schedule import schedule
 from blocker.policy import records, writer
 from blocker.policy.decide import decide
+from blocker.policy.directives import entries
 from blocker.policy.index import Index
 from blocker.policy.plan import policy_digest
 from blocker.policy.reader import Reader
@@ -21,6 +22,7 @@ from tests.policy.strategies import (
     ASKED_NAMES,
     EPOCH,
     REGIONS,
+    SUBJECT_NAMES,
     directive,
     key,
     order,
@@ -30,10 +32,11 @@ from tests.policy.strategies import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from blocker.names import Key
     from blocker.orders.model import Order
+    from blocker.orders.timetable import Scheduled
     from blocker.policy.directives import Role
     from blocker.policy.store import Snapshot
 
@@ -44,21 +47,38 @@ STORE_LAW = settings(max_examples=40, deadline=None, suppress_health_check=list(
 _NUMBERS = itertools.count(1000)
 
 
-def commit(state: Path, given: Sequence[Order], *, base: str, number: int | None = None) -> str:
+def commit(
+    state: Path,
+    given: Sequence[Order],
+    *,
+    base: str,
+    number: int | None = None,
+    former: Callable[[Scheduled], Iterable[Key]] = lambda _: (),
+) -> str:
     """Apply the orders, as the next generation if no number is given; the new digest."""
+    wanted = target(given, former, number=number)
+    writer.commit(state, wanted, base=base)
+    return wanted.generation.digest
+
+
+def target(
+    given: Sequence[Order], former: Callable[[Scheduled], Iterable[Key]], *, number: int | None = None
+) -> writer.Target:
+    """What the store is to hold after a commit of these orders."""
     digests = {one.id: one.digest for one in given}
-    digest = policy_digest(digests)
-    target = writer.Target(
+    return writer.Target(
         generation=records.Generation(
-            number=next(_NUMBERS) if number is None else number, digest=digest, applied_at=EPOCH, by="a test"
+            number=next(_NUMBERS) if number is None else number,
+            digest=policy_digest(digests),
+            applied_at=EPOCH,
+            by="a test",
         ),
         orders=digests,
         directives=schedule(given),
         enforcement=SITE,
         read=read,
+        former=former,
     )
-    writer.commit(state, target, base=base)
-    return digest
 
 
 def content(snapshot: Snapshot) -> dict[Key, set[tuple[str, Role]]]:
@@ -97,11 +117,18 @@ def test_after_any_sequence_of_commits_the_store_is_as_if_built_afresh(data: st.
     pool = data.draw(orders(most=8))
     with tempfile.TemporaryDirectory() as folder:
         state, base = Path(folder) / "state", ""
+        # What is known of the names that a directive had may be all, some, none, and what it never had.
+        known = {one.ref: [name for name, _ in entries(one, read)] for one in schedule(pool)}
+        some = st.lists(st.sampled_from([key(name) for name in SUBJECT_NAMES]))
+
+        def former(one: Scheduled) -> list[Key]:
+            return known.get(one.ref, []) if data.draw(st.booleans()) else data.draw(some)
+
         steps = data.draw(st.lists(st.sets(st.sampled_from(range(len(pool)))), min_size=1, max_size=4))
         for number, step in enumerate([set(range(len(pool))), *steps], start=1):
             # Any subset: an act whose order is not there names nothing, and the store must not mind.
             applied = [pool[at] for at in sorted(step)]
-            base = commit(state, applied, base=base, number=number)
+            base = commit(state, applied, base=base, number=number, former=former)
             reader = Reader(state)
             with reader.snapshot() as snapshot:
                 index = holds(snapshot, applied)
@@ -224,4 +251,44 @@ def test_withholding_survives_every_commit_until_its_release(tmp_path: Path) -> 
     with reader.snapshot() as snapshot:
         assert snapshot.withheld == {}
         assert decide(snapshot, key("a.example"), "ID", EPOCH).is_blocked
+    reader.close()
+
+
+@pytest.mark.parametrize("standing", [0, 1, 12, 13, 500])
+def test_a_long_list_is_written_around_the_names_that_stand(tmp_path: Path, standing: int) -> None:
+    few = order(
+        "x/few", directives=(directive("d", "n.example", *(f"n{n * 7}.example" for n in range(standing))),)
+    )
+    many = order(
+        "x/many",
+        directives=(directive("d", *(f"n{n}.example" for n in range(100)), excepts=["a.n1.example"]),),
+    )
+    last = order("x/last", directives=(directive("d", "zzz.zzz"),))
+    base = commit(tmp_path, [few], base="")
+    base = commit(tmp_path, [few, many], base=base)
+    base = commit(tmp_path, [few, many, last], base=base)
+    reader = Reader(tmp_path)
+    with reader.snapshot() as snapshot:
+        holds(snapshot, [few, many, last])
+    reader.close()
+
+
+def test_names_that_are_known_are_taken_out_without_a_look_at_the_others(tmp_path: Path) -> None:
+    one, two = (
+        order(f"x/{name}", directives=(directive("d", *(f"{name}{n}.example" for n in range(60_000))),))
+        for name in ("one", "two")
+    )
+    base = commit(tmp_path, [one, two], base="")
+    known = [name for name, _ in entries(schedule([two])[0], read)]
+    told: list[str] = []
+    writer.commit(
+        tmp_path,
+        target([one], lambda _: known),
+        base=base,
+        progress=lambda what, _done, _all: told.append(what),
+    )
+    assert set(told) == {"removing x/two/d", "committing"}
+    reader = Reader(tmp_path)
+    with reader.snapshot() as snapshot:
+        holds(snapshot, [one])
     reader.close()

@@ -127,7 +127,9 @@ def facts(one: dict[str, Any]) -> Iterator[tuple[str, str]]:
         one["publication"],
     ]
     yield "dates", "; ".join(dates)
-    people = ", ".join(f"{each['who']} ({', '.join(each['roles'])})" for each in one["approved_by"])
+    people = ", ".join(
+        f"{each['who']} ({', '.join(each['roles'])}, {each['key']})" for each in one["approved_by"]
+    )
     if people:
         yield "approved by", f"{people}, for an emergency" if one["is_emergency"] else people
     if one["act"]:

@@ -276,8 +276,7 @@ class _Folder:
             try:
                 path = self._inside(filed, written.file)
                 if is_known:
-                    found = self._digests.of(path, MAX_LIST_OCTETS, _LIST)
-                    _match_list(found, written.sha256, filed.id)
+                    self._verify_list(path, written, filed.id)
                 elif written.sha256 not in self._listings:
                     octets, sha256 = self._digests.read(path, MAX_LIST_OCTETS, _LIST)
                     _match_octets(octets, sha256, written.sha256, filed.id)
@@ -293,6 +292,12 @@ class _Folder:
             self._list_files.setdefault(written.sha256, path)
             if not is_known:
                 self._check_list(filed, steps, written)
+
+    def _verify_list(self, path: Path, written: NamesFile, order: str) -> None:
+        """Raises Refused unless the file is the one that the order fixed; it is read only to say why not."""
+        found = self._digests.of(path, MAX_LIST_OCTETS, _LIST)
+        if found != written.sha256:
+            _match_octets(octets_of(path, MAX_LIST_OCTETS, _LIST), found, written.sha256, order)
 
     def _check_list(self, filed: Filed, steps: tuple[str | int, ...], written: NamesFile) -> None:
         listing, problems = self._listings[written.sha256]

@@ -55,7 +55,7 @@ WRONG = [
     ("issued: 2026-01-01\nsigners: [{who: A}]", "missing-key", "a signer has no 'key'; "),
     (GOOD.replace("who: Bob", "who: ''"), "value-empty", "there is no value"),
     (GOOD.replace("who: Bob", 'who: "Bob  B"'), "who-invalid", "is not one short line"),
-    (GOOD.replace("who: Bob", 'who: "B\u202eob"'), "who-invalid", "is not one short line"),
+    (GOOD.replace("who: Bob", 'who: "B\u00a0ob"'), "who-invalid", "is not one short line"),
     (
         GOOD.replace("who: Bob", "who: ALICE example"),
         "signer-alike",

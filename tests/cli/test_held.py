@@ -63,7 +63,7 @@ def test_the_plan_accepted_by_its_digest_is_applied_whole_and_never_held_again(s
     assert accept(site, plan(site)["digest"]) == 0
     assert site.is_blocked(WIDE)
     assert site.is_blocked("y.example")
-    assert site.apply().out == "nothing to change: generation 1 has these orders\n"
+    assert "nothing to change: generation 1 has these orders\n" in site.apply().out
     site.block("more", "z.example")
     assert site.apply().code == 0
 

@@ -67,7 +67,7 @@ def command(
         )
         raise OrdersInvalid([problem])
     if not as_json:
-        approvals.say_unsigned(loaded)
+        approvals.say_unsigned(loaded, err=True)
     with show.progress() as progress:
         verified = verify(loaded, told=progress)
     found = list(verified.findings)

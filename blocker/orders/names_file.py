@@ -69,7 +69,8 @@ def _read(octets: bytes, found: _Found, tell: Callable[[int], None]) -> None:
     tails: dict[bytes, bytes] = {}
     number = 0
     for done, lines in _pieces(octets):
-        tell(done)
+        if done:
+            tell(done)
         for line in lines:
             number += 1
             name = line.strip()

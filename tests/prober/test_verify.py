@@ -142,7 +142,8 @@ def test_ctrl_c_ends_the_round(verb: Verb) -> None:
         return real(query)
 
     code, out, aside = verb.run(stop, orders=(now_order(),))
-    assert (code, out, aside) == (130, "", "\nstopped\n")
+    assert (code, out) == (130, "")
+    assert aside.endswith("\nstopped\n")
 
 
 def test_help_says_that_what_cannot_be_told_counts_as_not_fine(verb: Verb) -> None:

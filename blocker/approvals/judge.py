@@ -88,8 +88,10 @@ def _frees(order: Order, target: Order | None) -> bool:
         return False
     if target.kind is Kind.BLOCK or order.of != target.id:
         return True  # a block, or one directive
-    removes = target.remove or target.remove_file is not None or target.until is not None
-    return target.kind is Kind.AMEND and not removes
+    if target.kind is not Kind.AMEND or target.remove or target.remove_file is not None:
+        return False
+    # An end that it brought forward goes back, and so does a review, by which a site may let lapse.
+    return target.until is None and target.review_by is None
 
 
 def screen(envelope: Envelope, signers: Signers, now: float, *, namespace: str = ORDERS) -> Signer | Flaw:

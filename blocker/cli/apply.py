@@ -108,8 +108,9 @@ def left_held(prepared: Prepared) -> str:
     ]
     if judged.waits:
         lines.append(f"waiting with it: {', '.join(judged.waits)}")
+    urgent = "".join(f"--emergency {id_} " for id_ in sorted(prepared.signed.emergency & judged.holds.keys()))
     way = (
         "these were not applied. Read them with `blocker plan`; if they are right, `blocker apply --accept "
-        f"{prepared.plan.digest} --reason TEXT` applies all of the plan"
+        f"{prepared.afterwards} {urgent}--reason TEXT` applies them too"
     )
     return "\n".join([*lines, way])

@@ -83,6 +83,16 @@ class Prepared:
         )
 
     @property
+    def afterwards(self) -> str:
+        """The digest of the plan for what is held, once the rest is applied."""
+        if self.rest is None or self.rest.is_idle:
+            return self.plan.digest
+        applied = self.rest.orders
+        approvals = {id_: given for id_, given in self.plan.approvals.items() if id_ not in applied}
+        left = replace(self.plan, base=self.rest.plan.next, review="", rules="", approvals=approvals)
+        return left.digest
+
+    @property
     def is_idle(self) -> bool:
         """Whether there is nothing to apply."""
         return self.plan.is_empty and self.live.number > 0 and self.live.quarantined == self.quarantined
@@ -271,7 +281,14 @@ def prepare(
     found = examine(site, now=now, emergency=emergency, progress=progress)
     whole = _prepared(site, found, found.standing, now)
     judged = holding.judge(
-        site, found.live, whole.plan.changes, whole.scheduled, whole.read, now=now, progress=progress
+        site,
+        found.live,
+        whole.plan.changes,
+        whole.orders,
+        whole.scheduled,
+        whole.read,
+        now=now,
+        progress=progress,
     )
     if not judged.holds:
         return replace(whole, judged=judged)

@@ -3,8 +3,10 @@
 Pure. Held is the whole order, with every order whose `of` leads to it: an order is applied as the authority
 wrote it or not at all, and everything else goes on, for an urgent lift must not wait for somebody's
 mistake. Held are orders that were never applied: for the names they block (`policy.radius`), for how
-many those are, or, an amend, for how many names of its order it takes away. A lift, a suspension and a
-reinstatement are never held. What is held is accepted with the plan, by its digest and with a reason.
+many those are, or, an amend, for how many names of its order it takes away. A directive that was over for
+good was never judged, so what brings one back (an amend of its end, the lift of a lift) is held for its
+names. Any other lift, a suspension and a reinstatement are never held. What is held is accepted with the
+plan, by its digest and with a reason.
 """
 
 from __future__ import annotations
@@ -12,12 +14,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from blocker.orders.model import Kind
+from blocker.orders.relations import order_of
 from blocker.policy.plan import RATIOS_FROM
 from blocker.policy.radius import REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from blocker.orders.model import Order
     from blocker.orders.timetable import Scheduled
     from blocker.policy.lists import Edition
     from blocker.policy.plan import Change, Live
@@ -71,6 +76,48 @@ def newcomers(scheduled: Iterable[Scheduled], live: Live, now: float) -> dict[st
     return found
 
 
+def revived(
+    orders: Mapping[str, Order], scheduled: Iterable[Scheduled], live: Live, now: float
+) -> dict[str, list[Scheduled]]:
+    """The directives of applied orders that were over for good and are not any more, by each of the new
+    orders that may have brought them back.
+    """
+    back = [
+        one
+        for one in scheduled
+        if not one.is_cut
+        and not one.is_ended(now)
+        and (was := live.directives.get(one.ref)) is not None
+        and was.is_ended(now)
+    ]
+    found: dict[str, list[Scheduled]] = {}
+    for order in orders.values() if back else ():
+        if order.id not in live.orders and _prolongs(order, orders):
+            reached = _reached(order, orders)
+            for one in back:
+                if not reached.isdisjoint(map(order_of, one.lineage)):
+                    found.setdefault(order.id, []).append(one)
+    return found
+
+
+def _prolongs(order: Order, orders: Mapping[str, Order]) -> bool:
+    """Whether it may bring back what had ended: an amend that sets an end, a lift of what isn't a block."""
+    if order.kind is not Kind.LIFT:
+        return order.kind is Kind.AMEND and order.until is not None
+    target = orders.get(order_of(order.of))
+    return target is None or target.kind is not Kind.BLOCK
+
+
+def _reached(order: Order, orders: Mapping[str, Order]) -> set[str]:
+    """The orders that its `of` leads to."""
+    found: set[str] = set()
+    at = order_of(order.of)
+    while at and at not in found:
+        found.add(at)
+        at = order_of(orders[at].of) if at in orders else ""
+    return found
+
+
 def holds(
     radii: Mapping[str, Radius],
     new: Mapping[str, Iterable[Scheduled]],
@@ -80,10 +127,11 @@ def holds(
     limits: Limits,
 ) -> dict[str, tuple[Why, ...]]:
     """Why each of the new orders is held that is; `cuts` may be of any order."""
-    added = {change.ref: change for change in changes if change.what == "added"}
+    changed = {change.ref: change for change in changes}
+    added = {ref: change for ref, change in changed.items() if change.what == "added"}
     found = {order: list(_speaking(radius)) for order, radius in radii.items()}
     for order, written in new.items():
-        if why := _grows(sum(added[one.ref].names for one in written), limits.max_added_per_order):
+        if why := _grows(sum(changed[one.ref].names for one in written), limits.max_added_per_order):
             found.setdefault(order, []).append(why)
     for one in cuts:
         if one.order in live.orders or one.ref not in added:

@@ -20,11 +20,11 @@ from blocker.policy.lists import NOTHING
 from blocker.policy.reader import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from blocker.names import Key
-    from blocker.orders.model import NameList, NamesFile
+    from blocker.orders.model import NameList, NamesFile, Order
     from blocker.orders.timetable import Names, Scheduled
     from blocker.policy.hold import Judged
     from blocker.policy.lists import Lists
@@ -42,10 +42,11 @@ _PIECE = 1 << 18  # names judged between two looks of whoever waits
 _MOST = 1000  # of them that are counted below one name
 
 
-def judge(
+def judge(  # noqa: PLR0913 - the plan and what it was made of
     site: Site,
     live: Live,
     changes: Sequence[Change],
+    orders: Mapping[str, Order],
     scheduled: Sequence[Scheduled],
     read: Callable[[NamesFile], NameList],
     *,
@@ -56,6 +57,8 @@ def judge(
     how much there is. Raises StoreError.
     """
     new = hold.newcomers(scheduled, live, now)
+    for order, back in hold.revived(orders, scheduled, live, now).items():
+        new.setdefault(order, []).extend(back)
     groups = {
         order: [group for one in found for group in _groups(one.names, read)] for order, found in new.items()
     }

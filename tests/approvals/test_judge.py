@@ -52,6 +52,7 @@ def about(kind: Kind, of: str = "a/block", **changes: Any) -> Order:
         (about(Kind.LIFT, "a/amend"), about(Kind.AMEND, remove=["y.x.example"]), Kind.REINSTATE),
         (about(Kind.LIFT, "a/amend"), about(Kind.AMEND, remove_file=LIST), Kind.REINSTATE),
         (about(Kind.LIFT, "a/amend"), about(Kind.AMEND, until=9), Kind.REINSTATE),
+        (about(Kind.LIFT, "a/amend"), about(Kind.AMEND, review_by=9), Kind.REINSTATE),
         (about(Kind.SUSPEND, "a/amend"), about(Kind.AMEND, remove=["y.x.example"]), Kind.REINSTATE),
         (about(Kind.LIFT, "a/amend"), about(Kind.AMEND, directives=BLOCK.directives), Kind.LIFT),
         (about(Kind.LIFT, "a/amend/one"), about(Kind.AMEND, remove=["y.x.example"]), Kind.LIFT),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -627,3 +628,13 @@ def test_every_id_of_signatures_has_a_bad_file(signing: Signing) -> None:
         "signer-two-roles",
     }  # fmt: skip
     assert shown | elsewhere == judge.CHECKS.keys()
+
+
+def test_the_way_past_a_hold_brings_the_emergency_along(signing: Signing) -> None:
+    signing.block("plain", "y.example", "alice", "bob")
+    signing.block("urgent", "ocsp.ca.example", "dora")
+    ran = signing.apply("--emergency", "a/urgent", "--reason", "now")
+    assert ran.code == 3
+    (way,) = re.findall(r"`blocker (apply --accept \w+ --emergency a/urgent) --reason TEXT`", ran.err)
+    assert signing.site.run(*way.split(), "--reason", "read").code == 0
+    assert signing.site.is_blocked("ocsp.ca.example")

@@ -54,6 +54,25 @@ TABLE: list[tuple[str, dict[str, Any], bool]] = [
 ]
 
 
+def test_a_row_that_says_the_name_of_a_sealed_order_is_not_told() -> None:
+    own = directive("d", "hush.example", start=0, until=8)
+    cut = order(
+        "x/quiet-cut", Kind.AMEND, of="x/quiet", start=1, remove=["cut.hush2.example"], publication=EFFECTIVE
+    )
+    sealed = order("x/quiet", directives=(own,), publication=Publication.SEALED)
+    may_be_told = teller({**ORDERS, "x/quiet": sealed, "x/quiet-cut": cut}, EPOCH)
+
+    def told(reason: str) -> bool:
+        row = chain.entry(Event(at=1.0, event="e", subject="x/open", detail={"reason": reason}), Head())
+        return may_be_told(row)
+
+    assert not told("the owner of HUSH.example.")
+    assert not told("https://www.hush.example/page")
+    assert not told("free cut.hush2.example, please")
+    assert told("the owner of a.example")  # a public order says it
+    assert told("nothush.example, hush2.example and example")
+
+
 @pytest.mark.parametrize(("subject", "detail", "told"), TABLE, ids=[f"{s} {d}" for s, d, _ in TABLE])
 def test_a_row_is_told_if_it_names_public_orders_alone(
     subject: str, detail: dict[str, Any], told: bool

@@ -90,6 +90,35 @@ def test_only_new_orders_that_are_not_over_are_judged(
     assert {id_: [one.ref for one in ones] for id_, ones in found.items()} == expected
 
 
+LONGER = order("x/ol", Kind.AMEND, of="x/o", start=1, until=9)
+REVIEWED = order("x/or", Kind.AMEND, of="x/o", start=1, review_by=9)
+ENDED = order("x/e", Kind.LIFT, of="x/a", start=2)
+REVIVES = order("x/f", Kind.LIFT, of="x/e", start=1)
+SHORTER = order("x/h", Kind.AMEND, of="x/a", start=1, until=2)
+WITHOUT = order("x/i", Kind.LIFT, of="x/h", start=1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ([OVER], [OVER, LONGER], {"x/ol": ["x/o/d"]}),
+        ([OVER], [OVER, LONGER, REVIEWED, BLOCK, SUSPEND], {"x/ol": ["x/o/d"]}),
+        ([OVER, LONGER], [OVER, LONGER], {}),
+        ([BLOCK, ENDED], [BLOCK, ENDED, REVIVES], {"x/f": ["x/a/d", "x/a/e"]}),
+        ([BLOCK, SHORTER], [BLOCK, SHORTER, WITHOUT], {"x/i": ["x/a/d", "x/a/e"]}),
+        ([BLOCK, ENDED], [BLOCK, ENDED, REVIVES, OVER, LONGER], {"x/f": ["x/a/d", "x/a/e"]}),
+        ([], [OVER, LONGER], {}),
+    ],
+    ids=["an amend", "among others", "applied", "a lift of a lift", "a lift of an amend", "two", "all new"],
+)
+def test_what_brings_back_an_order_that_was_over_is_judged_for_its_names(
+    before: list[Order], after: list[Order], expected: dict[str, list[str]]
+) -> None:
+    _, scheduled, base = planned(before, after)
+    found = hold.revived({one.id: one for one in after}, scheduled, base, NOW)
+    assert {id_: [one.ref for one in ones] for id_, ones in found.items()} == expected
+
+
 def held(
     plan: Plan,
     scheduled: list[Scheduled],

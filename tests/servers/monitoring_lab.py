@@ -26,7 +26,7 @@ from blocker.fleet.report import Purged, Pushed
 from blocker.orders.model import NameList, Publication
 from blocker.orders.schedule import schedule
 from blocker.policy import writer
-from blocker.policy.records import Generation
+from blocker.policy.records import Generation, Owed
 from blocker.prober import report
 from blocker.prober.judge import Kind
 from blocker.prober.report import Confirmed, EvidenceView, NotOk, PointView, Snapshot
@@ -92,7 +92,9 @@ def _due(order: Order, deadline: float) -> Order:
 
 
 def applied(state: Path, number: int, digest: str, base: str, now: float, *, is_bad: bool = False) -> None:
-    """Generation `number` of the orders, with one quarantined and one to be reviewed if it is bad."""
+    """Generation `number` of the orders; if it is bad, with one quarantined, one to be reviewed, and two that
+    an emergency let in, whose approvals are due and overdue.
+    """
     found = orders(now, overdue=is_bad)
     writer.commit(
         state,
@@ -108,6 +110,11 @@ def applied(state: Path, number: int, digest: str, base: str, now: float, *, is_
             directives=schedule(found),
             enforcement=Enforcement(),
             read=lambda _: NameList(keys=()),
+            owed={
+                order: Owed(at=now - 3600, due=due, by="test", reason="urgent")
+                for order, due in (("court/one", now + 3600), ("court/new", now - 10))
+                if is_bad
+            },
         ),
         base=base,
     )

@@ -43,7 +43,12 @@ def test_nothing_is_odd_at_a_point_that_obeys(engine: str, tmp_path: Path) -> No
         runner.hold(world, session.HOME, now)
         address = Endpoint("127.0.0.1", runner.port)
         point = Point(
-            name="p", kind=ENGINES[engine].kind, address=address, region=session.HOME, source=source
+            name="p",
+            kind=ENGINES[engine].kind,
+            by=ENGINES[engine].by,
+            address=address,
+            region=session.HOME,
+            source=source,
         )
         reader = Reader(store.state)
         lane = Lane(Sweep(point), reader, canaries=[CANARY], limits=Limits(rate=2000))

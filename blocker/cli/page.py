@@ -91,7 +91,7 @@ def judged_by(lists: dict[str, Any]) -> str:
     return f"{suffixes} and {len(lists['editions'])} lists of {lists['package']}"
 
 
-def ask(digest: str, held: Sequence[str], waits: Sequence[str]) -> None:
+def ask(digest: str, held: Sequence[str], waits: Sequence[str], emergency: Sequence[str] = ()) -> None:
     """Print what `apply` does about what is held, and the way past it."""
     about = f", and {show.counted(len(waits), 'order')} about it" if waits else ""
     click.echo()
@@ -99,7 +99,8 @@ def ask(digest: str, held: Sequence[str], waits: Sequence[str]) -> None:
         f"{show.counted(len(held), 'order')} held{about}: {', '.join([*held, *waits])}. `blocker apply` "
         "leaves that out and applies the rest. If all of this plan is right:"
     )
-    click.echo(f"  blocker apply --reason TEXT \\\n    --accept {digest}")
+    urgent = "".join(f"--emergency {order} " for order in emergency)
+    click.echo(f"  blocker apply {urgent}--reason TEXT \\\n    --accept {digest}")
 
 
 def _order(one: dict[str, Any]) -> None:

@@ -36,8 +36,14 @@ SHAPE = (
     type=click.Path(path_type=pathlib.Path, dir_okay=False),
     help="Write it as a page to this file too.",
 )
+@click.option(
+    "--emergency",
+    multiple=True,
+    metavar="ORDER",
+    help="As if `apply --emergency` let this order in.",
+)
 @click.pass_obj
-def command(site: Path, as_json: bool, html: Path | None) -> int:
+def command(site: Path, as_json: bool, html: Path | None, emergency: tuple[str, ...]) -> int:
     """Show the difference between the live policy and the orders folder; change nothing.
 
     Exit code 2 if some order has a problem, 3 if `apply` would refuse the plan for its size or leave out an
@@ -51,7 +57,7 @@ def command(site: Path, as_json: bool, html: Path | None) -> int:
 
     loaded = sitefile.load(site)
     with show.progress() as progress:
-        prepared = prepare(loaded, now=time.time(), progress=progress)
+        prepared = prepare(loaded, now=time.time(), emergency=emergency, progress=progress)
     refusal = ""
     try:
         refuse_unsupported(prepared)
@@ -70,7 +76,7 @@ def command(site: Path, as_json: bool, html: Path | None) -> int:
         if refusal:
             click.echo(f"\n{refusal}")
         if prepared.plan.held:
-            page.ask(prepared.plan.digest, prepared.plan.held, prepared.judged.waits)
+            page.ask(prepared.plan.digest, prepared.plan.held, prepared.judged.waits, emergency)
     errors = [one for one in prepared.problems if one.severity == "error"]
     if errors:
         return OrdersInvalid.exit_code

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from blocker.policy.chain import Entry
 
 
+_SHORT = 4  # letters
 _NAME = re.compile(r"[\w-]+(?:\.[\w-]+)+")
 
 
@@ -56,6 +57,13 @@ def _spoken(typed: str) -> Iterator[str]:
             yield ".".join(labels[at:])
 
 
+def _says(typed: str, said: str) -> bool:
+    """Whether it is in the text; what is as short as `7`, or little could be told, as a word of its own."""
+    if len(said) >= _SHORT:
+        return said in typed
+    return re.search(rf"(?<!\w){re.escape(said)}(?!\w)", typed) is not None
+
+
 def teller(orders: Mapping[str, Order], t: float) -> Callable[[Entry], bool]:
     """What says whether a row may be told at `t`: it names no order but public ones, neither as what it is
     about nor in what somebody typed, and no name that a sealed one blocks or frees, nor one below it; those
@@ -78,6 +86,6 @@ def teller(orders: Mapping[str, Order], t: float) -> Callable[[Entry], bool]:
         if any(relations.order_of(ref) not in public for ref in named):
             return False
         typed = json.dumps(entry.facts, ensure_ascii=False).casefold()
-        return not any(said in typed for said in sealed) and hidden.isdisjoint(_spoken(typed))
+        return not any(_says(typed, said) for said in sealed) and hidden.isdisjoint(_spoken(typed))
 
     return may_be_told

@@ -633,6 +633,9 @@ def test_every_id_of_signatures_has_a_bad_file(signing: Signing) -> None:
 def test_the_way_past_a_hold_brings_the_emergency_along(signing: Signing) -> None:
     signing.block("plain", "y.example", "alice", "bob")
     signing.block("urgent", "ocsp.ca.example", "dora")
+    planned = signing.site.run("plan", "--emergency", "a/urgent")
+    assert planned.code == 3
+    assert "blocker apply --emergency a/urgent --reason TEXT" in planned.out
     ran = signing.apply("--emergency", "a/urgent", "--reason", "now")
     assert ran.code == 3
     (way,) = re.findall(r"`blocker (apply --accept \w+ --emergency a/urgent) --reason TEXT`", ran.err)

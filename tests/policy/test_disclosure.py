@@ -29,6 +29,7 @@ ORDERS = {
         block("x/open", Publication.PUBLIC),
         block("x/hushed", Publication.SEALED, reference="Geh. 4/Ä"),
         block("x/dawn", EFFECTIVE, start=4),
+        block("x/brief", Publication.SEALED, reference="7"),
         order("x/lift", Kind.LIFT, of="x/open", start=6, publication=EFFECTIVE),
         order("x/secret-lift", Kind.LIFT, of="x/open", start=6, publication=Publication.SEALED),
     )
@@ -51,6 +52,8 @@ TABLE: list[tuple[str, dict[str, Any], bool]] = [
     ("", {"refs": "x/open"}, True),
     ("x/open", {"reason": "like X/HUSHED"}, False),
     ("x/open", {"reason": "see geh. 4/ä"}, False),
+    ("x/open", {"reason": "as in no. 7."}, False),
+    ("x/open", {"reason": "17 names", "count": 77}, True),
 ]
 
 

@@ -142,7 +142,9 @@ def _patiently(what: Callable[[], _T]) -> _T:
             return what()
         except sqlite3.OperationalError as error:
             is_busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-            if not is_busy or time.monotonic() > deadline:
+            # Between its first octets and its table a new ledger is a file that has no table.
+            is_being_made = str(error) == "no such table: events"
+            if not (is_busy or is_being_made) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
 

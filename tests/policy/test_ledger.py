@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import threading
 from contextlib import closing
 from dataclasses import replace
 from multiprocessing import get_context
@@ -198,3 +199,15 @@ def test_of_an_overdue_review_it_is_told_once_for_each_order_and_date(tmp_path: 
     ledger.append(tmp_path, [late("x/b", 5, 12.0), late("x/c", 5, 12.0), late("x/b", 9, 12.0)])
     told = [(one.at, one.subject, one.facts["review_by"]) for one in ledger.entries(tmp_path)]
     assert told == [(10.0, "x/b", 5), (12.0, "x/c", 5), (12.0, "x/b", 9)]
+
+
+def test_a_ledger_that_is_being_made_is_waited_for(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / ledger.FILE)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA user_version = 0")
+        database.commit()
+    assert (tmp_path / ledger.FILE).stat().st_size > 0
+    making = threading.Timer(0.2, ledger.append, (tmp_path, [Event(at=1.0, event="applied")]))
+    making.start()
+    assert [one.event for one in ledger.entries(tmp_path)] == ["applied"]
+    making.join()

@@ -196,7 +196,7 @@ def answer(
 
 def real(query: dns.message.Message) -> dns.message.Message:
     """The unfiltered Internet of the tests: every name has records, except those below `nowhere`."""
-    if "nowhere" in query.question[0].name.to_text():
+    if "nowhere" in query.question[0].name.to_text().lower():
         return answer(query, rcode=3)
     response = answer(query, addresses=("198.51.100.7", "2001:db8::7"))
     question = query.question[0]

@@ -51,7 +51,7 @@ def read(octets: bytes, match: Match) -> Extract:
         if name:
             ended.add(name)
     return rows.extract(
-        edition=Edition((int(newest.timestamp()),), newest.isoformat()),
+        edition=Edition((int(newest.timestamp()),), newest.isoformat(), at=newest.timestamp()),
         ended=frozenset(ended - rows.names.keys()),
     )
 

@@ -16,7 +16,7 @@ from blocker.feeds.extract import BELOW, ONLY
 from blocker.orders.model import PLAIN, Match
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -25,8 +25,21 @@ if TYPE_CHECKING:
     from blocker.orders.model import Action, Authority, Publication
     from blocker.site import Endpoint
 
-WAIVABLE = frozenset({"feed-too-few", "feed-changed-too-much", "feed-older", "feed-tail-missing"})
+WAIVABLE = frozenset(
+    {
+        "feed-too-few",
+        "feed-changed-too-much",
+        "feed-older",
+        "feed-ahead",
+        "feed-tail-missing",
+        "feed-last-unknown",
+        "feed-cuts-others",
+    }
+)
 """What a person who looked at the document may let past; the others say that it is damaged."""
+
+MOST_AHEAD = 86_400
+"""Seconds that a document's newest date may lie after its retrieval: zones and clocks differ."""
 
 LEAST_CHANGE = 1
 """Names that may come and go in a list so short that its ratio allows none."""
@@ -59,6 +72,9 @@ FEED_CHECKS: dict[str, str] = {
     "feed-changed-too-much": "more names came or went at once than the feed allows",
     "feed-older": "the document is older than the last one",
     "feed-tail-missing": "the last name of the last document is gone, as when a list is cut off",
+    "feed-ahead": "the document has dates that are yet to come",
+    "feed-last-unknown": "the last document can't be read, so that a cut-off one can't be told by it",
+    "feed-cuts-others": "a name that goes would take along what an order of somebody else added",
     "feed-order-ended": "the feed's order has ended, so that nothing can be added to it",
     "feed-orders-broken": "the feed's own orders have problems",
     "feed-absent-kept": "warning: names are absent without being said to be lifted, and stay",
@@ -112,9 +128,17 @@ def most(feed: Feed, before: int) -> int:
 
 
 def judge(
-    feed: Feed, extract: Extract, difference: Difference, last: Extract | None, before: int, *, has_end: bool
+    feed: Feed,
+    extract: Extract,
+    difference: Difference,
+    last: Extract | None,
+    before: int,
+    *,
+    at: float,
+    has_end: bool,
 ) -> list[Problem]:
-    """What the document breaks of the feed's promises. `last` is the last good document.
+    """What the document, retrieved `at` (epoch seconds), breaks of the feed's promises. `last` is the last
+    good document.
 
     `before` counts the names that the feed's orders list now. `has_end` says that the format itself tells
     where a document ends.
@@ -140,24 +164,8 @@ def judge(
             f"the document lists {len(extract.names):,} names and the feed promises {feed.minimum:,}; fetch "
             "it anew, or lower 'minimum' if the list is that short.",
         )
-    if last is not None and last.edition and extract.edition and extract.edition.is_before(last.edition):
-        complain(
-            "feed-older",
-            f"the document is of {extract.edition.text} and the last one of {last.edition.text}; "
-            "fetch it anew.",
-        )
-    if (
-        not has_end
-        and last is not None
-        and last.last in difference.removed
-        and not _is_listed(last.last, extract)
-    ):
-        complain(
-            "feed-tail-missing",
-            f"'{last.last.decode()}', with which the last document ended, is gone, as when a list is cut "
-            "off; "
-            "fetch it anew.",
-        )
+    for id_, message in _judge_state(extract, difference, last, at=at, is_known=before > 0, has_end=has_end):
+        complain(id_, message)
     allowed = most(feed, before)
     for word, changed in (("new", len(difference.added)), ("gone", len(difference.removed))):
         if before and changed > allowed:
@@ -168,6 +176,59 @@ def judge(
                 "the document, or raise 'max_change'.",
             )
     return found
+
+
+def _judge_state(
+    extract: Extract,
+    difference: Difference,
+    last: Extract | None,
+    *,
+    at: float,
+    is_known: bool,
+    has_end: bool,
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with the document beside the last one and the time."""
+    if last is not None and last.edition and extract.edition and extract.edition.is_before(last.edition):
+        yield (
+            "feed-older",
+            (
+                f"the document is of {extract.edition.text} and the last one of {last.edition.text}; "
+                "fetch it anew."
+            ),
+        )
+    if extract.edition and extract.edition.at is not None and extract.edition.at > at + MOST_AHEAD:
+        yield (
+            "feed-ahead",
+            (
+                f"the document has the date {extract.edition.text}, which is yet to come, and what it "
+                "lists or lifts would hold at once; ask its authority."
+            ),
+        )
+    if last is None and is_known and difference:
+        yield (
+            "feed-last-unknown",
+            (
+                "the document of the feed's last order is gone or can't be read, so nothing tells whether "
+                "this one is older or cut off; restore it."
+            ),
+        )
+    if difference.crossed:
+        yield (
+            "feed-cuts-others",
+            (
+                f"{shown(difference.crossed)} would no longer be blocked with what is gone, though an amend "
+                "that the feed didn't make added it; write that as a block of its own."
+            ),
+        )
+    if not has_end and last is not None and difference.removed and not _is_listed(last.last, extract):
+        yield (
+            "feed-tail-missing",
+            (
+                f"'{last.last.decode()}', with which the last document ended, is gone, as when a list is cut "
+                "off; "
+                "fetch it anew."
+            ),
+        )
 
 
 def _is_listed(name: bytes, extract: Extract) -> bool:

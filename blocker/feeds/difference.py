@@ -24,7 +24,8 @@ class Difference:
     """What a document changes. `removed` are the names to cut, `again` those that the cuts would take along.
 
     `absent` are names that are gone from the document and stay; `withdrawn` those that an order other than
-    the feed's took out, with all below them, and that stay out though the document lists them.
+    the feed's took out, with all below them, and that stay out though the document lists them. `excepted` lie
+    below what comes and were taken out so, too. `crossed` are names of others that the cuts would take along.
     """
 
     added: frozenset[bytes] = frozenset()
@@ -32,6 +33,8 @@ class Difference:
     again: frozenset[bytes] = frozenset()
     absent: frozenset[bytes] = frozenset()
     withdrawn: frozenset[bytes] = frozenset()
+    excepted: frozenset[bytes] = frozenset()
+    crossed: frozenset[bytes] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self.added or self.removed)
@@ -42,16 +45,15 @@ def difference(
     extract: Extract,
     withdrawn: AbstractSet[bytes] = frozenset(),
     *,
+    others: AbstractSet[bytes] = frozenset(),
     keeps_absent: bool = False,
 ) -> Difference:
-    """What must change so that the feed's orders list what the document lists."""
+    """What must change so that the feed's orders list what the document lists. `others` are names that
+    somebody else's amends add to these orders.
+    """
     listed = extract.names.keys()
     new = listed - before
-    out = frozenset(
-        name
-        for name in new
-        if withdrawn and (name in withdrawn or any(one in withdrawn for one in _covering(name)))
-    )
+    out = frozenset(name for name in new if withdrawn and is_within(name, withdrawn))
     added = frozenset(new - out)
     gone = before - listed
     if keeps_absent:
@@ -61,13 +63,35 @@ def difference(
         absent = frozenset()
     stays = listed | absent if absent else listed
     removed = frozenset(name for name in gone if not any(above in stays for above in _covering(name)))
+    along = _taken_along(before & stays, removed) if removed else ()
+    again = frozenset(name for name in along if not is_within(name, withdrawn))
+    cuts = {cut(name) for name in removed}
     return Difference(
         added=added,
         removed=removed,
-        again=frozenset(_taken_along(before & stays, removed)) if removed else frozenset(),
+        again=again,
         absent=absent,
         withdrawn=out,
+        excepted=frozenset(
+            name
+            for name in withdrawn
+            if not name.startswith(ONLY) and any(one in added or one in again for one in _covering(name))
+        ),
+        crossed=frozenset(_crossed(others, cuts)) if others else frozenset(),
     )
+
+
+def _crossed(others: AbstractSet[bytes], cuts: AbstractSet[bytes]) -> Iterator[bytes]:
+    """Those of the others that a cut takes whole, or a piece of."""
+    above = {one for name in cuts for one in _covering(name)}
+    for name in others:
+        if name in above or is_within(name, cuts):
+            yield name
+
+
+def is_within(name: bytes, wider: AbstractSet[bytes]) -> bool:
+    """Whether one of them is the name, or reaches all that it does."""
+    return name in wider or any(one in wider for one in _covering(name))
 
 
 def cut(name: bytes) -> bytes:

@@ -44,12 +44,14 @@ class Damaged(Exception):
 class Edition(NamedTuple):
     """Which state of the list this is: comparable within one format, and as people read it.
 
-    `is_serial` says that `order` is one SOA serial, which goes round (RFC 1982).
+    `is_serial` says that `order` is one SOA serial, which goes round (RFC 1982). `at` is its newest date in
+    epoch seconds, None if it has none.
     """
 
     order: tuple[int, ...]
     text: str
     is_serial: bool = False
+    at: float | None = None
 
     def is_before(self, other: Edition) -> bool:
         """Whether this is an older state of the list than the other."""
@@ -105,9 +107,9 @@ class Rows:
                 return self._sign + name.encode()
             subject = subjects.parse(text)
         except names.NameInvalid:
-            self.skip(line, "unreadable", text)
+            self.skip(line, _kind("", text), text)
         except Rejected as rejected:
-            self.skip(line, _kind(rejected.id), text)
+            self.skip(line, _kind(rejected.id, text), text)
         else:
             sign = BELOW if subject.match is Match.BELOW else self._sign
             return sign + names.to_text(subject.key).encode()
@@ -145,8 +147,8 @@ class Rows:
         )
 
 
-def _kind(id_: str) -> str:
-    if id_ in _URL:
+def _kind(id_: str, text: str) -> str:
+    if id_ in _URL or "#" in text:  # Within a row it begins a URL's fragment.
         return "url"
     if id_ in _ADDRESS:
         return "address"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from blocker import names
-from blocker.feeds.difference import cut
+from blocker.feeds.difference import cut, is_within
 from blocker.feeds.extract import BELOW, ONLY
 from blocker.orders import relations
 from blocker.orders.model import Kind, Match
@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """The orders of one feed: the `block`, the `latest` of them, the names that they list and those that
-    other orders took out. `is_over` says that nothing can be added to them.
+    other orders took out or added. `is_over` says that nothing can be added to them.
     """
 
     block: Order
     latest: Order
     listed: frozenset[bytes] = field(repr=False)
     withdrawn: frozenset[bytes] = field(repr=False)
+    others: frozenset[bytes] = field(repr=False, default=frozenset())
     is_over: bool = False
 
 
@@ -63,15 +64,22 @@ def family(
     )
     listed: set[bytes] = set()
     withdrawn: set[bytes] = set()
+    others: set[bytes] = set()
     for order in (block, *acts):
         if order.kind is Kind.AMEND and _is_cancelled(book, order, now):
             withdrawn |= _added(order, read)
             continue
         removed = set(_removed(order, read))
-        listed -= removed
+        others -= removed
         if order not in own:
+            if removed:
+                listed = {name for name in listed if not is_within(name, removed)}
             withdrawn |= {name for name in removed if not name.startswith(ONLY)}
+            for directive in order.directives:
+                if not book.directive(order, directive).is_ended(now):
+                    others.update(_names(directive.subjects, directive.names_file, directive.match, read))
             continue
+        listed -= removed
         for directive in order.directives:
             is_ended = book.directive(order, directive).is_ended(now)
             found = set(_names(directive.subjects, directive.names_file, directive.match, read))
@@ -82,6 +90,7 @@ def family(
         latest=[block, *(one for one in acts if one in own)][-1],
         listed=frozenset(listed),
         withdrawn=frozenset(withdrawn),
+        others=frozenset(others),
         is_over=all(book.directive(block, one).is_ended(now) for one in block.directives),
     )
 

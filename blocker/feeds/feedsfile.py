@@ -101,6 +101,17 @@ def _check_names(root: Node, values: Any, complaints: Complaints) -> None:
                 f"{shown(one['name'])} is the name of two feeds; each needs its own.",
             )
         seen.add(one["name"])
+    for position, one in enumerate(values):
+        for other in values:
+            if one["folder"] == other["folder"] and re.fullmatch(
+                re.escape(other["name"]) + "-[0-9]{6}", one["name"]
+            ):
+                complaints.add(
+                    "duplicate-feed",
+                    yamltext.place(root, "feeds", position, "name"),
+                    f"{shown(one['name'])} is what amends of {shown(other['name'])} are called; name it "
+                    "otherwise, or give it a folder of its own.",
+                )
 
 
 def _feed(values: dict[str, Any], folder: Path) -> Feed:

@@ -10,7 +10,7 @@ The lists of lines are here; what needs a parser of its own has a module.
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from blocker.feeds import certpl, hazard, textlines, zonetext
@@ -27,6 +27,7 @@ _BOM = b"\xef\xbb\xbf"
 _PAGE = re.compile(rb"\s*<(?:!doctype|!--|html|head|body|\?xml[^>]*>\s*<!doctype html)", re.IGNORECASE)
 _XML = re.compile(rb"\s*<")
 _NOT_TEXT = re.compile(rb"[\0-\x08\x0e-\x1f\x7f]")
+_COMMENT = re.compile(r"(?:^|\s)#")  # A # right behind other signs is a part of a URL.
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 # `0000350_2025.29.08`: the serial of the year's list, the year, the day, the month. The day comes first.
@@ -67,7 +68,7 @@ def read(name: str, octets: bytes, match: Match) -> Extract:
 def _lines(octets: bytes) -> Iterator[tuple[int, str]]:
     """The lines with their numbers, less comments and blank ones."""
     for number, whole in textlines.cut(octets, "utf-8", MAX_LINE):
-        line = whole.partition("#")[0].strip()
+        line = _COMMENT.split(whole, maxsplit=1)[0].strip()
         if line:
             yield number, line
 
@@ -130,7 +131,8 @@ def _adm_edition(line: str, number: int) -> Edition:
             f"{line!r} has no date in it: after the year come the day and the month; fetch it anew.",
             number,
         ) from error
-    return Edition((when.toordinal(), serial), f"{when.isoformat()}, serial {serial}")
+    at = datetime(year, month, day, tzinfo=UTC).timestamp()
+    return Edition((when.toordinal(), serial), f"{when.isoformat()}, serial {serial}", at=at)
 
 
 def it_cncpo(octets: bytes, match: Match) -> Extract:

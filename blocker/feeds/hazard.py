@@ -86,7 +86,7 @@ class _Reader:
             raise Damaged("feed-empty", "the register has no entry; fetch it anew.")
         when = self._newest
         return self._rows.extract(
-            edition=Edition((int(when.timestamp()),), when.isoformat()),
+            edition=Edition((int(when.timestamp()),), when.isoformat(), at=when.timestamp()),
             ended=frozenset(self._ended - self._rows.names.keys()),
         )
 

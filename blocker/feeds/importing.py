@@ -86,16 +86,24 @@ def make(site: Site, feed: Feed, source: Source, *, accept: str = "", reason: st
     if known is not None and known.is_over:
         return replace(nothing, problems=(_over(feed, known),), extract=extract)
     before = known.listed if known is not None else frozenset()
+    whole = extract
     extract, protected = _without_protected(extract, before, feed, site)
     change = difference(
         before,
         extract,
         known.withdrawn if known is not None else frozenset(),
+        others=known.others if known is not None else frozenset(),
         keeps_absent=feed.keeps_absent,
     )
     last = _last(feed, site, known)
     found = contract.judge(
-        feed, extract, change, last, len(before), has_end=formats.FORMATS[feed.format].has_end
+        feed,
+        whole,
+        change,
+        last,
+        len(before),
+        at=source.at,
+        has_end=formats.FORMATS[feed.format].has_end,
     )
     found = [replace(one, path=source.place) for one in found]
     waived = [one for one in found if accept and one.id in contract.WAIVABLE]

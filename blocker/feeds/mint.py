@@ -69,7 +69,7 @@ def amend(
     lines = [f"of: {of}", f"from: {moment(source.at)}"]
     added = {name: extract.names.get(name, "") for name in change.added | change.again}
     if added:
-        lines += ["add:", *made.directives(added, "added", "  ")]
+        lines += ["add:", *made.directives(added, "added", "  ", change.excepted)]
     if change.removed:
         listed = made.list("removed", {cut(name): "" for name in change.removed}, is_dated=False)
         lines.append(f"remove_file: {listed}")
@@ -110,8 +110,12 @@ class _Files:
         self._slug = id_.rpartition("/")[2]
         self._made: dict[str, bytes] = {}
 
-    def directives(self, listed: Mapping[bytes, str], word: str, indent: str) -> list[str]:
-        """The directives for the names, by how far they reach: two where a format tells that apart."""
+    def directives(
+        self, listed: Mapping[bytes, str], word: str, indent: str, excepted: Collection[bytes] = ()
+    ) -> list[str]:
+        """The directives for the names, by how far they reach: two where a format tells that apart.
+        `excepted` lie below some of them.
+        """
         alone = {name.removeprefix(ONLY): date for name, date in listed.items() if name.startswith(ONLY)}
         others = {name: date for name, date in listed.items() if not name.startswith(ONLY)}
         lines: list[str] = []
@@ -121,6 +125,11 @@ class _Files:
                     f"id: {id_}",
                     f"names_file: {self.list(id_, names)}",
                     f"match: {match}",
+                    *(
+                        [f"except: [{', '.join(_quoted(one.decode()) for one in sorted(excepted))}]"]
+                        if excepted and match is not Match.EXACT
+                        else []
+                    ),
                     f"regions: [{', '.join(map(_quoted, self._feed.regions))}]",
                     f"action: {self._action()}",
                     f"from: {moment(self._source.at)}",

@@ -287,7 +287,14 @@ class _Folder:
                     )
                     del octets
             except Refused as refused:
-                self._problems.append(check.problem(filed, mark, refused.id, f"'{written.file}': {refused}"))
+                way = (
+                    f" The list as it was applied is in the state folder: archive/{written.sha256}."
+                    if is_known and refused.id == _LIST.unreadable
+                    else ""
+                )
+                self._problems.append(
+                    check.problem(filed, mark, refused.id, f"'{written.file}': {refused}{way}")
+                )
                 continue
             self._list_files.setdefault(written.sha256, path)
             if not is_known:

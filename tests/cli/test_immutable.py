@@ -145,3 +145,12 @@ def test_an_order_that_was_never_applied_may_be_changed_freely(site: Site) -> No
     site.run("check")
     site.block("one", "y.example")
     assert site.run("check").code == 0
+
+
+def test_a_list_of_an_applied_order_that_is_gone_is_told_with_where_it_is_kept(applied: Site) -> None:
+    (applied.path("list").parent / "list.txt").unlink()
+    ran = applied.run("check")
+    sha256 = hashlib.sha256(LIST).hexdigest()
+    assert ran.code == 2
+    assert f" The list as it was applied is in the state folder: archive/{sha256}." in ran.out
+    assert (applied.folder / "state" / "archive" / sha256).read_bytes() == LIST

@@ -230,6 +230,25 @@ OWN = [
     Bad("pl-hazard", "JSON", "[1]", "feed-format: the document is not XML ("),
     Bad(
         "pl-hazard",
+        "an entry of tomorrow's tomorrow",
+        hazard(LATER).replace("2026-01-01", "2026-12-24", 1),
+        " feed-ahead: the document has the date 2026-12-24T12:00:00+01:00, which is yet to come, and what it "
+        "lists or lifts would hold at once; ask its authority.",
+    ),
+    Bad(
+        "cert-pl",
+        "a name that leaves later",
+        certpl(LATER).replace("2026-01-02T12:00:00+01:00", "2027-01-02T12:00:00+01:00"),
+        " feed-ahead: the document has the date 2027-01-02T12:00:00+01:00, which is yet to come",
+    ),
+    Bad(
+        "it-adm",
+        "a day that is yet to come",
+        adm(LATER, 2).replace("2025", "2027"),
+        " feed-ahead: the document has the date 2027-08-29, serial 2, which is yet to come",
+    ),
+    Bad(
+        "pl-hazard",
         "an older state",
         hazard(NAMES, 1).replace("2026-01-01", "2025-12-31"),
         " feed-older: the document is of 2025-12-31T12:00:00+01:00 and the last one of "
@@ -518,7 +537,7 @@ def test_what_a_document_is_refused_for_is_in_the_table() -> None:
         "feed-unknown", "feed-source-invalid", "feed-format-unknown", "feed-absence-unknown",
         "feed-end-unclear", "duplicate-feed", "feed-name-invalid", "feed-too-large", "feed-order-ended",
         "feed-orders-broken", "feed-absent-kept", "feed-removed-by-order", "feed-order-exists",
-        "feed-accept-other",
+        "feed-accept-other", "feed-last-unknown", "feed-cuts-others",
     }  # fmt: skip
     told = " ".join(bad.said for bad in TABLE)
     assert {id_ for id_ in FEED_CHECKS if f"{id_}:" not in told} == elsewhere
@@ -552,7 +571,7 @@ def taken(format_: str, before: bytes, document: bytes) -> Difference:
     one = feed(format_)
     change = difference(last.names.keys(), extract, keeps_absent=one.keeps_absent)
     wrong = contract.judge(
-        one, extract, change, last, len(last.names), has_end=formats.FORMATS[format_].has_end
+        one, extract, change, last, len(last.names), at=2e9, has_end=formats.FORMATS[format_].has_end
     )
     return Difference() if wrong else change
 

@@ -80,3 +80,7 @@ def test_what_others_took_out_is_never_added(
     assert not change.added & withdrawn
     assert change.withdrawn <= after - before
     assert change.added | change.withdrawn == after - before
+    comes = set(change.added | change.again)
+    for name in ASKED:  # What was listed alone is not taken out with what is below it.
+        if blocked({one for one in withdrawn if not one.startswith(ONLY)}, name):
+            assert not blocked(comes, name) or blocked(set(change.excepted), name), name

@@ -158,6 +158,11 @@ TABLE = [
         "feeds:\n" + GOOD.removeprefix("feeds:\n"),
         ":12:11 duplicate-feed: 'list' is the name of two feeds; each needs its own.",
     ),
+    (
+        "feeds:\n",
+        "feeds:\n" + GOOD.removeprefix("feeds:\n").replace("name: list", "name: list-120000"),
+        ":2:11 duplicate-feed: 'list-120000' is what amends of 'list' are called; name it otherwise",
+    ),
 ]
 
 

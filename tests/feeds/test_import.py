@@ -299,6 +299,89 @@ def test_what_another_order_removed_or_lifted_stays_out_and_is_told(fed: Fed) ->
     assert blocked(fed, *NAMES, "new.example") == {*NAMES} - {"casino-1.example"}
 
 
+def test_what_a_court_freed_below_a_name_stays_free_when_that_comes_or_comes_again(fed: Fed) -> None:
+    fed.feed("names", more="    max_change: 1\n")
+    first = ["top.example", "shop.top.example", "b.a.top.example", "www.late.example", "last.example"]
+    fed.take(lines(first))
+    removed = "remove: [www.shop.top.example, a.top.example, www.late.example, '*.last.example']"
+    fed.act("court", "amend", "reg/2026-11-28-list", removed, start="2026-11-29")
+    free = ["www.shop.top.example", "b.a.top.example", "www.late.example", "a.last.example"]
+    fed.at("2026-11-30T12:00:00+00:00")
+    fed.take(lines(["shop.top.example", "b.a.top.example", "late.example", "last.example"]))
+    assert 'except: ["www.late.example", "www.shop.top.example"]' in (
+        fed.orders["2026-11-30-list-120000.yaml"].decode()
+    )
+    ran = fed.run("check")
+    assert (ran.code, ran.out) == (0, "")
+    assert fed.run("apply", "--yes").code == 0
+    still = {"shop.top.example", "late.example", "last.example"}
+    assert blocked(fed, *free, *still, "top.example") == still
+    fed.at("2026-12-01T12:00:00+00:00")
+    fed.take(lines(["late.example", "last.example"]))
+    fed.at("2026-12-02T12:00:00+00:00")
+    fed.take(lines(["top.example", "late.example", "last.example"]))
+    assert fed.run("apply", "--yes").code == 0
+    assert blocked(fed, *free, "top.example", "shop.top.example", "a.top.example") == {
+        "top.example",
+        "shop.top.example",
+    }
+
+
+@pytest.mark.parametrize("added", ["mirror.casino-1.example", "casino-1.example", "above"])
+def test_a_name_that_goes_does_not_take_along_what_another_amend_added(fed: Fed, added: str) -> None:
+    fed.feed("names", more="    max_change: 1\n")
+    fed.take(lines(["sub.above.example", *NAMES[:-1], "z.example"]))
+    name = added.replace("above", "above.example")
+    window = "from: 2026-11-29, until: 2027-02-01"
+    fed.act(
+        "court",
+        "amend",
+        "reg/2026-11-28-list",
+        f"add: [{{id: x, names: [{name}], regions: [ID], {window}}}]",
+        start="2026-11-29",
+    )
+    before = fed.orders
+    fed.at("2026-11-30T12:00:00+00:00")
+    gone = ["casino-1.example", "sub.above.example"]
+    kept = [one for one in ["sub.above.example", *NAMES[:-1], "z.example"] if one not in gone]
+    ran = fed.take(lines(kept))
+    assert (ran.code, fed.orders) == (2, before)
+    assert f" feed-cuts-others: '{name}' would no longer be blocked with what is gone, though" in ran.err
+    fed.act("court-2", "lift", "a/court", start="2026-11-30")
+    assert fed.take(lines(kept)).code == 0
+
+
+@pytest.mark.parametrize("last", ["www.casino-0.example", "removed.example"])
+def test_a_list_cut_off_is_noticed_though_its_last_name_says_nothing_more(fed: Fed, last: str) -> None:
+    fed.feed("names", more="    max_change: 1\n")
+    fed.take(lines([*NAMES, last]))
+    fed.act("court", "amend", "reg/2026-11-28-list", "remove: [removed.example]", start="2026-11-29")
+    before = fed.orders
+    fed.at("2026-11-30T12:00:00+00:00")
+    ran = fed.take(lines(NAMES[:-1]))
+    assert (ran.code, fed.orders) == (2, before)
+    assert f" feed-tail-missing: '{last}', with which the last document ended, is gone" in ran.err
+
+
+def test_without_the_last_document_nothing_is_lifted_until_a_person_says_so(fed: Fed) -> None:
+    fed.feed("names", more="    max_change: 1\n")
+    fed.take(lines(NAMES))
+    (fed.folder / "orders" / "reg" / "2026-11-28-list.source.txt").unlink()
+    before = fed.orders
+    fed.at("2026-11-30T12:00:00+00:00")
+    ran = fed.take(lines(NAMES[:-1]))
+    assert (ran.code, fed.orders) == (2, before)
+    assert " feed-last-unknown: the document of the feed's last order is gone or can't be read" in ran.err
+
+
+@pytest.mark.parametrize("row", ["bank.example#/casino", "bank.example#x"])
+def test_what_stands_before_a_fragment_is_not_widened_to_a_host(fed: Fed, row: str) -> None:
+    fed.feed("names")
+    said = fed.taken(lines([*NAMES, row, "other.example # a comment"]))
+    assert (said["added"], said["skipped"]) == (len(NAMES) + 1, {"url": 1})
+    assert b"bank.example" not in fed.orders["2026-11-28-list.listed.txt"]
+
+
 def test_an_amend_that_is_cancelled_is_as_if_it_had_not_been(fed: Fed) -> None:
     fed.feed("names", more="    max_change: 0.5\n")
     fed.take(lines(NAMES))

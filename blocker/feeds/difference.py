@@ -84,9 +84,7 @@ def difference(
 def _crossed(others: AbstractSet[bytes], cuts: AbstractSet[bytes]) -> Iterator[bytes]:
     """Those of the others that a cut takes whole, or a piece of."""
     above = {one for name in cuts for one in _covering(name)}
-    for name in others:
-        if name in above or is_within(name, cuts):
-            yield name
+    yield from (name for name in others if name in above or is_within(name, cuts))
 
 
 def is_within(name: bytes, wider: AbstractSet[bytes]) -> bool:

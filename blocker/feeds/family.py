@@ -75,9 +75,13 @@ def family(
             if removed:
                 listed = {name for name in listed if not is_within(name, removed)}
             withdrawn |= {name for name in removed if not name.startswith(ONLY)}
-            for directive in order.directives:
-                if not book.directive(order, directive).is_ended(now):
-                    others.update(_names(directive.subjects, directive.names_file, directive.match, read))
+            others.update(
+                *(
+                    _names(directive.subjects, directive.names_file, directive.match, read)
+                    for directive in order.directives
+                    if not book.directive(order, directive).is_ended(now)
+                )
+            )
             continue
         listed -= removed
         for directive in order.directives:

@@ -383,12 +383,10 @@ def _spread(ids: Iterable[str], orders: Iterable[Order]) -> frozenset[str]:
         if order.of:
             about.setdefault(relations.order_of(order.of), []).append(order.id)
     reached: set[str] = set()
-    todo = list(ids)
+    todo = set(ids)
     while todo:
-        id_ = todo.pop()
-        if id_ not in reached:
-            reached.add(id_)
-            todo += about.get(id_, ())
+        reached |= todo
+        todo = {below for id_ in todo for below in about.get(id_, ())} - reached
     return frozenset(reached)
 
 

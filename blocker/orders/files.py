@@ -76,7 +76,7 @@ class Loaded:
         path = self.list_files[names.sha256]
         try:
             octets = octets_of(path, MAX_LIST_OCTETS, _LIST)
-            _match_octets(octets, hashlib.sha256(octets).hexdigest(), names.sha256)
+            _match_list(octets, hashlib.sha256(octets).hexdigest(), names.sha256)
         except Refused as refused:
             problem = Problem(id=refused.id, path=printable(path), message=str(refused))
             raise OrdersInvalid([problem]) from refused
@@ -279,7 +279,7 @@ class _Folder:
                     self._verify_list(path, written, filed.id)
                 elif written.sha256 not in self._listings:
                     octets, sha256 = self._digests.read(path, MAX_LIST_OCTETS, _LIST)
-                    _match_octets(octets, sha256, written.sha256, filed.id)
+                    _match_list(octets, sha256, written.sha256, filed.id)
                     self._listings[written.sha256] = names_file.parse(
                         octets,
                         _beside(filed, written),
@@ -304,7 +304,7 @@ class _Folder:
         """Raises Refused unless the file is the one that the order fixed; it is read only to say why not."""
         found = self._digests.of(path, MAX_LIST_OCTETS, _LIST)
         if found != written.sha256:
-            _match_octets(octets_of(path, MAX_LIST_OCTETS, _LIST), found, written.sha256, order)
+            _match_list(octets_of(path, MAX_LIST_OCTETS, _LIST), found, written.sha256, order)
 
     def _check_list(self, filed: Filed, steps: tuple[str | int, ...], written: NamesFile) -> None:
         listing, problems = self._listings[written.sha256]
@@ -390,26 +390,22 @@ def _spread(ids: Iterable[str], orders: Iterable[Order]) -> frozenset[str]:
     return frozenset(reached)
 
 
-def _match_octets(octets: bytes, found: str, written: str, order: str = "") -> None:
-    is_other = found != written and b"\r\n" in octets
-    if is_other and hashlib.sha256(octets.replace(b"\r\n", b"\n")).hexdigest() == written:
+def _match_list(octets: bytes, found: str, written: str, order: str = "") -> None:
+    """Raises Refused unless the octets, whose digest is `found`, are those that the order fixed."""
+    if found == written:
+        return
+    if b"\r\n" in octets and hashlib.sha256(octets.replace(b"\r\n", b"\n")).hexdigest() == written:
         raise Refused(
             "names-file-changed",
             "its line ends were changed from LF to CR LF, by git or an editor, and its digest with them; "
             "restore the file, and write `* -text` into a .gitattributes beside it.",
         )
-    _match_list(found, written, order)
-
-
-def _match_list(found: str, written: str, order: str) -> None:
-    if found != written:
-        new = f"`blocker new --kind amend --of {order}`" if order else "an amend"
-        raise Refused(
-            "names-file-changed",
-            f"its SHA-256 is {found}, the order says {written}; restore the list (if it was applied, it is "
-            f"in the state folder as archive/{written[:12]}…), and write what is to change as an order of "
-            f"its own: {new}.",
-        )
+    new = f"`blocker new --kind amend --of {order}`" if order else "an amend"
+    raise Refused(
+        "names-file-changed",
+        f"its SHA-256 is {found}, the order says {written}; restore the list (if it was applied, it is in "
+        f"the state folder as archive/{written}), and write what is to change as an order of its own: {new}.",
+    )
 
 
 def _match_document(found: str, written: str) -> None:

@@ -141,13 +141,10 @@ def make_plan(
     digests = {order.id: order.digest for order in orders.values()}
     explained = _explained(orders, orders.keys() - live.orders.keys())
     changes = []
-    for ref in sorted(live.directives.keys() | wanted.keys()):
+    for ref, one in sorted({**live.directives, **wanted}.items()):
         old, new = live.directives.get(ref), wanted.get(ref)
         replaced = new is not None and old is not None and live.orders.get(new.order) != digests[new.order]
         if old == new and not replaced:
-            continue
-        one = new or old
-        if one is None:  # pragma: no cover - a ref comes from one of the two
             continue
         before, after = (_windows(old), _windows(new))
         gains = replaced or _exceeds(after, before, now) or _reaches_further(new, old)

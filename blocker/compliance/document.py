@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from blocker.compliance import observed
+from blocker.compliance import observed, operator_acts, troubles
 from blocker.orders.model import instant
 from blocker.orders.timetable import LAPSED, LIFTED, SUSPENDED
 from blocker.prober import judge
@@ -74,7 +74,7 @@ def document(facts: Facts) -> dict[str, Any]:
         ],
         "operator_acts": [
             {"at": moment(one.at), "act": one.act, "ref": one.ref, "reason": one.reason}
-            for one in observed.acts_of_the_operator(facts)
+            for one in operator_acts.of_the_operator(facts)
         ],
         "summary": summary(facts),
         "confirmations": [_confirmation(one, facts) for one in confirmed],
@@ -94,7 +94,7 @@ def document(facts: Facts) -> dict[str, Any]:
                 "records": one.records,
                 "detail": one.detail,
             }
-            for one in observed.troubles(facts)
+            for one in troubles.troubles(facts)
         ],
         "coverage": _coverage(facts),
         "evidence": {
@@ -135,7 +135,7 @@ def summary(facts: Facts) -> list[str]:
             sentence += f"; it was not observed, or not each time, at {', '.join(unseen)}"
         found.append(f"{sentence}.")
     found += _lapses(facts)
-    troubled = observed.troubles(facts)
+    troubled = troubles.troubles(facts)
     faults = sum(one.kind in BAD for one in troubled)
     unsure = len(troubled) - faults
     if troubled:
@@ -376,7 +376,7 @@ SCHEMA: dict[str, Any] = {
         applied=_list(at=_TIME, generation=_COUNT, policy=_TEXT),
         operator_acts=_list(
             at=_TIME,
-            act={"enum": [observed.WITHHELD, observed.RELEASED, observed.ROLLED_BACK, "lapses", "keeps"]},
+            act={"enum": [*operator_acts.ACTS]},
             ref=_TEXT,
             reason=_TEXT,
         ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from blocker.compliance import observed
+from blocker.compliance import observed, operator_acts, troubles
 from blocker.compliance.document import CHANGES, duration, moment
 from blocker.compliance.pictures import Bar, Cell, Lane, Mark, heat, timeline
 from blocker.orders.model import instant
@@ -17,7 +17,8 @@ from blocker.prober.judge import BAD
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from blocker.compliance.observed import Confirmation, Facts, Trouble
+    from blocker.compliance.observed import Confirmation, Facts
+    from blocker.compliance.troubles import Trouble
 
 _MOST_DIRECTIVES, _MOST_POINTS, _MOST_VARIANTS = 12, 60, 24
 
@@ -35,7 +36,7 @@ def time_picture(facts: Facts) -> str:
     begin, end = min([*begins, at]), at
     margin = max(1.0, (end - begin) * 0.03)
     lanes = list(_law(facts))[:_MOST_DIRECTIVES]
-    confirmed, troubled = observed.confirmations(facts), observed.troubles(facts)
+    confirmed, troubled = observed.confirmations(facts), troubles.troubles(facts)
     lanes += [
         _point(
             point,
@@ -143,7 +144,7 @@ def _seen(block: Confirmation, confirmed: list[Confirmation], facts: Facts) -> I
     ]
     end = min(ends, default=None) or min(in_law, default=None)
     start: float | None = first
-    for since, until in observed.withheld(facts, block.ref):
+    for since, until in operator_acts.withheld(facts, block.ref):
         if start is None or (until is not None and until <= start) or (end is not None and end <= since):
             continue
         if start < since:

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from blocker.compliance import operator_acts
 from blocker.orders.model import Publication, instant
 from blocker.orders.timetable import ENDINGS, LAPSED
-from blocker.prober.book import FINE
 from blocker.prober.evidence import instances_of
 from blocker.prober.expect import Why
 from blocker.prober.judge import BAD, Kind
@@ -28,16 +28,12 @@ from blocker.prober.keeping import TAKEN_BACK, change_of, confirms
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from blocker.names import Key
     from blocker.orders.model import Order
     from blocker.orders.timetable import Scheduled
     from blocker.policy.chain import Entry
     from blocker.prober.judge import Finding
     from blocker.prober.shelf import Kept, Segment
     from blocker.site import Point
-
-WITHHELD, RELEASED, ROLLED_BACK = "withheld", "released", "rolled-back"
-"""The events of the ledger by which the operator stops enforcing by itself, and resumes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +64,17 @@ class Facts:
     @cached_property
     def as_of(self) -> float:
         """The instant the report speaks of: that of the last thing known about the order."""
-        ids = _ids(self)
+        ids = self.ids
         known = [kept.record.finding.at for kept in self.records]
         known += [one.at for one in self.events if _concerns(one, ids)]
         if any(one.lapsed for one in self.directives):
             known.append(float(self.lapses_from))
         return max(known, default=float(instant(self.order.issued)))
+
+    @cached_property
+    def ids(self) -> frozenset[str]:
+        """The ids of the order and its acts, and the refs of their directives."""
+        return frozenset([*self.orders, *(one.ref for one in self.directives)])
 
     @cached_property
     def orders(self) -> dict[str, Order]:
@@ -110,39 +111,6 @@ class Confirmation:
     def lateness(self) -> float | None:
         """Seconds."""
         return None if self.seen is None else max(0.0, self.seen - self.counted)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
-    """What was not as ordered, or could not be told, from when until the first answer after it that tells
-    otherwise.
-
-    `end` None: nothing that tells otherwise was observed after `last`, when it was last seen.
-    """
-
-    kind: Kind
-    rule: str
-    point: str
-    variant: str
-    ref: str
-    start: float
-    last: float
-    end: float | None
-    questions: int
-    records: int
-    detail: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperatorAct:
-    """What the operator did itself, to one order or directive: `act` is withheld, released or rolled-back, or
-    lapses or keeps: what is overdue for review does so since then.
-    """
-
-    at: float
-    act: str
-    ref: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -369,86 +337,6 @@ def _withdraws(one: Entry) -> _Start | None:
     return str(change), one.subject, str(point), int(str(since))
 
 
-def troubles(facts: Facts) -> list[Trouble]:
-    """What was kept that is not fine, question by question, joined where times meet; by time."""
-    episodes = list(_episodes(facts))
-    grouped: dict[tuple[str, ...], list[_Episode]] = defaultdict(list)
-    for one in sorted(episodes, key=lambda one: (one.start, one.last)):
-        joined = grouped[one.sort]
-        if joined and (joined[-1].end is None or one.start <= joined[-1].end):
-            joined[-1].join(one)
-        else:
-            joined.append(one)
-    found = [one.trouble() for several in grouped.values() for one in several]
-    return sorted(found, key=lambda one: (one.start, one.point, one.ref, one.variant, one.kind, one.rule))
-
-
-@dataclass(slots=True, kw_only=True)
-class _Episode:
-    """Trouble of one sort while it grows."""
-
-    sort: tuple[str, ...]
-    kept: Kept
-    start: float
-    last: float
-    end: float | None = None
-    records: int = 1
-    questions: set[tuple[Key, int]]
-
-    def join(self, other: _Episode) -> None:
-        self.end = None if self.end is None or other.end is None else max(self.end, other.end)
-        self.last = max(self.last, other.last)
-        self.records += other.records
-        self.questions |= other.questions
-
-    def trouble(self) -> Trouble:
-        finding = self.kept.record.finding
-        return Trouble(
-            kind=finding.kind,
-            rule=finding.rule,
-            point=finding.point,
-            variant=str(finding.variant),
-            ref=finding.ref,
-            start=self.start,
-            last=self.last,
-            end=self.end,
-            questions=len(self.questions),
-            records=self.records,
-            detail=finding.detail,
-        )
-
-
-_BLIND = frozenset({Kind.INSUFFICIENT, Kind.UNREACHABLE})
-"""What tells nothing of the block itself, so that no trouble has ended by it."""
-
-
-def _episodes(facts: Facts) -> Iterator[_Episode]:
-    going: dict[tuple[bool, tuple[str, str, Key, int, str]], _Episode] = {}
-    for kept in facts.records:
-        finding = kept.record.finding
-        question = (finding.point, finding.ref, finding.name, finding.qtype, str(finding.variant))
-        sort = (finding.kind, finding.rule, finding.point, str(finding.variant), finding.ref)
-        is_blind = finding.kind in _BLIND
-        here = going.get((is_blind, question))
-        if here is not None and here.sort == sort:
-            here.last = finding.at
-            here.records += 1
-        for place in [(True, question)] if is_blind else [(True, question), (False, question)]:
-            old = going.get(place)
-            if old is not None and old.sort != sort:
-                old.end = finding.at
-                yield going.pop(place)
-        if finding.kind not in FINE and (is_blind, question) not in going:
-            going[is_blind, question] = _Episode(
-                sort=sort,
-                kept=kept,
-                start=finding.at,
-                last=finding.at,
-                questions={(finding.name, finding.qtype)},
-            )
-    yield from going.values()
-
-
 def coverage(facts: Facts) -> list[Cover]:
     """What was kept, by point and variant."""
     grouped: dict[tuple[str, str], list[Kept]] = defaultdict(list)
@@ -509,56 +397,6 @@ def in_order(records: Iterable[Kept]) -> tuple[Kept, ...]:
     return tuple(sorted(records, key=lambda kept: (kept.record.finding.at, kept.hash)))
 
 
-def acts_of_the_operator(facts: Facts) -> list[OperatorAct]:
-    """The operator's own acts on what the report is about, by time; never shown as the authority's."""
-    ids, found, review = _ids(facts), [], "keep"
-    is_reviewed = any(one.review_by is not None for one in facts.directives)
-    for one in facts.events:
-        reason = str(one.facts.get("reason", ""))
-        found += [
-            OperatorAct(at=one.at, act=act, ref=ref, reason=reason) for act, ref in _own(one) if ref in ids
-        ]
-        if one.event == "applied":
-            before, review = review, str(one.facts.get("review", "keep"))
-            if is_reviewed and review != before:
-                act = "lapses" if review == "lapse" else "keeps"
-                found.append(OperatorAct(at=one.at, act=act, ref=facts.order.id, reason=_REVIEW[act]))
-    return found
-
-
-_REVIEW = {
-    "lapses": "since then the site does not enforce what is overdue for review",
-    "keeps": "since then the site enforces what is overdue for review",
-}
-
-
-def _own(one: Entry) -> Iterator[tuple[str, str]]:
-    """What the event withholds or releases; a rollback withholds all that its detail names."""
-    if one.event in (WITHHELD, RELEASED):
-        yield one.event, one.subject
-    refs = one.facts.get("refs") if one.event == ROLLED_BACK else None
-    for ref in sorted(map(str, refs)) if isinstance(refs, list) else ():
-        yield ROLLED_BACK, ref
-
-
-def withheld(facts: Facts, ref: str) -> list[tuple[float, float | None]]:
-    """From when until when the operator did not enforce the directive."""
-    names = {ref}.union(*(one.lineage | {one.order} for one in facts.directives if one.ref == ref))
-    found: list[tuple[float, float | None]] = []
-    held: set[str] = set()
-    since = 0.0
-    for one in acts_of_the_operator(facts):
-        if one.ref not in names:
-            continue
-        if one.act in (WITHHELD, ROLLED_BACK):
-            since = since if held else one.at
-            held.add(one.ref)
-        elif one.act == RELEASED and held:
-            held.discard(one.ref)
-            found += [] if held else [(since, one.at)]
-    return found + ([(since, None)] if held else [])
-
-
 def seen_again(facts: Facts, block: Confirmation, after: float) -> float | None:
     """When it was first observed to hold after that instant, of what is kept."""
     found = _proofs(facts).get((block.change, block.ref, block.point, block.since), [])
@@ -579,18 +417,10 @@ def _points(facts: Facts, one: Scheduled) -> list[str]:
     return sorted(found)
 
 
-def _ids(facts: Facts) -> set[str]:
-    return {
-        facts.order.id,
-        *(act.id for act in facts.acts),
-        *(one.ref for one in facts.directives),
-    }
-
-
-def _concerns(one: Entry, ids: set[str]) -> bool:
+def _concerns(one: Entry, ids: frozenset[str]) -> bool:
     if one.event == "reported":  # To have been reported on is no news about the order.
         return False
-    named = {one.subject, *(ref for _, ref in _own(one))}
+    named = {one.subject, *(ref for _, ref in operator_acts.own(one))}
     return not ids.isdisjoint(named) or (one.event == "applied" and not ids.isdisjoint(_orders_of(one)))
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from blocker import names as domain
-from blocker.compliance.observed import ROLLED_BACK, Facts, in_order
+from blocker.compliance.observed import Facts, in_order
+from blocker.compliance.operator_acts import ROLLED_BACK
 from blocker.errors import OrdersInvalid, Problem
 from blocker.orders import names_file, relations
 from blocker.orders.model import Match, Publication
 from blocker.orders.schedule import schedule
 from blocker.policy import archive, chain, ledger
-from blocker.policy.apply import live_policy, recall
+from blocker.policy.examine import live_policy, recall
 from blocker.prober.shelf import Shelf
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from blocker.compliance import observed
+from blocker.compliance import observed, operator_acts, troubles
 from blocker.compliance.document import SCHEMA, document, duration, moment, summary
 from blocker.orders.model import Kind, Publication
 from blocker.orders.schedule import schedule
@@ -148,7 +148,7 @@ def test_lateness_of_a_lift_counts_from_its_receipt_and_its_own_deadline_holds()
 
 
 def test_trouble_lasts_until_something_fine_is_seen_and_one_without_an_end_has_none() -> None:
-    found = [(str(one.kind), one.point, one.start, one.end, one.records) for one in observed.troubles(WHOLE)]
+    found = [(str(one.kind), one.point, one.start, one.end, one.records) for one in troubles.troubles(WHOLE)]
     assert found == [
         ("underblock", "bandung-dnsdist-edge-04", T + 6 * DAY, T + 11 * DAY, 3),
         ("insufficient", "jakarta-anycast", T + 14 * DAY, T + 15 * DAY, 1),
@@ -169,7 +169,7 @@ def test_trouble_of_several_questions_is_one_where_times_meet_and_two_where_not(
             ]
         )
     )
-    first, second = observed.troubles(facts)
+    first, second = troubles.troubles(facts)
     assert (first.start, first.end, first.questions, first.records) == (T + 10.0, T + 40.0, 2, 2)
     assert (second.start, second.end, second.last) == (T + 50.0, None, T + 50.0)
 
@@ -177,7 +177,7 @@ def test_trouble_of_several_questions_is_one_where_times_meet_and_two_where_not(
 def test_trouble_that_turns_into_other_trouble_ends_there() -> None:
     one = expectation()
     facts = whole(records=kept([failing(one, T + 10.0), twice(one, real, at=T + 20.0)]))
-    assert [(str(each.kind), each.end) for each in observed.troubles(facts)] == [
+    assert [(str(each.kind), each.end) for each in troubles.troubles(facts)] == [
         ("insufficient", T + 20.0),
         ("underblock", None),
     ]
@@ -199,7 +199,7 @@ def test_a_leak_does_not_end_by_an_answer_that_tells_nothing(
     one = expectation()
     several = [twice(one, real, at=T + 10.0), blind(one, T + 20.0)]
     several += [once(one, script, at=T + 30.0) for script in after]
-    leak, unsure = observed.troubles(whole(records=kept(several)))
+    leak, unsure = troubles.troubles(whole(records=kept(several)))
     assert (str(leak.kind), leak.start, leak.last, leak.end) == ("underblock", T + 10.0, T + 10.0, end)
     assert (unsure.last, unsure.end) == (several[1].finding.at, end)
 
@@ -208,7 +208,7 @@ def test_a_leak_that_is_seen_again_after_answers_that_tell_nothing_is_one() -> N
     one = expectation()
     several = [twice(one, real, at=T + 10.0), failing(one, T + 20.0), twice(one, real, at=T + 30.0)]
     facts = whole(records=kept(several))
-    assert [(str(each.kind), each.end, each.records) for each in observed.troubles(facts)] == [
+    assert [(str(each.kind), each.end, each.records) for each in troubles.troubles(facts)] == [
         ("underblock", None, 2),
         ("insufficient", T + 30.0, 1),
     ]
@@ -235,7 +235,7 @@ def test_trouble_that_meets_trouble_without_an_end_has_none() -> None:
             ]
         )
     )
-    (only,) = observed.troubles(facts)
+    (only,) = troubles.troubles(facts)
     assert (only.start, only.end, only.questions) == (T + 10.0, None, 2)
 
 
@@ -464,7 +464,7 @@ def acts(*several: tuple[str, float, str]) -> Facts:
 def test_a_directive_is_withheld_while_it_or_its_order_is(
     several: list[tuple[str, float, str]], spans: list[tuple[float, float | None]]
 ) -> None:
-    assert observed.withheld(acts(*several), REF) == spans
+    assert operator_acts.withheld(acts(*several), REF) == spans
 
 
 def test_what_was_seen_of_a_sealed_acts_names_is_not_in_the_report_of_a_public_order() -> None:
@@ -573,5 +573,5 @@ def test_when_it_will_be_reviewed_is_not_told_if_that_is_sealed() -> None:
 def test_a_site_that_keeps_again_what_it_let_lapse_says_so() -> None:
     events = ledger(*(applied(T + n, how) for n, how in enumerate(("keep", "lapse", "lapse", "keep"))))
     facts = replace(reviewed(lapses_from=T), events=events)
-    assert [one.act for one in observed.acts_of_the_operator(facts)] == ["lapses", "keeps"]
-    assert observed.acts_of_the_operator(whole(events=events, directives=())) == []
+    assert [one.act for one in operator_acts.of_the_operator(facts)] == ["lapses", "keeps"]
+    assert operator_acts.of_the_operator(whole(events=events, directives=())) == []

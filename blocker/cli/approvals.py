@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blocker.approvals.judge import Approval
-    from blocker.policy.apply import Examined, Prepared
+    from blocker.policy.apply import Prepared
+    from blocker.policy.examine import Examined
     from blocker.site import Site
 
 UNSIGNED = "unsigned site: orders are applied without approvals"
@@ -36,7 +37,7 @@ def command(site: Path, order: str, as_json: bool) -> int:
     from blocker import sitefile
     from blocker.cli import show
     from blocker.errors import OrdersInvalid
-    from blocker.policy.apply import examine
+    from blocker.policy.examine import examine
 
     loaded = sitefile.load(site)
     examined = examine(loaded, now=time.time())

@@ -25,7 +25,7 @@ def command(site: Path, as_json: bool) -> int:
     from blocker import sitefile
     from blocker.cli import approvals, show
     from blocker.errors import OrdersInvalid
-    from blocker.policy.apply import examine
+    from blocker.policy.examine import examine
 
     count = 0
     try:

@@ -12,7 +12,7 @@ import click
 
 from blocker import names
 from blocker.cli import show
-from blocker.policy.apply import Examined, examine, live_policy, recall
+from blocker.policy.examine import Examined, examine, live_policy, recall
 from blocker.policy.reader import Reader
 
 if TYPE_CHECKING:

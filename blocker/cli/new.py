@@ -108,7 +108,7 @@ def _setting(site: Site) -> Setting:
 
     from blocker.cli import show
     from blocker.orders.questions import Setting
-    from blocker.policy.apply import examine, facts, recall
+    from blocker.policy.examine import examine, facts, recall
 
     with show.progress() as progress:
         examined = examine(site, now=time.time(), progress=progress)

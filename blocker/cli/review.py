@@ -40,7 +40,7 @@ def command(site: Path, within: int, names: bool, as_json: bool) -> int:
     """
     from blocker import sitefile
     from blocker.cli import inputs, show
-    from blocker.policy.apply import recall
+    from blocker.policy.examine import recall
     from blocker.policy.overdue import reviews
     from blocker.prober import vanished
     from blocker.prober.reference import endpoints

@@ -22,7 +22,7 @@ from blocker.feeds.extract import BELOW, ONLY, Damaged
 from blocker.feeds.family import family, is_own
 from blocker.orders import check, files
 from blocker.orders.model import Match
-from blocker.policy.apply import facts, live_policy
+from blocker.policy.examine import facts, live_policy
 from blocker.yamltext import MAX_PROBLEMS
 
 if TYPE_CHECKING:

@@ -10,40 +10,32 @@ without them, which is applied unasked.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from blocker.approvals import files as signatures
 from blocker.approvals.files import Approved
-from blocker.errors import NothingApplied, StalePlan, StoreError
-from blocker.orders import check, files, names_file, parse, relations
-from blocker.orders.digests import Digests
-from blocker.orders.model import instant
+from blocker.errors import StalePlan, StoreError
+from blocker.orders import files
 from blocker.orders.schedule import names_of, schedule
-from blocker.policy import approving, archive, holding, ledger, overdue, plan, removed, writer
-from blocker.policy.chain import Event
+from blocker.policy import approving, archive, holding, ledger, plan, told, writer
 from blocker.policy.directives import by_role
+from blocker.policy.examine import archived, content, examine, recall, standing_of
 from blocker.policy.hold import NOBODY, Judged
-from blocker.policy.protect import protected_names
-from blocker.policy.reader import Reader
 from blocker.policy.records import Generation
-from blocker.policy.standing import Standing, stand
 from blocker.yamltext import normal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
-    from pathlib import Path
 
     from blocker.errors import Problem
     from blocker.names import Key
     from blocker.orders.files import Loaded
     from blocker.orders.model import NameList, NamesFile, Order
-    from blocker.orders.parse import Filed
     from blocker.orders.timetable import Scheduled
+    from blocker.policy.examine import Examined
     from blocker.policy.plan import Live, Plan
-    from blocker.policy.records import Owed
+    from blocker.policy.standing import Standing
     from blocker.site import Site
 
 
@@ -106,165 +98,7 @@ class Prepared:
 
     def read(self, names: NamesFile) -> NameList:
         """The content of a names_file, beside its order or as it was applied."""
-        return _content(self.site.state, self.loaded, names)
-
-
-def facts(site: Site) -> check.Facts:
-    """What this site's orders are checked against."""
-    return check.Facts(regions=frozenset(site.enforcement.regions), protected=frozenset(site.protected))
-
-
-def live_policy(state: Path) -> Live:
-    """What is applied now; plan.NOTHING if there is no store yet. Raises StoreError."""
-    try:
-        reader = Reader(state)
-    except NothingApplied:
-        return plan.NOTHING
-    try:
-        with reader.snapshot() as policy:
-            counts = policy.counts()
-            return plan.Live(
-                digest=policy.generation.digest,
-                number=policy.generation.number,
-                quarantined=policy.generation.quarantined,
-                orders=policy.orders,
-                directives={one.ref: one for one in policy.directives.values()},
-                counts={policy.directives[number].ref: count for number, count in counts.items()},
-                enforcement=policy.enforcement,
-                zones=policy.zones,
-                owed=policy.owed,
-                trust=policy.trust,
-            )
-    finally:
-        reader.close()
-
-
-def recall(state: Path, order: str, digest: str) -> Filed:
-    """The applied form of an order, from the archive. Raises StoreError."""
-    shown = str(state / "archive" / digest)
-    filed, problems = parse.read(archive.fetch(state, digest), path=shown, id_=order)
-    if filed is None:
-        reasons = "; ".join(str(problem) for problem in problems)
-        raise StoreError(f"{shown}: the applied order {order} can't be read by this version: {reasons}")
-    return filed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Examined:
-    """The orders folder beside what is applied."""
-
-    state: Path
-    live: Live
-    loaded: Loaded
-    standing: Standing
-    problems: tuple[Problem, ...]
-    signed: Approved
-
-    def read(self, names: NamesFile) -> NameList:
-        """The content of a names_file, beside its order or as it was applied."""
-        return _content(self.state, self.loaded, names)
-
-
-def _content(state: Path, loaded: Loaded, names: NamesFile) -> NameList:
-    if names.sha256 in loaded.list_files:
-        return loaded.read(names)
-    return _archived(state, names)
-
-
-def _archived(state: Path, names: NamesFile) -> NameList:
-    listing, _ = names_file.parse(archive.fetch(state, names.sha256), names.file)
-    return listing.names
-
-
-def examine(
-    site: Site,
-    *,
-    now: float,
-    whole: bool = False,
-    emergency: Collection[str] = (),
-    progress: Callable[[str, int, int], None] | None = None,
-) -> Examined:
-    """Read the orders and find which form of each stands. Raises OrdersInvalid, StoreError.
-
-    The names of lists applied before are read again only if one of them is protected by now, and if `whole`:
-    then the complaint has its line. `emergency` are the ids of orders that a person lets in by the site's
-    emergency; raises NotApproved if one of those can't be.
-    """
-    live = live_policy(site.state)
-    digests = Digests(site.state, now=now)
-    load = partial(files.load, site.orders, facts(site), digests=digests, progress=progress)
-    loaded = load(known=live.orders.items())
-    late = _protected_since(site, live, loaded)
-    if whole and late:
-        loaded, late = load(), []
-    digests.keep()
-    signed = signatures.examine(
-        site,
-        loaded.filed,
-        loaded.sources,
-        live.orders,
-        lambda order: recall(site.state, order, live.orders[order]).order,
-        owed=live.owed,
-        since=live.trust.issued,
-        emergency=emergency,
-        now=now,
-        progress=progress,
-    )
-    standing = _stand(site, live, loaded, signed.refused, now)
-    # What orders are about is judged among the standing forms, not the files alone.
-    own = (problem for problem in loaded.problems if problem.id not in relations.IDS)
-    idle = _idle_removals(site, live, loaded, standing) if whole else ()
-    problems = (*own, *standing.problems, *signed.problems, *late, *idle)
-    return Examined(
-        state=site.state, live=live, loaded=loaded, standing=standing, problems=problems, signed=signed
-    )
-
-
-def _stand(site: Site, live: Live, loaded: Loaded, out: Collection[str], now: float) -> Standing:
-    """The standing orders, if these are left out beside the broken ones."""
-    return stand(
-        {id_: one for id_, one in loaded.filed.items() if id_ not in out},
-        loaded.broken.union(out),
-        live.orders,
-        lambda order, digest: recall(site.state, order, digest),
-        now=now,
-        folder=str(site.orders),
-        archive=str(site.state / "archive"),
-    )
-
-
-def _protected_since(site: Site, live: Live, loaded: Loaded) -> list[Problem]:
-    """What the lists that weren't read again have against the protected names of today."""
-    unread = {
-        order.id
-        for order in loaded.orders
-        if live.orders.get(order.id) == order.digest and any(files.lists_of(order))
-    }
-    if not unread:
-        return []
-    reader = Reader(site.state)
-    try:
-        with reader.snapshot() as policy:
-            return list(protected_names(policy, site.protected, unread))
-    finally:
-        reader.close()
-
-
-def _idle_removals(site: Site, live: Live, loaded: Loaded, standing: Standing) -> list[Problem]:
-    """What new amends remove from lists that weren't read, and isn't there."""
-    new = {
-        id_: loaded.filed[id_]
-        for id_, order in standing.orders.items()
-        if id_ not in live.orders and (order.remove or order.remove_file)
-    }
-    if not new or not live.number:
-        return []
-    reader = Reader(site.state)
-    try:
-        with reader.snapshot() as policy:
-            return list(removed.check(policy, new, schedule(standing.orders.values()), loaded.lists))
-    finally:
-        reader.close()
+        return content(self.site.state, self.loaded, names)
 
 
 def prepare(
@@ -292,7 +126,7 @@ def prepare(
     )
     if not judged.holds:
         return replace(whole, judged=judged)
-    standing = _stand(site, found.live, found.loaded, found.signed.refused | judged.holds.keys(), now)
+    standing = standing_of(site, found.live, found.loaded, found.signed.refused | judged.holds.keys(), now)
     rest = _prepared(site, found, standing, now)
     waits = tuple(sorted(whole.orders.keys() - rest.orders.keys() - judged.holds.keys()))
     return replace(
@@ -381,7 +215,8 @@ def apply(
         base=prepared.live.digest,
         progress=progress,
     )
-    if (trouble := ledger.note(site.state, *_told(prepared, generation, owed, accept))) and warn is not None:
+    events = told.applied(prepared, generation, owed, accept)
+    if (trouble := ledger.note(site.state, *events)) and warn is not None:
         warn(trouble)
     return generation
 
@@ -392,56 +227,23 @@ def _former(prepared: Prepared, one: Scheduled) -> Iterator[Key]:
     try:
         order = recall(state, one.order, prepared.live.orders[one.order]).order
         written = replace(one, names=names_of(order, one.ref))
-        for keys in by_role(written, lambda names: _archived(state, names)).values():
+        for keys in by_role(written, lambda names: archived(state, names)).values():
             yield from keys
     except (StoreError, KeyError):
         return
 
 
-def _told(
-    prepared: Prepared, generation: Generation, owed: Mapping[str, Owed], accept: str
-) -> Iterator[Event]:
-    """What the ledger is told of an apply, in one: the way from the letter to the live policy."""
-    at, plan_ = generation.applied_at, prepared.plan
-    for id_ in plan_.orders_added:
-        order = prepared.orders[id_]
-        yield Event(
-            at=at,
-            event="received",
-            subject=id_,
-            detail={
-                "received": None if order.received is None else instant(order.received),
-                "file": order.digest,
-                "document": "" if order.document is None else order.document.sha256,
-            },
-        )
-    checks = Counter(problem.id for problem in prepared.problems)
-    yield Event(
-        at=at,
-        event="checked",
-        detail={
-            "problems": checks.total(),
-            "checks": dict(checks),
-            "quarantined": list(prepared.quarantined),
-        },
-    )
-    yield from approving.events(prepared.signed, _brought(prepared), prepared.loaded.sources, owed, at)
-    yield Event(
-        at=at,
-        event="planned",
-        detail={
-            "plan": plan_.digest,
-            "base": plan_.base,
-            "next": plan_.next,
-            "blocks": plan_.added,
-            "frees": plan_.removed,
-            "changes": len(plan_.changes),
-        },
-    )
-    if accept:
-        yield _accepted(prepared, generation)
-    yield _applied(prepared, generation)
-    yield from overdue.overdue(overdue.reviews(prepared.scheduled, at), at)
+def note_held(prepared: Prepared, *, now: float, warn: Callable[[str], None]) -> None:
+    """Tell the ledger which orders an apply left held and why, each once; `warn` as in `apply`."""
+    state = prepared.site.state
+    try:
+        known = [(one.subject, one.facts) for one in ledger.entries(state, only=("held",))]
+    except StoreError as error:
+        warn(str(error))
+        return
+    events = told.held(prepared, known, now)
+    if events and (trouble := ledger.note(state, *events)):
+        warn(trouble)
 
 
 def settle(prepared: Prepared, *, now: float, warn: Callable[[str], None] | None = None) -> tuple[str, ...]:
@@ -450,61 +252,6 @@ def settle(prepared: Prepared, *, now: float, warn: Callable[[str], None] | None
     Raises StoreError. `warn` as in `apply`.
     """
     return approving.settle(prepared.site, prepared.signed, prepared.live, prepared.loaded.sources, now, warn)
-
-
-def _brought(prepared: Prepared) -> dict[str, str]:
-    before = prepared.live.orders
-    return {
-        order.id: order.digest for order in prepared.orders.values() if before.get(order.id) != order.digest
-    }
-
-
-def note_held(prepared: Prepared, *, now: float, warn: Callable[[str], None]) -> None:
-    """Tell the ledger which orders an apply left held and why, each once; `warn` as in `apply`."""
-    state = prepared.site.state
-    try:
-        told = [(one.subject, one.facts) for one in ledger.entries(state, only=("held",))]
-    except StoreError as error:
-        warn(str(error))
-        return
-    events = []
-    for order, whys in prepared.judged.holds.items():
-        detail = {"file": prepared.orders[order].digest, "reasons": {why.id: why.count for why in whys}}
-        if (order, detail) not in told:
-            events.append(Event(at=now, event="held", subject=order, detail=detail))
-    if events and (trouble := ledger.note(state, *events)):
-        warn(trouble)
-
-
-def _accepted(prepared: Prepared, generation: Generation) -> Event:
-    holds = prepared.judged.holds if prepared.plan.held else {}
-    return Event(
-        at=generation.applied_at,
-        event="accepted",
-        detail={
-            "plan": prepared.plan.digest,
-            "by": generation.by,
-            "reason": generation.reason,
-            "orders": {order: {why.id: why.count for why in whys} for order, whys in holds.items()},
-        },
-    )
-
-
-def _applied(prepared: Prepared, generation: Generation) -> Event:
-    before = prepared.live.orders
-    return Event(
-        at=generation.applied_at,
-        event="applied",
-        detail={
-            "generation": generation.number,
-            "policy": generation.digest,
-            "by": generation.by,
-            "reason": generation.reason,
-            "review": prepared.site.enforcement.review,
-            "orders": _brought(prepared),
-            "gone": sorted(before.keys() - prepared.orders.keys()),
-        },
-    )
 
 
 def _count(one: Scheduled, loaded: Loaded, live: Live) -> int:

@@ -1,7 +1,6 @@
-"""What an apply does about approvals: keeps the signatures, tells the ledger, and settles what was owed.
+"""What an apply does about approvals: keeps the signatures, and settles what an emergency owed.
 
-Shell. The ledger's `approved` comes with the apply that lets the order in, or with the first one that sees
-the approvals an emergency owes; `emergency` comes in its place. Signatures, the people who were believed and
+Shell. Signatures, the people who were believed and
 the octets that were signed are archived by their digests first, so whoever doubts can verify again.
 """
 
@@ -9,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from blocker.policy import archive, ledger, writer
-from blocker.policy.chain import Event
+from blocker.policy import archive, ledger, told, writer
 from blocker.policy.records import Owed, Trust
 
 if TYPE_CHECKING:
@@ -41,23 +39,6 @@ def keep(state: Path, signed: Approved, sources: Mapping[str, bytes]) -> None:
         archive.keep(state, hashlib.sha256(sources[id_]).hexdigest(), sources[id_])
 
 
-def events(
-    signed: Approved,
-    orders: Mapping[str, str],
-    sources: Mapping[str, bytes],
-    owed: Mapping[str, Owed],
-    now: float,
-) -> list[Event]:
-    """What the ledger is told of these newly let in orders (id → digest)."""
-    return [
-        _emergency(signed, id_, digest, sources[id_], owed[id_])
-        if id_ in owed
-        else _approved(signed, id_, digest, sources[id_], now)
-        for id_, digest in sorted(orders.items())
-        if id_ in signed.approved
-    ]
-
-
 def settle(
     site: Site,
     signed: Approved,
@@ -78,7 +59,9 @@ def settle(
         return ()
     keep(site.state, signed, sources)
     writer.settle(site.state, given, after)
-    if (trouble := ledger.note(site.state, *events(signed, given, sources, {}, now))) and warn is not None:
+    if (
+        trouble := ledger.note(site.state, *told.approvals(signed, given, sources, {}, now))
+    ) and warn is not None:
         warn(trouble)
     return tuple(given)
 
@@ -106,29 +89,3 @@ def _rules(site: Site) -> str:
         [[sorted(seat) for seat in urgent.seats], urgent.within] if urgent is not None else None,
     ]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def _approved(signed: Approved, id_: str, digest: str, octets: bytes, now: float) -> Event:
-    return Event(at=now, event="approved", subject=id_, detail=_detail(signed, id_, digest, octets))
-
-
-def _emergency(signed: Approved, id_: str, digest: str, octets: bytes, owed: Owed) -> Event:
-    detail = _detail(signed, id_, digest, octets)
-    return Event(
-        at=owed.at,
-        event="emergency",
-        subject=id_,
-        detail={**detail, "by": owed.by, "reason": owed.reason, "due": owed.due},
-    )
-
-
-def _detail(signed: Approved, id_: str, digest: str, octets: bytes) -> dict[str, Any]:
-    return {
-        "digest": digest,
-        "signed": hashlib.sha256(octets).hexdigest(),
-        "signers": signed.signers,
-        "approvals": [
-            {"who": one.who, "key": one.key, "roles": [*one.roles], "signature": one.signature}
-            for one in signed.approved[id_]
-        ],
-    }

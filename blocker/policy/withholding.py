@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from blocker.errors import OrdersInvalid, Problem
 from blocker.orders.schedule import schedule
 from blocker.policy import ledger, writer
-from blocker.policy.apply import recall
 from blocker.policy.chain import Event
+from blocker.policy.examine import recall
 from blocker.policy.reader import Reader
 from blocker.policy.rollback import grown
 

@@ -24,7 +24,7 @@ from click.testing import CliRunner
 from blocker.cli.main import cli
 from blocker.errors import BlockerError
 from blocker.orders import files
-from blocker.policy.apply import live_policy
+from blocker.policy.examine import live_policy
 from tests.hostile.made import MADE
 
 HERE = Path(__file__).parent

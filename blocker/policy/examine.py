@@ -1,0 +1,192 @@
+"""The orders folder beside what is applied: which form of each order stands, and what is complained of.
+
+Shell. It reads the folder, the live policy, the archive and the signatures, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from blocker.approvals import files as signatures
+from blocker.errors import NothingApplied, StoreError
+from blocker.orders import check, files, names_file, parse, relations
+from blocker.orders.digests import Digests
+from blocker.orders.schedule import schedule
+from blocker.policy import archive, plan, removed
+from blocker.policy.protect import protected_names
+from blocker.policy.reader import Reader
+from blocker.policy.standing import Standing, stand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from pathlib import Path
+
+    from blocker.approvals.files import Approved
+    from blocker.errors import Problem
+    from blocker.orders.files import Loaded
+    from blocker.orders.model import NameList, NamesFile
+    from blocker.orders.parse import Filed
+    from blocker.policy.plan import Live
+    from blocker.site import Site
+
+
+def facts(site: Site) -> check.Facts:
+    """What this site's orders are checked against."""
+    return check.Facts(regions=frozenset(site.enforcement.regions), protected=frozenset(site.protected))
+
+
+def live_policy(state: Path) -> Live:
+    """What is applied now; plan.NOTHING if there is no store yet. Raises StoreError."""
+    try:
+        reader = Reader(state)
+    except NothingApplied:
+        return plan.NOTHING
+    try:
+        with reader.snapshot() as policy:
+            counts = policy.counts()
+            return plan.Live(
+                digest=policy.generation.digest,
+                number=policy.generation.number,
+                quarantined=policy.generation.quarantined,
+                orders=policy.orders,
+                directives={one.ref: one for one in policy.directives.values()},
+                counts={policy.directives[number].ref: count for number, count in counts.items()},
+                enforcement=policy.enforcement,
+                zones=policy.zones,
+                owed=policy.owed,
+                trust=policy.trust,
+            )
+    finally:
+        reader.close()
+
+
+def recall(state: Path, order: str, digest: str) -> Filed:
+    """The applied form of an order, from the archive. Raises StoreError."""
+    shown = str(state / "archive" / digest)
+    filed, problems = parse.read(archive.fetch(state, digest), path=shown, id_=order)
+    if filed is None:
+        reasons = "; ".join(str(problem) for problem in problems)
+        raise StoreError(f"{shown}: the applied order {order} can't be read by this version: {reasons}")
+    return filed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """The orders folder beside what is applied."""
+
+    state: Path
+    live: Live
+    loaded: Loaded
+    standing: Standing
+    problems: tuple[Problem, ...]
+    signed: Approved
+
+    def read(self, names: NamesFile) -> NameList:
+        """The content of a names_file, beside its order or as it was applied."""
+        return content(self.state, self.loaded, names)
+
+
+def content(state: Path, loaded: Loaded, names: NamesFile) -> NameList:
+    """A names_file beside its order, or as it was applied."""
+    if names.sha256 in loaded.list_files:
+        return loaded.read(names)
+    return archived(state, names)
+
+
+def archived(state: Path, names: NamesFile) -> NameList:
+    """A names_file as it was applied, from the archive. Raises StoreError."""
+    listing, _ = names_file.parse(archive.fetch(state, names.sha256), names.file)
+    return listing.names
+
+
+def examine(
+    site: Site,
+    *,
+    now: float,
+    whole: bool = False,
+    emergency: Collection[str] = (),
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Examined:
+    """Read the orders and find which form of each stands. Raises OrdersInvalid, StoreError.
+
+    The names of lists applied before are read again only if one of them is protected by now, and if `whole`:
+    then the complaint has its line. `emergency` are the ids of orders that a person lets in by the site's
+    emergency; raises NotApproved if one of those can't be.
+    """
+    live = live_policy(site.state)
+    digests = Digests(site.state, now=now)
+    load = partial(files.load, site.orders, facts(site), digests=digests, progress=progress)
+    loaded = load(known=live.orders.items())
+    late = _protected_since(site, live, loaded)
+    if whole and late:
+        loaded, late = load(), []
+    digests.keep()
+    signed = signatures.examine(
+        site,
+        loaded.filed,
+        loaded.sources,
+        live.orders,
+        lambda order: recall(site.state, order, live.orders[order]).order,
+        owed=live.owed,
+        since=live.trust.issued,
+        emergency=emergency,
+        now=now,
+        progress=progress,
+    )
+    standing = standing_of(site, live, loaded, signed.refused, now)
+    # What orders are about is judged among the standing forms, not the files alone.
+    own = (problem for problem in loaded.problems if problem.id not in relations.IDS)
+    idle = _idle_removals(site, live, loaded, standing) if whole else ()
+    problems = (*own, *standing.problems, *signed.problems, *late, *idle)
+    return Examined(
+        state=site.state, live=live, loaded=loaded, standing=standing, problems=problems, signed=signed
+    )
+
+
+def standing_of(site: Site, live: Live, loaded: Loaded, out: Collection[str], now: float) -> Standing:
+    """The standing orders, if these are left out beside the broken ones."""
+    return stand(
+        {id_: one for id_, one in loaded.filed.items() if id_ not in out},
+        loaded.broken.union(out),
+        live.orders,
+        lambda order, digest: recall(site.state, order, digest),
+        now=now,
+        folder=str(site.orders),
+        archive=str(site.state / "archive"),
+    )
+
+
+def _protected_since(site: Site, live: Live, loaded: Loaded) -> list[Problem]:
+    """What the lists that weren't read again have against the protected names of today."""
+    unread = {
+        order.id
+        for order in loaded.orders
+        if live.orders.get(order.id) == order.digest and any(files.lists_of(order))
+    }
+    if not unread:
+        return []
+    reader = Reader(site.state)
+    try:
+        with reader.snapshot() as policy:
+            return list(protected_names(policy, site.protected, unread))
+    finally:
+        reader.close()
+
+
+def _idle_removals(site: Site, live: Live, loaded: Loaded, standing: Standing) -> list[Problem]:
+    """What new amends remove from lists that weren't read, and isn't there."""
+    new = {
+        id_: loaded.filed[id_]
+        for id_, order in standing.orders.items()
+        if id_ not in live.orders and (order.remove or order.remove_file)
+    }
+    if not new or not live.number:
+        return []
+    reader = Reader(site.state)
+    try:
+        with reader.snapshot() as policy:
+            return list(removed.check(policy, new, schedule(standing.orders.values()), loaded.lists))
+    finally:
+        reader.close()

@@ -26,7 +26,7 @@ from blocker.fleet.report import Purged, Pushed
 from blocker.orders.model import NameList, Publication
 from blocker.orders.schedule import schedule
 from blocker.policy import writer
-from blocker.policy.records import Generation, Owed
+from blocker.policy.records import Generation, Owed, Trust
 from blocker.prober import report
 from blocker.prober.judge import Kind
 from blocker.prober.report import Confirmed, EvidenceView, NotOk, PointView, Snapshot
@@ -265,6 +265,7 @@ class World:
     def mend(self) -> None:
         self.generation = 3
         apart(applied, self.nodes["a"].state, 3, "same", "other", self.now)
+        apart(writer.settle, self.nodes["a"].state, ("court/one", "court/new"), Trust())
         apart(applied, self.nodes["c"].state, 1, "same", "", self.now)
         self.nodes["d"].serve()
 

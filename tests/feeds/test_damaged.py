@@ -419,6 +419,13 @@ OWN = [
     Bad("rpz", "comments alone", "; nothing\n", " feed-empty: the zone has no record; fetch it anew."),
     Bad(
         "rpz",
+        "no rule",
+        zone([], 2),
+        " feed-too-few: the document lists 0 names and the feed promises 5; fetch it anew, or lower 'minimum' if "
+        "the list is that short.",
+    ),
+    Bad(
+        "rpz",
         "a generator",
         zone(NAMES) + "$GENERATE 1-1000000000 a$ CNAME .\n",
         ":27:1 feed-format: '$GENERATE' is not allowed in a list; write its records out.",

@@ -4,6 +4,9 @@
 VENV := .venv/bin
 SITE ?= policies/site.yaml
 
+# Tests start our processes by the thousand; each would compile all of the house anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types demo docs bench install install-dev
 

@@ -21,6 +21,11 @@ PACKAGE = "pymispwarninglists"
 FEW = 60
 """Names up to which searching the octets is faster than reading all of them."""
 
+TYPED = 1 << 22
+"""Octets up to which a list may be typed by people, who write capitals. The larger ones are rankings of what
+machines ask for, and lower case takes as long as all the rest of reading them.
+"""
+
 
 def known_of(keys: Collection[Key] | None, *, progress: Callable[[int, int], None] | None = None) -> Lists:
     """What the lists know of these names, or of all if that is faster or None is given.
@@ -37,10 +42,14 @@ def known_of(keys: Collection[Key] | None, *, progress: Callable[[int, int], Non
 
 
 def files() -> dict[str, bytes]:
-    """The octets of each list by its folder, in lower case; none if the package isn't installed."""
+    """The octets of each list by its folder, names in lower case; none if the package isn't installed."""
     spec = find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         return {}
     folder = Path(spec.origin).parent / "data" / "misp-warninglists" / "lists"
     at = {source.folder: folder / source.folder / "list.json" for source in SOURCES}
-    return {name: path.read_bytes().lower() for name, path in at.items() if path.is_file()}
+    return {name: _lower(path.read_bytes()) for name, path in at.items() if path.is_file()}
+
+
+def _lower(octets: bytes) -> bytes:
+    return octets.lower() if len(octets) <= TYPED else octets

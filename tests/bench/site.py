@@ -115,13 +115,14 @@ def bulk(
 
 
 def blocker(folder: Path, *arguments: str) -> Ran:
-    """Run one verb and account for it."""
+    """Run one verb and account for it. Its code is compiled before, as it is wherever it is installed."""
     began = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "blocker", "--site", str(folder / "site.yaml"), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
     )
     assert process.stdout is not None
     output = process.stdout.read()

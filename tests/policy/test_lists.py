@@ -129,6 +129,12 @@ def test_every_list_of_the_table_is_in_the_package() -> None:
     assert all(lists.edition(*one).version != "unknown" for one in found.items())
 
 
+def test_names_are_in_lower_case_whoever_wrote_the_list() -> None:
+    names = [entry for octets in warninglists.files().values() for entry in json.loads(octets)["list"]]
+    assert len(names) > 1_000_000
+    assert not [name for name in names if name != name.lower()]
+
+
 def test_few_names_are_searched_for_and_many_are_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warninglists, "files", lambda: FILES)
     few = warninglists.known_of({key("shop.example")})

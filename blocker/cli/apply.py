@@ -60,7 +60,9 @@ def command(
     _settle(prepared, quietly=as_json)
     chosen = prepared.accepted(accept) if accept and not prepared.is_idle else prepared.unasked
     held = prepared.judged.holds if chosen is not prepared else {}
-    if not chosen.is_idle:
+    if chosen.is_idle:
+        apply.keep(chosen)
+    else:
         plan.refuse_unsupported(chosen)
         if not accept:
             guard(chosen.plan, loaded.limits)

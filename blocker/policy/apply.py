@@ -197,7 +197,7 @@ def apply(
         reason=reason,
         quarantined=prepared.quarantined,
     )
-    _archive(prepared)
+    keep(prepared)
     owed = approving.let_in(prepared.signed, site, by=by, reason=reason, now=now)
     writer.commit(
         site.state,
@@ -219,6 +219,23 @@ def apply(
     if (trouble := ledger.note(site.state, *events)) and warn is not None:
         warn(trouble)
     return generation
+
+
+def keep(prepared: Prepared) -> None:
+    """Archive the orders of the plan that the archive doesn't have: new ones, and after it was lost all that
+    the folder has. Raises StoreError; OrdersInvalid if a names_file changed under us.
+    """
+    state, loaded = prepared.site.state, prepared.loaded
+    approving.keep(state, prepared.signed, loaded.sources)
+    had = archive.kept(state)
+    for order in prepared.orders.values():
+        if order.id not in loaded.sources:
+            continue
+        if order.digest not in had:
+            archive.keep(state, order.digest, normal(loaded.sources[order.id]))
+        for _, listed in files.lists_of(order):
+            if listed.sha256 not in had and listed.sha256 in loaded.list_files:
+                archive.keep(state, listed.sha256, loaded.octets(listed))
 
 
 def _former(prepared: Prepared, one: Scheduled) -> Iterator[Key]:
@@ -261,14 +278,3 @@ def _count(one: Scheduled, loaded: Loaded, live: Live) -> int:
     if one.ref in live.counts:
         return live.counts[one.ref]
     return len(written.subjects) + len(loaded.read(written.file))
-
-
-def _archive(prepared: Prepared) -> None:
-    state, loaded = prepared.site.state, prepared.loaded
-    approving.keep(state, prepared.signed, loaded.sources)
-    for order in prepared.orders.values():
-        if prepared.live.orders.get(order.id) == order.digest or order.id not in loaded.sources:
-            continue
-        archive.keep(state, order.digest, normal(loaded.sources[order.id]))
-        for _, listed in files.lists_of(order):
-            archive.keep(state, listed.sha256, loaded.octets(listed))

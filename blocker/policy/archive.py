@@ -41,13 +41,28 @@ def keep(state: Path, digest: str, octets: bytes) -> None:
         raise StoreError(f"{path}: the order could not be archived: {error.strerror}") from error
 
 
+def kept(state: Path) -> frozenset[str]:
+    """The digests that something is kept under. Raises StoreError."""
+    folder = state / "archive"
+    try:
+        with os.scandir(folder) as found:
+            return frozenset(one.name for one in found)
+    except FileNotFoundError:
+        return frozenset()
+    except OSError as error:
+        raise StoreError(f"{folder}: the archive can't be read: {error.strerror}") from error
+
+
 def fetch(state: Path, digest: str) -> bytes:
     """The octets kept under a digest. Raises StoreError if they are missing or damaged."""
     path = state / "archive" / digest
     try:
         octets = path.read_bytes()
     except OSError as error:
-        raise StoreError(f"{path}: an applied order can't be read back: {error.strerror}") from error
+        raise StoreError(
+            f"{path}: an applied order can't be read back: {error.strerror}; `blocker apply` puts it back "
+            "if the orders folder has it unchanged, a backup of the archive in any case"
+        ) from error
     if hashlib.sha256(octets).hexdigest() != digest:
         raise StoreError(f"{path}: an applied order in the archive is damaged; restore it from a backup")
     return octets

@@ -165,6 +165,26 @@ def test_the_archive_has_every_applied_file(site: Site) -> None:
     assert octets in [path.read_bytes() for path in (site.folder / "state" / "archive").iterdir()]
 
 
+@pytest.mark.parametrize("more", [False, True])
+def test_an_archive_that_was_lost_is_filled_again_by_the_next_apply(site: Site, more: bool) -> None:
+    listed = site.path("one").with_suffix(".txt")
+    site.block("one", "x.example")
+    listed.write_bytes(b"listed.example\n")
+    digest = hashlib.sha256(listed.read_bytes()).hexdigest()
+    text = site.path("one").read_text()
+    site.write("one", text.replace("names: [x.example]", f"names_file: {{file: one.txt, sha256: {digest}}}"))
+    site.apply()
+    archive = site.folder / "state" / "archive"
+    before = {path.name: path.read_bytes() for path in archive.iterdir()}
+    shutil.rmtree(archive)
+    if more:
+        site.block("two", "y.example")
+    assert site.apply().code == 0
+    after = {path.name: path.read_bytes() for path in archive.iterdir()}
+    assert before.items() <= after.items()
+    assert len(after) == len(before) + more
+
+
 def test_a_damaged_archive_is_named_and_nothing_changes(site: Site) -> None:
     site.block("one", "x.example")
     site.apply()

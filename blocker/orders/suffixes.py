@@ -61,7 +61,7 @@ def _section(title: str) -> Rules:
         rule = line.split(" ")[0].strip()
         if not rule or rule.startswith("//"):
             continue
-        key = names.to_key(names.canonical(rule.removeprefix("*.").removeprefix("!")))
+        key = names.to_key(_ascii(rule.removeprefix("*.").removeprefix("!")))
         if rule.startswith("!"):
             free.add(key)
         else:
@@ -69,3 +69,16 @@ def _section(title: str) -> Rules:
             if rule.startswith("*."):
                 wild.add(key)
     return Rules(exact=frozenset(exact), wild=frozenset(wild), free=frozenset(free))
+
+
+def _ascii(rule: str) -> str:
+    """The rule in A-labels. The list is in lower case and NFC already (its page "Format"), so what is left of
+    IDNA is Punycode. Its rules are thousands and each verb reads them: mapped as if people had typed them,
+    they would take longer than most verbs' work.
+    """
+    if rule.isascii():
+        return rule
+    labels = (
+        label if label.isascii() else f"xn--{label.encode('punycode').decode()}" for label in rule.split(".")
+    )
+    return ".".join(labels)

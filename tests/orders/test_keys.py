@@ -33,6 +33,11 @@ def test_they_are_a_set_in_order_however_they_came(
         assert [keys.at(position) for position in keys.span(one)] == there
 
 
+def test_a_set_knows_its_own_and_no_other() -> None:
+    keys = Keys.of(names.to_key(f"n{number}.example") for number in range(3))
+    assert [names.to_key(f"n{number}.example") in keys for number in range(4)] == [True, True, True, False]
+
+
 def test_they_say_how_many_they_are_and_not_what() -> None:
     keys = Keys.of(names.to_key(f"n{number}.example") for number in range(1000))
     assert repr(keys) == "<1,000 keys>"

@@ -29,6 +29,15 @@ def test_any_name_agrees_with_the_library(labels: list[str]) -> None:
     assert suffixes.rules().cover(names.to_key(name)) == library.is_public(name)
 
 
+def test_every_rule_is_read_as_a_name_that_a_person_typed_would_be() -> None:
+    lines = [line.split(" ")[0] for line in suffixes._text().splitlines() if not line.startswith("//")]
+    typed = {
+        names.to_key(names.canonical(line.removeprefix("*.").removeprefix("!"))) for line in lines if line
+    }
+    both = (suffixes.rules(), suffixes.private())
+    assert frozenset().union(*(one.exact | one.free for one in both)) == typed
+
+
 def test_the_private_section_is_apart() -> None:
     assert not suffixes.rules().cover(names.to_key("github.io"))
     assert suffixes.private().cover(names.to_key("github.io"))

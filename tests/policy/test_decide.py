@@ -86,6 +86,16 @@ def test_a_decider_remembers_nothing_that_no_longer_holds(found: list[Order], da
             assert decider.decide(policy, key(asked), region, t) == decide(policy, key(asked), region, t)
 
 
+def test_a_decider_that_is_full_begins_anew_and_says_the_same() -> None:
+    index, decider = index_of([order("x/a", directives=(directive("d", "a.example"),))]), Decider(limit=1)
+    for region in ("ID", "PL", "ID"):
+        expected = decide(index, key("a.example"), region, EPOCH)
+        assert decider.decide(index, key("a.example"), region, EPOCH) == expected
+    assert decider.decide(index, key("free.example"), "ID", EPOCH) == decide(
+        index, key("free.example"), "ID", EPOCH
+    )
+
+
 @LAW
 @given(found=orders(), region=REGION)
 def test_until_is_the_next_instant_at_which_the_verdict_differs(

@@ -116,6 +116,10 @@ def test_any_part_of_the_table_is_what_the_whole_has_there(
 def test_a_list_that_holds_something_else_than_texts_is_read_for_its_texts() -> None:
     strange = json.dumps({"list": ["shop.example", 7, None, ["x.example"]], "version": "x"}).encode()
     assert said(lists.whole({"tranco": strange}), "shop.example") == {"at popular"}
+    for odd in ("bücher.example", "." * 3, "x" * 300 + ".example"):
+        assert set(lists.whole({"tranco": octets("shop.example", odd)})) == set(
+            lists.whole({"tranco": strange})
+        )
     assert lists.edition("tranco", strange) == Edition(name="tranco", version="unknown")
 
 

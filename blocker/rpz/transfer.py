@@ -25,6 +25,7 @@ SOA, TSIG = 6, 250
 _A, _NS, _CNAME, _AAAA = 1, 2, 5, 28
 _HEAD = struct.Struct("!HHHHHH")
 _RECORD = struct.Struct("!HHIH")
+_NUMBERS = struct.Struct("!5I")
 _QUESTION = 4
 _MOST_LABELS = 127
 
@@ -38,7 +39,7 @@ class Malformed(ValueError):
 class Record(NamedTuple):
     """One record: its owner within the zone, its type, its rule and its TTL; NS records are left out.
 
-    `alias` is where a CNAME leads that is none of our rules.
+    `alias` is where a CNAME leads that is none of our rules, `serial` that of an SOA record.
     """
 
     owner: Key
@@ -46,6 +47,7 @@ class Record(NamedTuple):
     rule: str
     ttl: int
     alias: Key = ROOT
+    serial: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +91,8 @@ class Message:
             if kind != _NS or owner != zone:
                 rule = self._rule(kind, at, octets)
                 alias = self._name(at)[0] if rule == FOREIGN and kind == _CNAME else ROOT
-                yield Record(Key(owner[len(zone) :]), kind, rule, ttl, alias)
+                serial = self._serial(at, octets) if kind == SOA else 0
+                yield Record(Key(owner[len(zone) :]), kind, rule, ttl, alias, serial)
             at += octets
         self._start = at
 
@@ -117,6 +120,13 @@ class Message:
         elif kind == _AAAA and octets == 16:
             return str(IPv6Address(self._wire[at : at + 16]))
         return FOREIGN
+
+    def _serial(self, at: int, octets: int) -> int:
+        """The first of the five numbers behind an SOA record's names (RFC 1035 §3.3.13)."""
+        if octets < _NUMBERS.size + 2:
+            raise Malformed("an SOA record is too short")
+        found: int = _NUMBERS.unpack_from(self._wire, at + octets - _NUMBERS.size)[0]
+        return found
 
     def _name(self, at: int) -> tuple[Key, int]:
         """The key of the name that begins there, in lower case, and where it ends (RFC 1035 §4.1.4).

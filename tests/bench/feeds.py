@@ -68,7 +68,7 @@ def run(options: Options) -> None:
             site = sitefile.load(folder / "site.yaml")
             (feed,) = feedsfile.load(folder / "feeds.yaml")
             begun = time.perf_counter()
-            source = polling.fetch(feed, int(time.time()))
+            source = polling.fetch(site, feed, int(time.time()))
             fetched = time.perf_counter()
             made = importing.make(site, feed, source)
             assert not made.problems, made.problems

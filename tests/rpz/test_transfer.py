@@ -67,9 +67,15 @@ def test_what_zones_hold_is_read_as_it_is_written(found: list[tuple[names.Key, b
     assert (message.number, message.rcode, message.signature) == (4711, 0, None)
 
 
-def test_the_head_of_the_zone_is_known_and_name_servers_are_left_out() -> None:
+def test_the_head_of_the_zone_is_known_with_its_serial_and_name_servers_are_left_out() -> None:
     records = Message(wire_of(SOA, "id.rpz. 30 IN NS localhost.", SOA), ORIGIN).records
-    assert {(one.owner, one.kind) for one in records} == {(names.ROOT, transfer.SOA)}
+    assert {(one.owner, one.kind, one.serial) for one in records} == {(names.ROOT, transfer.SOA, 7)}
+
+
+def test_a_head_without_its_numbers_is_refused() -> None:
+    wire = wire_of("id.rpz. 30 IN TYPE65280 \\# 21 " + "00" * 21)
+    with pytest.raises(Malformed, match="SOA record is too short"):
+        Message(wire.replace(b"\xff\x00", b"\0\6"), ORIGIN)
 
 
 @pytest.mark.parametrize(

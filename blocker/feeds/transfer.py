@@ -64,19 +64,21 @@ def from_primary(source: Axfr, at: int, known: Validators, held: Path) -> tuple[
                 f"{place}: the zone changed while it was transferred; it is fetched anew next time"
             )
     octets = zonecopy.document(source.zone, soa, ttl, lines)
-    _bounded(place, len(octets))
+    if len(octets) > MAX_LIST_OCTETS:
+        raise _too_large(place)
     basing.keep(held, place, octets)
     return Source(octets=octets, place=place, at=at), validators
 
 
 def _whole(place: str, records: Iterable[Record]) -> list[bytes]:
     """The lines of the whole zone. Raises PointError if there are more than any document may have."""
-    lines, octets = [], 0
+    lines, left = [], MAX_LIST_OCTETS
     for record in records:
         if record.owner:
-            lines.append(zonecopy.line(record))
-            octets += len(lines[-1]) + 1
-            _bounded(place, octets)
+            lines.append(line := zonecopy.line(record))
+            left -= len(line) + 1
+            if left < 0:
+                raise _too_large(place)
     return lines
 
 
@@ -100,9 +102,8 @@ def _changed(place: str, session: Session, base: Base, serial: int) -> list[byte
     return edits.lines()
 
 
-def _bounded(place: str, octets: int) -> None:
-    if octets > MAX_LIST_OCTETS:
-        raise PointError(f"{place}: the zone is larger than 512 MiB as text; no order can hold it")
+def _too_large(place: str) -> PointError:
+    return PointError(f"{place}: the zone is larger than 512 MiB as text; no order can hold it")
 
 
 def _key(path: Path) -> SigningKey:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from blocker.rpz.transfer import Record
 
+_TYPES = {1: "A", 5: "CNAME", 28: "AAAA"}  # whatever else there is, is foreign
 _UNREAD = b" TXT ?"
 _SERIAL = 6  # the place of it in `@ 30 IN SOA mname rname serial …`
 
@@ -35,8 +36,7 @@ def line(record: Record) -> bytes:
     """The record, which is not of the zone's apex, as a line without its end."""
     owner = names.to_text(record.owner)
     if record.rule != FOREIGN:
-        kind = dns.rdatatype.to_text(dns.rdatatype.RdataType(record.kind))
-        return f"{owner} {kind} {record.rule}".encode("ascii")
+        return f"{owner} {_TYPES[record.kind]} {record.rule}".encode("ascii")
     if record.alias:
         return f"{owner} CNAME {names.to_text(record.alias)}.".encode("ascii")
     return owner.encode("ascii") + _UNREAD

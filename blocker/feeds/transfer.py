@@ -58,11 +58,9 @@ def from_primary(source: Axfr, at: int, known: Validators, held: Path) -> tuple[
         base = basing.read(held, place)
         lines = _changed(place, session, base, serial) if base is not None else None
         if lines is None:
-            lines = _whole(place, session.transfer())
+            lines = _whole(place, session.transfer(serial))
         if session.soa()[1] != serial:
-            raise PointError(
-                f"{place}: the zone changed while it was transferred; it is fetched anew next time"
-            )
+            raise PointError(f"{place}: it changed while it was transferred; it is fetched anew next time")
     octets = zonecopy.document(source.zone, soa, ttl, lines)
     if len(octets) > MAX_LIST_OCTETS:
         raise _too_large(place)

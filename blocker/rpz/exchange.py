@@ -100,15 +100,20 @@ class Session:
         signed, mac = self._signed(message)
         self._ask(signed, mac)
 
-    def transfer(self) -> Iterator[Record]:
-        """Every record but SOA and NS (RFC 5936). Raises PointError; what came until then is not whole."""
+    def transfer(self, serial: int) -> Iterator[Record]:
+        """Every record but SOA and NS of the version `serial` (RFC 5936).
+
+        Raises PointError; what came until then is not whole, or of another version.
+        """
         ends = 0
         for message in self._messages(dns.message.make_query(self._origin, dns.rdatatype.AXFR)):
             for record in message.records:
-                if record.kind == SOA and not record.owner:
+                if record.kind != SOA or record.owner:
+                    yield record
+                elif record.serial == serial:
                     ends += 1
                 else:
-                    yield record
+                    raise self._error("it changed while it was transferred; it is fetched anew next time")
             if ends >= 2:
                 return
 

@@ -301,15 +301,23 @@ def test_a_difference_that_is_not_rightly_signed_throughout_ends_the_import(
     assert told.asked == ["SOA", "IXFR"]
 
 
-def test_a_zone_that_changes_meanwhile_is_fetched_anew_next_time(fed: Fed, told: Primary) -> None:
+@pytest.mark.parametrize("way", ["incremental", "whole"])
+@pytest.mark.parametrize("is_before", [True, False])
+def test_a_zone_that_changes_meanwhile_is_fetched_anew_next_time(
+    fed: Fed, told: Primary, way: str, is_before: bool
+) -> None:
+    """What came is of no version that is known: not to be imported, and no base."""
     begin(fed, told)
+    told.incremental = saying(*RIGHT) if way == "incremental" else told.incremental
+    answer = getattr(told, way)
 
     def moving(query: dns.message.Message) -> bytes:
+        said = b"" if is_before else answer(query)
         told.serial = 9
-        return saying(*RIGHT)(query)
+        return said or answer(query)
 
-    told.incremental = moving
-    nothing_happens(fed, "the zone changed while it was transferred")
+    setattr(told, way, moving)
+    nothing_happens(fed, "it changed while it was transferred")
 
 
 def other_place(octets: bytes) -> bytes:

@@ -36,7 +36,7 @@ PURE = {
     "resolver.wire", "resolver.answer", "resolver.chain", "resolver.judge", "resolver.engine",
     "resolver.cache", "resolver.shares", "resolver.quick",
     "plugins.dnsdist_classes", "plugins.dnsdist_config",
-    "rpz.zone", "rpz.delta", "rpz.keyfile", "rpz.transfer", "rpz.update",
+    "rpz.zone", "rpz.delta", "rpz.increment", "rpz.keyfile", "rpz.transfer", "rpz.update",
     "fleet.purge", "fleet.refusal", "fleet.report",
     "prober.expect", "prober.matrix", "prober.profile", "prober.judge", "prober.schedule", "prober.observe",
     "prober.report", "prober.book", "prober.forensics", "prober.single", "prober.evidence",
@@ -45,7 +45,7 @@ PURE = {
     "compliance.document", "compliance.life", "compliance.pictures",
     "sweep.pages", "sweep.peek", "sweep.sampling", "sweep.swept",
     "feeds.extract", "feeds.contract", "feeds.difference", "feeds.family", "feeds.formats", "feeds.textlines",
-    "feeds.hazard", "feeds.certpl", "feeds.zonetext", "feeds.mint",
+    "feeds.hazard", "feeds.certpl", "feeds.zonecopy", "feeds.zonetext", "feeds.mint",
 }  # fmt: skip
 WORLD = {
     "asyncio", "fcntl", "io", "lmdb", "logging", "mmap", "multiprocessing", "os", "pathlib", "random",

@@ -78,7 +78,7 @@ def command(
             made, worst = polling.poll(loaded, _feeds(loaded), now, warn=show.warning)
         else:
             one = _named(loaded, str(feed), source, out)
-            document = polling.fetch(one, int(now))
+            document = polling.fetch(loaded, one, int(now))
             made, worst = [importing.make(loaded, one, document, accept=accept, reason=reason)], 0
             if made[0].files and not dry_run:
                 importing.write(loaded, made[0])

@@ -8,15 +8,13 @@ last, so a crash leaves no half of an order. A document that breaks a promise of
 from __future__ import annotations
 
 import gzip
-import os
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from blocker import bounded, names
 from blocker.errors import OrdersInvalid, Problem, StoreError
-from blocker.feeds import contract, formats, mint
+from blocker.feeds import aside, contract, formats, mint
 from blocker.feeds.difference import Difference, difference
 from blocker.feeds.extract import BELOW, ONLY, Damaged
 from blocker.feeds.family import family, is_own
@@ -28,7 +26,6 @@ from blocker.yamltext import MAX_PROBLEMS
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
-    from pathlib import Path
 
     from blocker.feeds.contract import Feed
     from blocker.feeds.extract import Extract
@@ -153,30 +150,9 @@ def write(site: Site, made: Imported) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in (*others, order):
-            _write(folder, name, made.files[name])
+            aside.write(folder / name, made.files[name])
     except OSError as error:
         raise StoreError(f"{folder}: the order can't be written: {error.strerror}") from error
-
-
-def _write(folder: Path, name: str, octets: bytes) -> None:
-    """The whole file, or none; the folder's entry too is on the disk when this returns."""
-    aside = folder / f".{name}.{os.getpid()}.new"
-    try:
-        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
-        with open(handle, "wb") as file:  # noqa: PTH123 - an open descriptor has no path
-            file.write(octets)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(folder / name)
-    except BaseException:
-        with suppress(OSError):
-            aside.unlink()
-        raise
-    entry = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(entry)
-    finally:
-        os.close(entry)
 
 
 def _check_accepted(source: Source, accept: str) -> None:

@@ -11,13 +11,13 @@ from __future__ import annotations
 import fcntl
 import json
 import random
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from blocker.errors import OrdersInvalid, PointError, StoreError
+from blocker.feeds import aside, importing, transfer
 from blocker.feeds import fetch as fetching
-from blocker.feeds import importing, transfer
 from blocker.feeds.contract import Axfr
 from blocker.feeds.family import is_own
 from blocker.feeds.fetch import Validators
@@ -73,18 +73,18 @@ def alone(site: Site) -> Iterator[None]:
         raise StoreError(f"{folder}: imports can't be kept apart: {error.strerror}") from error
 
 
-def fetch(feed: Feed, at: int) -> Source:
+def fetch(site: Site, feed: Feed, at: int) -> Source:
     """The feed's document, whole. Raises OrdersInvalid, PointError."""
-    source, _ = _fetch(feed, at, Validators())
+    source, _ = _fetch(site, feed, at, Validators())
     if source is None:
         raise PointError(f"{feed.source}: the server says that nothing changed, though it was not asked")
     return source
 
 
-def _fetch(feed: Feed, at: int, known: Validators) -> tuple[Source | None, Validators]:
+def _fetch(site: Site, feed: Feed, at: int, known: Validators) -> tuple[Source | None, Validators]:
     """The document, None if it is the one already known; and what to ask with next."""
     if isinstance(feed.source, Axfr):
-        return transfer.from_primary(feed.source, at, known)
+        return transfer.from_primary(feed.source, at, known, _path(site, feed).with_suffix(".zone"))
     if isinstance(feed.source, str):
         return fetching.from_url(feed.source, at, known)
     return fetching.from_file(feed.source, at), Validators()
@@ -120,7 +120,7 @@ def _import(site: Site, feed: Feed, now: float, memory: Memory) -> tuple[Importe
     known = (
         Validators(etag=memory.etag, modified=memory.modified) if _has_orders(site, feed) else Validators()
     )
-    source, validators = _fetch(feed, int(now), known)
+    source, validators = _fetch(site, feed, int(now), known)
     if source is None:
         return None, validators
     made = importing.make(site, feed, source)
@@ -162,13 +162,9 @@ def recall(site: Site, feed: Feed) -> Memory:
 def remember(site: Site, feed: Feed, memory: Memory) -> None:
     """Keep it for the next time. Raises StoreError."""
     path = _path(site, feed)
-    aside = path.with_suffix(".new")
     try:
-        aside.write_text(json.dumps(asdict(memory)), encoding="utf-8")
-        aside.replace(path)
+        aside.write(path, json.dumps(asdict(memory)).encode())
     except OSError as error:
-        with suppress(OSError):
-            aside.unlink()
         raise StoreError(f"{path}: it can't be written: {error.strerror}") from error
 
 

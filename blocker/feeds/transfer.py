@@ -1,32 +1,38 @@
-"""A feed's zone from its primary (RFC 5936), signed with TSIG both ways (RFC 8945). A shell.
+"""A feed's zone from its primary, signed with TSIG both ways (RFC 8945). A shell.
 
-The records are read one by one and kept as the text of a zone, which is the document: what was transferred
-can be kept, digested and read again. Without the record that ends a transfer there is no document.
+The records are kept as the text of a zone, which is the document: what was transferred can be kept, digested
+and read again. If the document of an earlier version is held, what changed since is asked for (RFC 1995);
+whatever is said instead, or isn't so, has no further effect than that the whole zone is (RFC 5936). Without
+the record that ends a transfer there is no document, nor if a signature is wrong.
 """
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
-import dns.rdata
-import dns.rdataclass
-import dns.rdatatype
-
-from blocker import bounded, names
+from blocker import bounded
 from blocker.errors import OrdersInvalid, PointError, Problem
+from blocker.feeds import basing, zonecopy
 from blocker.feeds.fetch import Validators
 from blocker.feeds.mint import Source
+from blocker.feeds.zonecopy import Edits
 from blocker.orders.files import MAX_LIST_OCTETS
 from blocker.rpz import keyfile
-from blocker.rpz.exchange import Session
-from blocker.rpz.transfer import FOREIGN
+from blocker.rpz.exchange import Session, Untrusted
+from blocker.rpz.increment import Part, Unusable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from blocker.feeds.contract import Axfr
+    from blocker.feeds.zonecopy import Base
     from blocker.rpz.keyfile import SigningKey
     from blocker.rpz.transfer import Record
+
+_MORE_OCTETS = 1 << 20
+"""How much longer than the document it starts from a difference may be."""
 
 _KEY = bounded.Words(
     unreadable="rpz-key-missing",
@@ -36,10 +42,11 @@ _KEY = bounded.Words(
 )
 
 
-def from_primary(source: Axfr, at: int, known: Validators) -> tuple[Source | None, Validators]:
+def from_primary(source: Axfr, at: int, known: Validators, held: Path) -> tuple[Source | None, Validators]:
     """The zone as text, None if it still has the serial `known` (as a tag), and what to ask with next.
 
-    Raises OrdersInvalid for the key file, PointError for what the primary does.
+    `held` is the file of the document that the next difference begins with. Raises OrdersInvalid for the key
+    file, PointError for what the primary does.
     """
     key = _key(source.key)
     place = f"{source.zone} at {source.primary}"
@@ -48,30 +55,53 @@ def from_primary(source: Axfr, at: int, known: Validators) -> tuple[Source | Non
         validators = Validators(etag=f"serial {serial}")
         if known == validators:
             return None, known
-        held = bytearray(_head(source.zone, soa, ttl).encode("ascii"))
-        for record in (one for one in session.transfer() if one.owner):
-            held += f"{names.to_text(record.owner)} {_data(record)}\n".encode("ascii")
-            if len(held) > MAX_LIST_OCTETS:
-                raise PointError(f"{place}: the zone is larger than 512 MiB as text; no order can hold it")
+        base = basing.read(held, place)
+        lines = _changed(place, session, base, serial) if base is not None else None
+        if lines is None:
+            lines = _whole(place, session.transfer(serial))
         if session.soa()[1] != serial:
-            raise PointError(
-                f"{place}: the zone changed while it was transferred; it is fetched anew next time"
-            )
-    return Source(octets=bytes(held), place=place, at=at), validators
+            raise PointError(f"{place}: it changed while it was transferred; it is fetched anew next time")
+    octets = zonecopy.document(source.zone, soa, ttl, lines)
+    if len(octets) > MAX_LIST_OCTETS:
+        raise _too_large(place)
+    basing.keep(held, place, octets)
+    return Source(octets=octets, place=place, at=at), validators
 
 
-def _head(zone: str, soa: bytes, ttl: int) -> str:
-    data = dns.rdata.from_wire(dns.rdataclass.IN, dns.rdatatype.SOA, soa, 0, len(soa))
-    return f"$ORIGIN {zone}.\n@ {ttl} IN SOA {data.to_text()}\n"
+def _whole(place: str, records: Iterable[Record]) -> list[bytes]:
+    """The lines of the whole zone. Raises PointError if there are more than any document may have."""
+    lines, left = [], MAX_LIST_OCTETS
+    for record in records:
+        if record.owner:
+            lines.append(line := zonecopy.line(record))
+            left -= len(line) + 1
+            if left < 0:
+                raise _too_large(place)
+    return lines
 
 
-def _data(record: Record) -> str:
-    """The record's type and data. Of types that list nothing only the type is kept."""
-    if record.rule == FOREIGN:
-        return f"CNAME {names.to_text(record.alias)}." if record.alias else "TXT ?"
-    if record.kind == dns.rdatatype.CNAME:
-        return f"CNAME {record.rule}"
-    return f"{dns.rdatatype.to_text(dns.rdatatype.RdataType(record.kind))} {record.rule}"
+def _changed(place: str, session: Session, base: Base, serial: int) -> list[bytes] | None:
+    """The lines of the zone's version `serial` by what changed; None if the whole zone must be asked for."""
+    if base.serial == serial:
+        return base.lines
+    edits = Edits(base)
+    answer = session.increment(base.serial, serial, base.octets + _MORE_OCTETS)
+    try:
+        for part, record in answer:
+            if part is Part.WHOLE:
+                return _whole(place, chain((record,), (one for _, one in answer)))
+            if part is not Part.HEAD and record.owner:
+                (edits.add if part is Part.NEW else edits.remove)(zonecopy.line(record))
+    except Untrusted:
+        raise
+    except (Unusable, PointError):
+        session.close()  # Whatever else comes on this connection belongs to that answer.
+        return None
+    return edits.lines()
+
+
+def _too_large(place: str) -> PointError:
+    return PointError(f"{place}: the zone is larger than 512 MiB as text; no order can hold it")
 
 
 def _key(path: Path) -> SigningKey:

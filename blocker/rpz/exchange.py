@@ -23,16 +23,19 @@ import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import dns.rdtypes.ANY.TSIG
+import dns.rrset
 import dns.tsig
 
 from blocker import names
 from blocker.errors import PointError
+from blocker.rpz.increment import Increment
 from blocker.rpz.transfer import SOA, Malformed, Message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+    from blocker.rpz.increment import Part
     from blocker.rpz.keyfile import SigningKey
     from blocker.rpz.transfer import Record
     from blocker.site import Endpoint
@@ -54,6 +57,10 @@ _REASONS = {
 }
 
 
+class Untrusted(PointError):
+    """An answer isn't signed as it must be, so nothing in it is known to be the primary's."""
+
+
 class Session:
     """A connection to the primary, opened when it is first needed. `zone` is canonical text."""
 
@@ -70,6 +77,10 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; whatever is asked next opens another."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -89,26 +100,53 @@ class Session:
         signed, mac = self._signed(message)
         self._ask(signed, mac)
 
-    def transfer(self) -> Iterator[Record]:
-        """Every record but SOA and NS (RFC 5936). Raises PointError; what came until then is not whole."""
-        query = dns.message.make_query(self._origin, dns.rdatatype.AXFR)
+    def transfer(self, serial: int) -> Iterator[Record]:
+        """Every record but SOA and NS of the version `serial` (RFC 5936).
+
+        Raises PointError; what came until then is not whole, or of another version.
+        """
+        ends = 0
+        for message in self._messages(dns.message.make_query(self._origin, dns.rdatatype.AXFR)):
+            for record in message.records:
+                if record.kind != SOA or record.owner:
+                    yield record
+                elif record.serial == serial:
+                    ends += 1
+                else:
+                    raise self._error("it changed while it was transferred; it is fetched anew next time")
+            if ends >= 2:
+                return
+
+    def increment(self, held: int, final: int, most: int) -> Iterator[tuple[Part, Record]]:
+        """What leads from the version `held` to `final` (RFC 1995), in no more than `most` octets.
+
+        Raises Untrusted, Unusable, and PointError for a primary that has no answer; until it ends, none of it
+        counts. After a failure the connection is to be closed.
+        """
+        query = dns.message.make_query(self._origin, dns.rdatatype.IXFR)
+        # §3: the SOA record of the version held. Only its serial is read.
+        soa = f". . {held} 0 0 0 0"
+        query.authority.append(dns.rrset.from_text(self._origin, 0, "IN", "SOA", soa))
+        answer = Increment(held, final, most)
+        for message in self._messages(query):
+            for record in message.records:
+                yield answer.take(record), record
+            if answer.is_over:
+                return
+
+    def _messages(self, query: dns.message.Message) -> Iterator[Message]:
+        """The messages of the answer, each with a right signature; whoever takes them knows when it ends."""
         query.use_tsig(self._key)
         self._send(query.to_wire())
-        zone, context, ends = names.to_key(self._zone), None, 0
+        zone, context = names.to_key(self._zone), None
         for _ in range(_MOST_MESSAGES):
             wire = self._receive()
             try:
                 message = Message(wire, zone)
-            except Malformed as error:
-                raise self._error(f"its transfer can't be read: {error}") from error
+            except Malformed as error:  # Where its signature stands can't be known.
+                raise self._untrusted(f"its transfer can't be read: {error}") from error
             context = self._validated(wire, message, query, context)
-            for record in message.records:
-                if record.kind == SOA and not record.owner:
-                    ends += 1
-                else:
-                    yield record
-            if ends >= 2:
-                return
+            yield message
         raise self._error("its transfer does not end")
 
     # Any: dnspython's TSIG has no types.
@@ -158,7 +196,7 @@ class Session:
         self._send(wire)
         answer = self._parse(self._receive(), mac)
         if not answer.had_tsig:  # Not every version of dnspython minds.
-            raise self._error("its answer is not signed; give both sides the same key file")
+            raise self._untrusted("its answer is not signed; give both sides the same key file")
         return answer
 
     def _parse(self, wire: bytes, mac: bytes | None) -> dns.message.Message:
@@ -174,17 +212,17 @@ class Session:
         try:
             yield
         except (dns.tsig.PeerBadSignature, dns.tsig.PeerBadKey) as error:
-            raise self._error(
+            raise self._untrusted(
                 f"it does not accept the key {self._key.name.to_text(omit_final_dot=True)} "
                 f"({'another secret' if isinstance(error, dns.tsig.PeerBadSignature) else 'unknown there'}); "
                 "give both sides the same key file"
             ) from error
         except (dns.tsig.PeerBadTime, dns.tsig.BadTime) as error:
-            raise self._error(
+            raise self._untrusted(
                 "its clock and ours differ by more than five minutes; set them right"
             ) from error
         except dns.exception.DNSException as error:
-            raise self._error(
+            raise self._untrusted(
                 f"its answer can't be trusted or read ({error or type(error).__name__})"
             ) from error
 
@@ -227,6 +265,9 @@ class Session:
         if error.errno == errno.ECONNREFUSED:
             return self._error("nothing listens there (TCP); start it, or mend rpz.primary in site.yaml")
         return self._error(f"it can't be reached: {error.strerror or error}")
+
+    def _untrusted(self, why: str) -> Untrusted:
+        return Untrusted(str(self._error(why)))
 
     def _error(self, why: str) -> PointError:
         return PointError(f"{self._zone} at {self._endpoint}: {why}")

@@ -180,7 +180,7 @@ class Primary:
 
         def entries() -> Iterator[tuple[bytes, str]]:
             nonlocal is_odd
-            for count, (owner, _, rule, own_ttl, _) in enumerate(session.transfer()):
+            for count, (owner, _, rule, own_ttl, _, _) in enumerate(session.transfer(serial)):
                 if count % _PULSE_EVERY == 0:
                     self._pulse()
                 # LMDB has no empty key; at the apex and its wildcard nothing is ours.

@@ -25,7 +25,9 @@ SOA, TSIG = 6, 250
 _A, _NS, _CNAME, _AAAA = 1, 2, 5, 28
 _HEAD = struct.Struct("!HHHHHH")
 _RECORD = struct.Struct("!HHIH")
+_NUMBERS = struct.Struct("!5I")
 _QUESTION = 4
+_MOST_LABELS = 127
 
 _RULES = {ROOT: NXDOMAIN, Key(STAR): NODATA, names.to_key(PASSTHRU[:-1]): PASSTHRU}
 
@@ -37,7 +39,7 @@ class Malformed(ValueError):
 class Record(NamedTuple):
     """One record: its owner within the zone, its type, its rule and its TTL; NS records are left out.
 
-    `alias` is where a CNAME leads that is none of our rules.
+    `alias` is where a CNAME leads that is none of our rules, `serial` that of an SOA record.
     """
 
     owner: Key
@@ -45,6 +47,7 @@ class Record(NamedTuple):
     rule: str
     ttl: int
     alias: Key = ROOT
+    serial: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +91,8 @@ class Message:
             if kind != _NS or owner != zone:
                 rule = self._rule(kind, at, octets)
                 alias = self._name(at)[0] if rule == FOREIGN and kind == _CNAME else ROOT
-                yield Record(Key(owner[len(zone) :]), kind, rule, ttl, alias)
+                serial = self._serial(at, octets) if kind == SOA else 0
+                yield Record(Key(owner[len(zone) :]), kind, rule, ttl, alias, serial)
             at += octets
         self._start = at
 
@@ -117,27 +121,41 @@ class Message:
             return str(IPv6Address(self._wire[at : at + 16]))
         return FOREIGN
 
+    def _serial(self, at: int, octets: int) -> int:
+        """The first of the five numbers behind an SOA record's names (RFC 1035 §3.3.13)."""
+        if octets < _NUMBERS.size + 2:
+            raise Malformed("an SOA record is too short")
+        found: int = _NUMBERS.unpack_from(self._wire, at + octets - _NUMBERS.size)[0]
+        return found
+
     def _name(self, at: int) -> tuple[Key, int]:
-        """The key of the name that begins there, in lower case, and where it ends (RFC 1035 §4.1.4)."""
+        """The key of the name that begins there, in lower case, and where it ends (RFC 1035 §4.1.4).
+
+        A pointer may lead to any name before it, also to one in data that isn't read here. Each leads to
+        before where the last one led, so there are no circles.
+        """
         wire, known = self._wire, self._names
         labels: list[tuple[int, bytes]] = []
         key: Key | None = None
+        begin, end = at, 0
         while key is None:
             length = wire[at]
             if length == 0:
-                key, end = ROOT, at + 1
+                key, end = ROOT, end or at + 1
             elif length < 64:
                 labels.append((at, wire[at : at + 1 + length]))
                 at += 1 + length
             elif length >= 0xC0:
-                # Only to names already read: so there are no circles.
-                key, end = known.get((length & 0x3F) << 8 | wire[at + 1]), at + 2
-                if key is None:
+                to, end = (length & 0x3F) << 8 | wire[at + 1], end or at + 2
+                if to >= begin:
                     raise Malformed("a name leads nowhere")
+                key, begin, at = known.get(to), to, to
             else:
                 raise Malformed("a label is of no kind there is")
-        for begin, label in reversed(labels):
-            key = known[begin] = Key(key + label.lower())
+            if len(labels) > _MOST_LABELS:
+                raise Malformed("a name is longer than 255 octets")
+        for place, label in reversed(labels):
+            key = known[place] = Key(key + label.lower())
         if len(key) > 254:
             raise Malformed("a name is longer than 255 octets")
         return key, end

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from blocker.feeds import importing
+from blocker.feeds import aside
 from blocker.orders import parse
 from tests.feeds.samples import (
     ADDRESS,
@@ -503,20 +503,20 @@ def test_a_crash_while_writing_leaves_no_half_of_an_order(
     fed.take(lines(NAMES))
     fed.run("apply", "--yes")
     fed.at("2026-11-29T12:00:00+00:00")
-    write, count = importing._write, iter(range(9))
+    write, count = aside.write, iter(range(9))
 
-    def dying(folder: Path, name: str, octets: bytes) -> None:
+    def dying(path: Path, octets: bytes) -> None:
         if next(count) == files:
             raise OSError(28, "No space left on device")
-        write(folder, name, octets)
+        write(path, octets)
 
-    monkeypatch.setattr(importing, "_write", dying)
+    monkeypatch.setattr(aside, "write", dying)
     ran = fed.take(lines(LATER))
     assert ran.code == 4
     assert "reg: the order can't be written: No space left on device" in ran.err
     assert not any(name.startswith(".") or name == "2026-11-29-list-120000.yaml" for name in fed.orders)
     assert fed.run("check").out == ""
-    monkeypatch.setattr(importing, "_write", write)
+    monkeypatch.setattr(aside, "write", write)
     assert fed.take(lines(LATER)).code == 0
     assert fed.run("check").out == ""
 

@@ -135,7 +135,7 @@ def test_a_transfer_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(exchange, "_MOST_MESSAGES", 1)
     start = answering(f"id.rpz. 30 IN SOA {SOA}", "a.example.id.rpz. 30 IN CNAME .")
     with primary([start]) as session, pytest.raises(PointError, match="does not end"):
-        list(session.transfer())
+        list(session.transfer(7))
 
 
 def unsigned_transfer(wire: bytes) -> bytes:
@@ -153,18 +153,19 @@ def unsigned_transfer(wire: bytes) -> bytes:
         (answering(f"gb.rpz. 30 IN SOA {SOA}"), "records of another zone"),
         (lambda _: framed(b"rubbish"), "can't be read: it ends midway"),
         (answering(f"id.rpz. 30 IN SOA {SOA}"), "closed the connection midway"),
+        (answering(f"id.rpz. 30 IN SOA {SOA.replace('7', '8')}"), "it changed while it was transferred"),
     ],
 )
 def test_a_transfer_that_is_not_whole_and_signed_is_no_transfer(
     answer: Callable[[bytes], bytes], why: str
 ) -> None:
     with primary([answer]) as session, pytest.raises(PointError, match=why):
-        list(session.transfer())
+        list(session.transfer(7))
 
 
 def test_a_transfer_gives_every_record_between_its_two_heads() -> None:
     soa = f"id.rpz. 30 IN SOA {SOA}"
     whole = (soa, "id.rpz. 30 IN NS localhost.", "a.example.id.rpz. 30 IN CNAME .", soa)
     with primary([answering(*whole)]) as session:
-        found = [(record.owner, record.rule) for record in session.transfer()]
+        found = [(record.owner, record.rule) for record in session.transfer(7)]
     assert found == [(key("a.example"), ".")]

@@ -67,9 +67,15 @@ def test_what_zones_hold_is_read_as_it_is_written(found: list[tuple[names.Key, b
     assert (message.number, message.rcode, message.signature) == (4711, 0, None)
 
 
-def test_the_head_of_the_zone_is_known_and_name_servers_are_left_out() -> None:
+def test_the_head_of_the_zone_is_known_with_its_serial_and_name_servers_are_left_out() -> None:
     records = Message(wire_of(SOA, "id.rpz. 30 IN NS localhost.", SOA), ORIGIN).records
-    assert {(one.owner, one.kind) for one in records} == {(names.ROOT, transfer.SOA)}
+    assert {(one.owner, one.kind, one.serial) for one in records} == {(names.ROOT, transfer.SOA, 7)}
+
+
+def test_a_head_without_its_numbers_is_refused() -> None:
+    wire = wire_of("id.rpz. 30 IN TYPE65280 \\# 21 " + "00" * 21)
+    with pytest.raises(Malformed, match="SOA record is too short"):
+        Message(wire.replace(b"\xff\x00", b"\0\6"), ORIGIN)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +107,20 @@ def test_a_record_behind_the_answers_that_is_no_signature_is_none() -> None:
     assert Message(message.to_wire(), ORIGIN).signature is None
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        "id.rpz. 30 IN NS ns.id.rpz.",
+        "a.id.rpz. 30 IN MX 10 mail.ns.id.rpz.",
+        "id.rpz. 30 IN SOA x.ns.id.rpz. b. 7 1 1 1 1",
+    ],
+)
+def test_a_name_may_be_compressed_against_one_in_data_that_isn_t_read(before: str) -> None:
+    """As servers do (RFC 1035 §4.1.4): any earlier name may be pointed to."""
+    found = Message(wire_of(before, "ns.id.rpz. 30 IN A 192.0.2.1"), ORIGIN).records[-1]
+    assert (names.to_text(found.owner), found.rule) == ("ns", "192.0.2.1")
+
+
 def test_the_rcode_is_read() -> None:
     assert Message(wire_of(rcode=5), ORIGIN).rcode == 5
 
@@ -117,7 +137,9 @@ HEAD = WHOLE[:4] + b"\0\1\0\0\0\0\0\0"
         (HEAD + b"\xc0\x0c\0\6\0\1", "leads nowhere"),
         (HEAD + b"\xc0\x20\0\6\0\1", "leads nowhere"),
         (HEAD + b"\x40\0\0\6\0\1", "no kind"),
+        (HEAD + b"\1a\xc0\x0c\0\6\0\1", "leads nowhere"),
         (HEAD + b"\x3f" * 63 * 64 + b"\0\0\6\0\1", "longer than 255"),
+        (HEAD + b"\1a" * 32_000 + b"\0\0\6\0\1", "longer than 255"),
         (HEAD + b"\2id\3rp", "ends midway"),
         (wire_of("a.example.gb.rpz. 30 IN CNAME ."), "another zone"),
     ],

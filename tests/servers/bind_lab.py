@@ -156,11 +156,22 @@ def primary(
 
 def update(bind: Bind, *records: str) -> None:
     """Give the zone these records more, as `owner TYPE data`."""
-    change = dns.update.UpdateMessage(ZONE)
-    change.use_tsig(KEYRING, keyname="blocker", algorithm=dns.tsig.HMAC_SHA256)
+    change = changing()
     for record in records:
         owner, rdtype, data = record.split(" ", 2)
         change.add(owner, 30, rdtype, data)
+    send(bind, change)
+
+
+def changing() -> dns.update.UpdateMessage:
+    """An update of the zone, signed when it is sent."""
+    change = dns.update.UpdateMessage(ZONE)
+    change.use_tsig(KEYRING, keyname="blocker", algorithm=dns.tsig.HMAC_SHA256)
+    return change
+
+
+def send(bind: Bind, change: dns.update.UpdateMessage) -> None:
+    """Have the zone changed."""
     answer = dns.query.tcp(change, "127.0.0.1", port=bind.port, timeout=5)
     assert answer.rcode() == dns.rcode.NOERROR, dns.rcode.to_text(answer.rcode())
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import contextmanager, suppress
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
+from blocker.feeds.zonecopy import Edits
+from blocker.rpz.exchange import Session
 from tests.feeds.conftest import Fed, fed
 from tests.feeds.samples import NAMES
 from tests.servers import bind_lab, lab
@@ -17,6 +20,7 @@ from tests.servers.zone_lab import ZONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 __all__ = ["fed"]
 
@@ -137,3 +141,65 @@ def test_a_zone_with_the_serial_of_the_last_time_is_not_transferred_again(fed: F
     fed.at("2026-11-29T12:00:00+00:00")
     ran = fed.run("import", "--poll", "--json")
     assert (ran.code, ran.out, fed.orders) == (0, "[]\n", before)
+
+
+def zone(fed: Fed) -> bytes:
+    """The document of the last transfer."""
+    fed.run("import", "list", "--dry-run")
+    return (fed.folder / "state" / "feeds" / "list.zone").read_bytes()
+
+
+KINDS = ("CNAME .", "CNAME *.", "CNAME A.B.", "A 192.0.2.1", "A 192.0.2.2", "TXT x", "TXT y", "MX 1 a.b.")
+OWNERS = [f"{wild}{name}.example" for name in "abcde" for wild in ("", "*.", "Deep.")]
+
+
+def test_differences_of_a_real_primary_make_the_documents_that_its_whole_zone_makes(
+    fed: Fed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over versions with records that come, go, come again and change, also such as list nothing."""
+    chance, lines = Random(1995), Edits.lines
+    used: list[Edits] = []
+
+    def counted(edits: Edits) -> list[bytes]:
+        used.append(edits)
+        return lines(edits)
+
+    monkeypatch.setattr(Edits, "lines", counted)
+    with bind_lab.primary(
+        tmp_path / "bind", records="".join(f"n{at} CNAME .\n" for at in range(100))
+    ) as bind:
+        transferred(fed, bind.port)
+        zone(fed)
+        for version in range(12):
+            bind_lab.update(bind, f"version-{version}.example CNAME .")
+            for _ in range(chance.randrange(4)):
+                change = bind_lab.changing()
+                for owner in chance.sample(OWNERS, 4):
+                    if chance.random() < 0.4:
+                        change.delete(owner)
+                    else:
+                        change.add(owner, chance.choice((30, 60)), *chance.choice(KINDS).split(" ", 1))
+                bind_lab.send(bind, change)
+            by_difference = zone(fed)
+            assert len(used) == version + 1
+            (fed.folder / "state" / "feeds" / "list.zone").unlink()
+            assert zone(fed) == by_difference
+            assert len(used) == version + 1
+    assert by_difference.count(b" TXT ?\n") > 1
+
+
+def test_a_real_primary_that_has_no_difference_gives_the_whole_zone_instead(
+    fed: Fed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bind_lab.primary(tmp_path / "bind") as bind:
+        for name in NAMES:
+            bind_lab.update(bind, f"{name} CNAME .")
+        transferred(fed, bind.port)
+        assert fed.run("import", "list").code == 0
+        monkeypatch.delattr(Edits, "lines")
+        monkeypatch.delattr(Session, "transfer")
+        bind_lab.update(bind, "new.example CNAME .")
+        bind.controlled("sync", "-clean", ZONE)  # It writes the zone's file and forgets what changed.
+        fed.at("2026-11-29T12:00:00+00:00")
+        assert fed.run("import", "list").code == 0
+        assert b"\nnew.example\n" in fed.orders["2026-11-29-list-120000.added-alone.txt"]

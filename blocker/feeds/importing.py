@@ -1,15 +1,13 @@
 """One import: a document becomes an order file, or nothing does.
 
 A shell around formats, contract, difference and mint. It writes into the orders folder and never applies:
-plan and apply follow, with all that they hold back. Files are written aside and renamed, the order's own
-last, so a crash leaves no half of an order. A document that breaks a promise of its feed makes no order.
+plan and apply follow, with all that they hold back. A document that breaks a promise of its feed makes no
+order.
 """
 
 from __future__ import annotations
 
 import gzip
-import os
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -20,7 +18,7 @@ from blocker.feeds import contract, formats, mint
 from blocker.feeds.difference import Difference, difference
 from blocker.feeds.extract import BELOW, ONLY, Damaged
 from blocker.feeds.family import family, is_own
-from blocker.orders import check, files
+from blocker.orders import check, files, filing
 from blocker.orders.model import Match
 from blocker.policy.examine import facts, live_policy
 from blocker.yamltext import MAX_PROBLEMS
@@ -28,7 +26,6 @@ from blocker.yamltext import MAX_PROBLEMS
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
-    from pathlib import Path
 
     from blocker.feeds.contract import Feed
     from blocker.feeds.extract import Extract
@@ -42,7 +39,7 @@ _DOCUMENT = bounded.Words(
     large="document-unverified",
     too_large="the file is larger than 512 MiB.",
 )
-
+_MODE = 0o640  # Not everything that authorities send may be read by everybody.
 
 NO_CHANGE = Difference()
 
@@ -138,45 +135,23 @@ def _minted(result: Imported, known: Family | None, reason: str) -> Imported:
 
 def write(site: Site, made: Imported) -> None:
     """Put the files of an import into the orders folder. Raises OrdersInvalid, StoreError."""
-    folder = site.orders / made.feed.folder
     *others, order = made.files
-    if (folder / order).exists():
+    path = site.orders / made.feed.folder / order
+    if path.exists():
         raise OrdersInvalid(
             [
                 Problem(
                     id="feed-order-exists",
-                    path=bounded.printable(folder / order),
+                    path=bounded.printable(path),
                     message="the order is there already; import again a second later.",
                 )
             ]
         )
+    beside = {name: made.files[name] for name in others}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in (*others, order):
-            _write(folder, name, made.files[name])
+        filing.place(site.orders, made.id, made.files[order], beside, mode=_MODE)
     except OSError as error:
-        raise StoreError(f"{folder}: the order can't be written: {error.strerror}") from error
-
-
-def _write(folder: Path, name: str, octets: bytes) -> None:
-    """The whole file, or none; the folder's entry too is on the disk when this returns."""
-    aside = folder / f".{name}.{os.getpid()}.new"
-    try:
-        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
-        with open(handle, "wb") as file:  # noqa: PTH123 - an open descriptor has no path
-            file.write(octets)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(folder / name)
-    except BaseException:
-        with suppress(OSError):
-            aside.unlink()
-        raise
-    entry = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(entry)
-    finally:
-        os.close(entry)
+        raise StoreError(f"{path.parent}: the order can't be written: {error.strerror}") from error
 
 
 def _check_accepted(source: Source, accept: str) -> None:

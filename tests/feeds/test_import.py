@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from blocker.feeds import importing
-from blocker.orders import parse
+from blocker.orders import filing, parse
 from tests.feeds.samples import (
     ADDRESS,
     LATER,
@@ -503,22 +502,48 @@ def test_a_crash_while_writing_leaves_no_half_of_an_order(
     fed.take(lines(NAMES))
     fed.run("apply", "--yes")
     fed.at("2026-11-29T12:00:00+00:00")
-    write, count = importing._write, iter(range(9))
+    write, count = filing._write, iter(range(9))
 
-    def dying(folder: Path, name: str, octets: bytes) -> None:
+    def dying(path: Path, octets: bytes, mode: int) -> None:
         if next(count) == files:
             raise OSError(28, "No space left on device")
-        write(folder, name, octets)
+        write(path, octets, mode)
 
-    monkeypatch.setattr(importing, "_write", dying)
+    monkeypatch.setattr(filing, "_write", dying)
     ran = fed.take(lines(LATER))
     assert ran.code == 4
     assert "reg: the order can't be written: No space left on device" in ran.err
     assert not any(name.startswith(".") or name == "2026-11-29-list-120000.yaml" for name in fed.orders)
     assert fed.run("check").out == ""
-    monkeypatch.setattr(importing, "_write", write)
+    monkeypatch.setattr(filing, "_write", write)
     assert fed.take(lines(LATER)).code == 0
     assert fed.run("check").out == ""
+
+
+def test_what_an_interrupted_import_left_of_another_document_is_not_written_over(fed: Fed) -> None:
+    fed.feed("names")
+    (left := fed.folder / "orders" / "reg" / "2026-11-28-list.listed.txt").parent.mkdir(parents=True)
+    left.write_text("of another document\n")
+    ran = fed.take(lines(NAMES))
+    assert ran.code == 2
+    assert "2026-11-28-list.listed.txt duplicate-order-id: another file is there" in ran.err
+    assert list(fed.orders) == [left.name]
+
+
+def test_an_import_does_not_write_into_a_folder_that_leads_out_of_the_orders(fed: Fed) -> None:
+    fed.feed("names")
+    (fed.folder / "outside").mkdir()
+    (fed.folder / "orders").mkdir(exist_ok=True)
+    (fed.folder / "orders" / "reg").symlink_to(fed.folder / "outside")
+    ran = fed.take(lines(NAMES))
+    assert (ran.code, list((fed.folder / "outside").iterdir())) == (2, [])
+
+
+def test_the_files_of_an_import_are_for_their_group_alone(fed: Fed) -> None:
+    fed.feed("names")
+    fed.take(lines(NAMES))
+    made = (fed.folder / "orders" / "reg").iterdir()
+    assert {path.stat().st_mode & 0o137 for path in made} == {0}
 
 
 def test_what_the_operator_writes_about_a_feed_can_t_break_the_order(fed: Fed) -> None:

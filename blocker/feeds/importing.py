@@ -104,7 +104,8 @@ def make(site: Site, feed: Feed, source: Source, *, accept: str = "", reason: st
     )
     found = [replace(one, path=source.place) for one in found]
     waived = [one for one in found if accept and one.id in contract.WAIVABLE]
-    wrong = [_with_way_out(one, feed, source) for one in found if one not in waived]
+    is_waivable = all(one.id in contract.WAIVABLE for one in found)
+    wrong = [_with_way_out(one, feed, source, is_waivable) for one in found if one not in waived]
     result = replace(
         nothing,
         extract=extract,
@@ -172,10 +173,10 @@ def _damage(feed: Feed, source: Source, damaged: Damaged) -> Problem:
     )
 
 
-def _with_way_out(problem: Problem, feed: Feed, source: Source) -> Problem:
+def _with_way_out(problem: Problem, feed: Feed, source: Source, is_waivable: bool) -> Problem:
     way = (
         f" If a person found it right: `blocker import {feed.name} --accept {source.digest} --reason TEXT`."
-        if problem.id in contract.WAIVABLE
+        if is_waivable
         else f" The last good document of '{feed.name}' stands."
     )
     return replace(problem, message=problem.message + way)

@@ -452,6 +452,39 @@ def test_a_person_may_let_a_great_change_past_and_the_order_says_why(fed: Fed) -
     assert blocked(fed, *NAMES, *OTHERS) == {*OTHERS}
 
 
+@pytest.mark.parametrize(
+    ("format_", "empty"),
+    [
+        ("rpz", zone([], 2)),
+        ("names", "# nothing any more\n"),
+        ("hosts", "127.0.0.1 localhost\n"),
+        ("cert-pl", json.dumps([position(1, "x.example", "2026-01-01T12:00:00", "2026-03-01T00:00:00")])),
+    ],
+)
+def test_a_document_without_a_name_is_acceptable_by_nobody(fed: Fed, format_: str, empty: str) -> None:
+    fed.feed(format_, minimum=1, more="    max_change: 1\n")
+    fed.take(MAKERS[format_](NAMES))
+    fed.run("apply", "--yes")
+    before = fed.orders
+    fed.at("2026-11-29T12:00:00+00:00")
+    digest = hashlib.sha256(empty.encode()).hexdigest()
+    for words in ((), ("--accept", digest, "--reason", "it is empty indeed")):
+        ran = fed.take(empty, *words)
+        assert ran.code == 2
+        assert "feed-empty: the document lists no name" in ran.err
+        assert "`blocker new --kind lift --of ORDER`" in ran.err
+        assert "--accept" not in ran.err
+    assert (fed.orders, blocked(fed, *NAMES)) == (before, {*NAMES})
+
+
+def test_the_way_past_a_check_is_not_shown_where_another_bars_it(fed: Fed) -> None:
+    fed.feed("names", minimum=5)
+    ran = fed.take(lines([*NAMES[:2], "not a name"]))
+    assert "feed-too-few: " in ran.err
+    assert "feed-row-unreadable: " in ran.err
+    assert "--accept" not in ran.err
+
+
 def test_an_unknown_feed_a_site_without_feeds_and_words_that_dont_fit_are_refused(fed: Fed) -> None:
     assert "site.yaml" not in fed.run("import").out
     fed.feed("names")

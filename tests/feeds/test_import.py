@@ -298,6 +298,44 @@ def test_what_another_order_removed_or_lifted_stays_out_and_is_told(fed: Fed) ->
     assert blocked(fed, *NAMES, "new.example") == {*NAMES} - {"casino-1.example"}
 
 
+def test_what_a_court_removes_from_a_later_date_on_is_the_list_s_until_then(fed: Fed) -> None:
+    fed.feed("names", more="    max_change: 1\n")
+    fed.take(lines(NAMES))
+    removed = "remove: [casino-1.example, casino-2.example, www.wide.example]"
+    fed.act("court", "amend", "reg/2026-11-28-list", removed, start="2026-12-10")
+    fed.at("2026-12-01T12:00:00+00:00")
+    kept = [name for name in NAMES if name != "casino-1.example"]
+    ran = fed.take(lines(["wide.example", *kept]))
+    assert (ran.code, "feed-removed-by-order" in ran.err) == (0, False)
+    assert fed.run("apply", "--yes").code == 0
+    every = (*NAMES, "wide.example", "www.wide.example")
+
+    def at(day: str) -> set[str]:
+        return {name for name in every if fed.is_blocked(name, at=day)}
+
+    assert at("2026-12-05") == {*kept, "wide.example", "www.wide.example"}
+    assert at("2026-12-15") == {*kept, "wide.example"} - {"casino-2.example"}
+    fed.at("2026-12-10T00:00:00+00:00")
+    ran = fed.take(lines(["wide.example", *NAMES]))
+    assert (ran.code, "feed-removed-by-order: still listed" in ran.err) == (0, True)
+    fed.run("apply", "--yes")
+    assert at("2026-12-15") == {*kept, "wide.example"} - {"casino-2.example"}
+
+
+def test_what_a_court_adds_from_a_later_date_on_bars_nothing_that_goes_before(fed: Fed) -> None:
+    fed.feed("names", more="    max_change: 1\n")
+    fed.take(lines(NAMES))
+    added = (
+        "add: [{id: x, names: [www.casino-1.example], regions: [ID], from: 2026-12-10, until: 2027-02-01}]"
+    )
+    fed.act("court", "amend", "reg/2026-11-28-list", added, start="2026-12-10")
+    fed.at("2026-12-01T12:00:00+00:00")
+    assert fed.take(lines([name for name in NAMES if name != "casino-1.example"])).code == 0
+    assert fed.run("apply", "--yes").code == 0
+    assert not fed.is_blocked("www.casino-1.example", at="2026-12-05")
+    assert fed.is_blocked("www.casino-1.example", at="2026-12-15")
+
+
 def test_what_a_court_freed_below_a_name_stays_free_when_that_comes_or_comes_again(fed: Fed) -> None:
     fed.feed("names", more="    max_change: 1\n")
     first = ["top.example", "shop.top.example", "b.a.top.example", "www.late.example", "last.example"]

@@ -189,6 +189,12 @@ def test_scapy_is_imported_in_one_module_and_lazily() -> None:
     assert all(one.is_lazy for module in found for one in imports(module) if one.module == "scapy")
 
 
+def test_pages_are_made_in_one_way() -> None:
+    assert [module for module in MODULES if "jinja2" in {one.module for one in imports(module)}] == [
+        "web.drawn"
+    ]
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_only_what_reads_orders_and_sites_knows_yaml(module: str) -> None:
     if room(module) not in YAML_READERS:

@@ -279,3 +279,14 @@ def test_ci_installs_every_package_whose_absence_makes_a_test_skip() -> None:
     (installed,) = re.findall(r"^packages=\((.*)\)$", (ROOT / ".ci" / "run").read_text("utf-8"), re.MULTILINE)
     assert "faketime" in named
     assert named <= set(installed.split())
+
+
+def test_what_a_check_is_told_to_pass_over_has_its_reason_on_the_line() -> None:
+    without = re.compile(r"#\s*(?:noqa(?:: [A-Z0-9, ]+)?|type: ignore(?:\[[a-z, -]+\])?)\s*$")
+    sources = [path for room in ("blocker", "tests", "ops") for path in (ROOT / room).rglob("*.py")]
+    assert [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in sources
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if without.search(line)
+    ] == []

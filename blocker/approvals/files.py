@@ -35,7 +35,7 @@ _SIGNERS = bounded.Words(
     unreadable="signers-missing",
     irregular="signers-missing",
     large="signers-missing",
-    too_large=yamltext.too_large(),
+    too_large="the file is larger than 1 MiB; those who may sign are few, so shorten it.",
 )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
+
+from blocker.cli.show import Digest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 @click.option("--yes", is_flag=True, help="Don't ask; the site's limits still hold.")
 @click.option(
     "--accept",
+    type=Digest(),
     metavar="DIGEST",
     default="",
     help="Let the plan with this digest past the limits, with what is held in it.",
@@ -60,6 +64,7 @@ def command(
     _settle(prepared, quietly=as_json)
     chosen = prepared.accepted(accept) if accept and not prepared.is_idle else prepared.unasked
     held = prepared.judged.holds if chosen is not prepared else {}
+    _say_needless(prepared, chosen, accept)
     if chosen.is_idle:
         apply.keep(chosen)
     else:
@@ -90,6 +95,22 @@ def command(
         show.as_json({**plan.record(prepared, ""), "generation": number})
     errors = [one for one in prepared.problems if one.severity == "error"]
     return OrdersInvalid.exit_code if errors else PlanRefused.exit_code if held else 0
+
+
+def _say_needless(prepared: Prepared, chosen: Prepared, accept: str) -> None:
+    """Say if the acceptance lets nothing past."""
+    from blocker.errors import TooMuchChange
+    from blocker.policy.plan import guard
+
+    if accept and prepared.is_idle:
+        other = f"there is nothing to apply, and {accept[:16]}… is another plan's digest"
+        why = "this plan changes nothing" if accept == prepared.plan.digest else other
+        click.echo(f"nothing was accepted: {why}", err=True)
+    elif accept and chosen is prepared and not prepared.plan.held:
+        with suppress(TooMuchChange):
+            guard(prepared.plan, prepared.site.limits)
+            needless = "nothing was held, and no limit stood in the way: the plan needed no acceptance"
+            click.echo(needless, err=True)
 
 
 def _settle(prepared: Prepared, *, quietly: bool) -> None:

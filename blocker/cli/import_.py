@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from blocker.cli.show import Digest
+
 if TYPE_CHECKING:
     from blocker.feeds.contract import Feed
     from blocker.feeds.importing import Imported
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--accept",
+    type=Digest(),
     metavar="DIGEST",
     default="",
     help="Let the document with this SHA-256 past the feed's limits; a damaged one is never taken.",

@@ -146,16 +146,22 @@ def export(site: Site, file: Path, sealed: bool) -> None:
     apply that brought one, only the place and the hash are told.
     """
     from blocker.cli import show
-    from blocker.policy import chain, disclosure, ledger
+    from blocker.policy import chain, disclosure, ledger, listed
     from blocker.web.gather import every_order
 
-    may_be_told = disclosure.teller({} if sealed else every_order(site.state), time.time())
+    orders = {} if sealed else every_order(site.state)
+    public = disclosure.public_orders(orders.values(), time.time())
+    hidden = [order for id_, order in orders.items() if id_ not in public]
     head, veiled = chain.Head(), 0
     if sealed:
         os.umask(0o027)
         if file.is_file():  # It is replaced by one of the same mode.
             file.chmod(0o640)
-    with click.open_file(str(file), "w", encoding="utf-8", atomic=str(file) != "-") as output:
+    with (
+        click.open_file(str(file), "w", encoding="utf-8", atomic=str(file) != "-") as output,
+        listed.asked(site.state, hidden) as lists,
+    ):
+        may_be_told = disclosure.teller(orders, public, lists)
         for one in ledger.entries(site.state):
             is_told = sealed or may_be_told(one)
             output.write(chain.line(one) if is_told else chain.veiled_line(one))

@@ -11,7 +11,7 @@ import click
 from blocker.orders.questions import QUESTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from blocker.orders.compose import Answer
@@ -44,6 +44,12 @@ def _flag(key: str) -> str:
     return "NAME" if key == "names" else f"--{key.replace('_', '-')}"
 
 
+def _refuse(wrong: Iterable[tuple[str, str]]) -> None:
+    """Stop if there are flags that something is wrong with. Raises UsageError."""
+    if said := "; ".join(f"{_flag(key)} {what}" for key, what in wrong):
+        raise click.UsageError(said)
+
+
 @click.command("new")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option(
@@ -71,7 +77,10 @@ def command(
         raise click.UsageError("give names as arguments or by --names-file, not both")
     loaded = sitefile.load(site)
     setting = _setting(loaded)
-    answers: dict[str, Answer] = {key: asking.timed(key, value) for key, value in flags.items() if value}
+    given = {key: value for key, value in flags.items() if value not in (None, ())}
+    empty = [key for key, value in given.items() if value == "" or (isinstance(value, tuple) and "" in value)]
+    _refuse((key, "is empty; give it a value, or leave it out") for key in empty)
+    answers: dict[str, Answer] = {key: asking.timed(key, value) for key, value in given.items()}
     if "redirect" in answers:
         answers.setdefault("action", "redirect")
     listed = _listed(loaded, names, names_file)
@@ -86,8 +95,10 @@ def command(
         )
     if asking.tell(asking.flagged(questions.wrong(answers, setting))):
         return OrdersInvalid.exit_code
+    _refuse(questions.unfit(answers, so_far=is_asking))
     if is_asking:
         asking.ask(answers, setting)
+        _refuse(questions.unfit(answers))
         if isinstance(typed := answers.get("names"), tuple) and len(typed) > MOST_INLINE:
             listed = _List(answer={}, octets=_lines(typed), listing=None).read()
             del answers["names"]

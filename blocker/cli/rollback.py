@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
 _SHOWN = 50
 
 
-@click.command("rollback")
-@click.argument("generation", type=click.IntRange(0))
+@click.command("rollback", context_settings={"ignore_unknown_options": True})  # -1 is no option
+@click.argument("generation")
 @click.option("--reason", required=True, help="Why; it is kept and shown with each directive.")
 @click.option("--dry-run", is_flag=True, help="Say what would be withheld, and change nothing.")
 @click.pass_obj
-def command(site: Path, generation: int, reason: str, dry_run: bool) -> None:
+def command(site: Path, generation: str, reason: str, dry_run: bool) -> None:
     """Stop enforcing everything that came into force since GENERATION, at once.
 
     `blocker ledger` tells which apply made which generation. What was lifted or excepted since stays so:
@@ -30,21 +31,25 @@ def command(site: Path, generation: int, reason: str, dry_run: bool) -> None:
     from blocker.cli import inputs, show
     from blocker.policy.records import Withheld
     from blocker.policy.rollback import reason_of
-    from blocker.policy.withholding import roll_back
+    from blocker.policy.withholding import no_such_generation, roll_back
 
     if not reason.strip():
         raise click.UsageError("--reason TEXT: say why; it is kept and shown with each directive")
     loaded = sitefile.load(site)
-    one = Withheld(reason=reason_of(generation, reason), at=time.time(), by=inputs.whoami(loaded))
-    refs = roll_back(loaded.state, generation, one, dry_run=dry_run, warn=show.warning)
+    if not re.fullmatch(r"[0-9]{1,9}", generation):
+        with inputs.live(loaded) as policy:
+            raise no_such_generation(generation[:20], policy.generation.number)
+    number = int(generation)
+    one = Withheld(reason=reason_of(number, reason), at=time.time(), by=inputs.whoami(loaded))
+    refs = roll_back(loaded.state, number, one, dry_run=dry_run, warn=show.warning)
     for ref in refs[:_SHOWN]:
         click.echo(f"{'would be withheld' if dry_run else 'withheld'}: {ref}")
     if len(refs) > _SHOWN:
         click.echo(f"… and {len(refs) - _SHOWN:,} more; `blocker release` lists all that is withheld")
     if not refs:
-        click.echo(f"nothing that came into force since generation {generation} is enforced here")
+        click.echo(f"nothing that came into force since generation {number} is enforced here")
     elif not dry_run:
         click.echo(
             "no longer enforced here, whatever is applied later; `blocker release REF...` ends that for one "
-            f"or several, `blocker release --rollback {generation}` for all"
+            f"or several, `blocker release --rollback {number}` for all"
         )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 _WIDE = 120  # columns
+_DIGEST = 64  # characters of a SHA-256
 
 
 class Instant(click.ParamType[float]):
@@ -47,6 +48,21 @@ class Instant(click.ParamType[float]):
                 self.fail(f"{value!r} has no zone; write it like {value}+07:00 or {value}Z", param, ctx)
             moment = moment.replace(tzinfo=UTC)
         return moment.timestamp()
+
+
+class Digest(click.ParamType[str]):
+    """A whole SHA-256 as we print it; nothing where nothing is said."""
+
+    name = "digest"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if text and (size := len(text)) != _DIGEST:
+            odd = "short" if size < _DIGEST else "long"
+            self.fail(f"it is too {odd}: {size} characters, and a digest has {_DIGEST}", param, ctx)
+        if not set(text) <= set("0123456789abcdef"):
+            self.fail("a digest has only the characters 0-9 and a-f; copy it as it was printed", param, ctx)
+        return text
 
 
 class Length(click.ParamType[int]):

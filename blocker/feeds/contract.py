@@ -52,7 +52,7 @@ FEED_CHECKS: dict[str, str] = {
     "feed-end-unclear": "a feed has neither review_after nor until",
     "duplicate-feed": "two feeds have one name, or one name for their orders",
     "feed-name-invalid": "a feed's name or folder can't be part of an order's id",
-    "feed-empty": "the document is empty",
+    "feed-empty": "the document is empty, or lists no name",
     "feed-too-large": "the document is larger than 512 MiB",
     "feed-html": "a web page came where a list belongs",
     "feed-binary": "the document has octets that no text has",
@@ -158,6 +158,14 @@ def judge(
             "damaged; fetch it anew, or ask its authority.",
             line=bad[0].line,
         )
+    if not extract.names:
+        # Nothing else is told of it: whatever a person may accept, this would lift a whole register.
+        complain(
+            "feed-empty",
+            "the document lists no name, and would lift all that the feed's orders block; fetch it anew. If "
+            "its authority lifted all of it, say so by an order: `blocker new --kind lift --of ORDER`.",
+        )
+        return found
     if len(extract.names) < feed.minimum:
         complain(
             "feed-too-few",

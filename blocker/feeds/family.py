@@ -1,8 +1,8 @@
 """What a feed's own orders list now, as the law has it.
 
 A feed's orders are known by their ids: a block `<folder>/<date>-<feed>` and amends of it with the time behind
-the feed's name. What others wrote about them counts: what they removed or lifted stays out though the feed
-lists it. Pure.
+the feed's name. What others wrote about them counts from its date on: what they removed or lifted stays out
+though the feed lists it. Pure.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def _own(folder: str, feed: str) -> str:
 def family(
     orders: Iterable[Order], folder: str, feed: str, read: Callable[[NamesFile], NameList], *, now: float
 ) -> Family | None:
-    """The orders of the feed; None if there is none yet. `read` gives the content of a names_file."""
+    """The orders of the feed as they are at `now`; None if there is none yet. `read` gives the content of a
+    names_file.
+    """
     every = {order.id: order for order in orders}
     own = [one for one in every.values() if is_own(one.id, folder, feed)]
     blocks = sorted((one for one in own if one.kind is Kind.BLOCK), key=relations.came)
@@ -58,10 +60,10 @@ def family(
         return None
     block = blocks[-1]
     book = Book(every.values())
-    acts = sorted(
-        (one for one in every.values() if one.kind is Kind.AMEND and block.id in book.lineage(one.of)),
-        key=moment,
-    )
+    amends = (one for one in every.values() if one.kind is Kind.AMEND and block.id in book.lineage(one.of))
+    # What others change from a later date on changes nothing until then. Whatever an import writes before it
+    # takes effect earlier, so it is cut by their removals, and cuts none of their additions.
+    acts = sorted((one for one in amends if one in own or moment(one)[0] <= now), key=moment)
     listed: set[bytes] = set()
     withdrawn: set[bytes] = set()
     others: set[bytes] = set()

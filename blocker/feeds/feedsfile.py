@@ -37,7 +37,7 @@ WORDS = bounded.Words(
     unreadable="file-unreadable",
     irregular="file-not-regular",
     large="file-too-large",
-    too_large=yamltext.too_large(),
+    too_large="the file is larger than 1 MiB; a site's feeds are few, so shorten it.",
 )
 
 

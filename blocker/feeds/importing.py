@@ -1,8 +1,8 @@
 """One import: a document becomes an order file, or nothing does.
 
 A shell around formats, contract, difference and mint. It writes into the orders folder and never applies:
-plan and apply follow, with all that they hold back. Files are written aside and renamed, the order's own
-last, so a crash leaves no half of an order. A document that breaks a promise of its feed makes no order.
+plan and apply follow, with all that they hold back. A document that breaks a promise of its feed makes no
+order.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from blocker import bounded, names
 from blocker.errors import OrdersInvalid, Problem, StoreError
-from blocker.feeds import aside, contract, formats, mint
+from blocker.feeds import contract, formats, mint
 from blocker.feeds.difference import Difference, difference
 from blocker.feeds.extract import BELOW, ONLY, Damaged
 from blocker.feeds.family import family, is_own
-from blocker.orders import check, files
+from blocker.orders import check, files, filing
 from blocker.orders.model import Match
 from blocker.policy.examine import facts, live_policy
 from blocker.yamltext import MAX_PROBLEMS
@@ -39,7 +39,7 @@ _DOCUMENT = bounded.Words(
     large="document-unverified",
     too_large="the file is larger than 512 MiB.",
 )
-
+_MODE = 0o640  # Not everything that authorities send may be read by everybody.
 
 NO_CHANGE = Difference()
 
@@ -104,7 +104,8 @@ def make(site: Site, feed: Feed, source: Source, *, accept: str = "", reason: st
     )
     found = [replace(one, path=source.place) for one in found]
     waived = [one for one in found if accept and one.id in contract.WAIVABLE]
-    wrong = [_with_way_out(one, feed, source) for one in found if one not in waived]
+    is_waivable = all(one.id in contract.WAIVABLE for one in found)
+    wrong = [_with_way_out(one, feed, source, is_waivable) for one in found if one not in waived]
     result = replace(
         nothing,
         extract=extract,
@@ -135,24 +136,23 @@ def _minted(result: Imported, known: Family | None, reason: str) -> Imported:
 
 def write(site: Site, made: Imported) -> None:
     """Put the files of an import into the orders folder. Raises OrdersInvalid, StoreError."""
-    folder = site.orders / made.feed.folder
     *others, order = made.files
-    if (folder / order).exists():
+    path = site.orders / made.feed.folder / order
+    if path.exists():
         raise OrdersInvalid(
             [
                 Problem(
                     id="feed-order-exists",
-                    path=bounded.printable(folder / order),
+                    path=bounded.printable(path),
                     message="the order is there already; import again a second later.",
                 )
             ]
         )
+    beside = {name: made.files[name] for name in others}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in (*others, order):
-            aside.write(folder / name, made.files[name])
+        filing.place(site.orders, made.id, made.files[order], beside, mode=_MODE)
     except OSError as error:
-        raise StoreError(f"{folder}: the order can't be written: {error.strerror}") from error
+        raise StoreError(f"{path.parent}: the order can't be written: {error.strerror}") from error
 
 
 def _check_accepted(source: Source, accept: str) -> None:
@@ -173,10 +173,10 @@ def _damage(feed: Feed, source: Source, damaged: Damaged) -> Problem:
     )
 
 
-def _with_way_out(problem: Problem, feed: Feed, source: Source) -> Problem:
+def _with_way_out(problem: Problem, feed: Feed, source: Source, is_waivable: bool) -> Problem:
     way = (
         f" If a person found it right: `blocker import {feed.name} --accept {source.digest} --reason TEXT`."
-        if problem.id in contract.WAIVABLE
+        if is_waivable
         else f" The last good document of '{feed.name}' stands."
     )
     return replace(problem, message=problem.message + way)

@@ -1,9 +1,10 @@
 """The octets of a names_file to a NameList with the line of every name.
 
-One name a line, `#` comments, blank lines, `*.name` for all below a name. Lists have millions of lines, so
-the key of a plain ASCII name is put together from that of what follows its first label, which thousands of
-names share, and everything else goes through `subjects.parse`. Until they are sorted, keys are kept with
-their line behind them; then both are packed. Pure.
+One name a line, blank lines, `*.name` for all below a name, and comments: a `#` at the beginning or after a
+blank begins one; within a row it would make another name of it, and is refused with the row. Lists have
+millions of lines, so the key of a plain ASCII name is put together from that of what follows its first label,
+which thousands of names share, and everything else goes through `subjects.parse`. Until they are sorted, keys
+are kept with their line behind them; then both are packed. Pure.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ _TOLD = RUN << 8  # names put in order between two words about it
 _TAIL = re.compile(rb"(?:[a-z0-9_-]{1,63}\.)*(?!(?:[0-9]+|0x[0-9a-f]*)\Z)[a-z0-9_-]{1,63}\Z")
 _PLAIN = b"abcdefghijklmnopqrstuvwxyz0123456789-_"
 _LENGTHS = tuple(bytes((length,)) for length in range(64))
+_COMMENT = re.compile(rb"\s#")
 _AFTER_KEY = b"\0"  # Sorts before whatever a longer key goes on with.
 
 
@@ -207,6 +209,6 @@ def _text(line: bytes) -> str:
     if len(line) > MAX_LINE:
         raise Rejected("line-too-long", f"the line has more than {MAX_LINE} octets; a line holds one name.")
     try:
-        return line.partition(b"#")[0].strip().decode("utf-8")
+        return _COMMENT.split(line, maxsplit=1)[0].strip().decode("utf-8")
     except UnicodeDecodeError as error:
         raise Rejected("not-utf-8", f"{line[:60]!r} is not UTF-8; save the file as UTF-8.") from error

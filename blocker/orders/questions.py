@@ -62,7 +62,8 @@ class Setting:
 class Question:
     """One question. `kinds` are those it is asked for; `must` says that a pipe has to bring its answer.
 
-    `asked` says whether it makes sense beside the answers given; `is_list` that it takes several.
+    `asked` says whether it makes sense beside the answers given, `beside` which flag it needs for that;
+    `is_list` that it takes several.
     """
 
     key: str
@@ -71,6 +72,7 @@ class Question:
     must: tuple[Kind, ...] = ()
     is_list: bool = False
     asked: Callable[[Mapping[str, Answer]], bool] = lambda _answers: True
+    beside: str = ""
 
 
 def _adds(answers: Mapping[str, Answer]) -> bool:
@@ -90,7 +92,10 @@ QUESTIONS: tuple[Question, ...] = (
     Question(key="issued", meaning=MEANINGS["issued"]),
     Question(key="received", meaning=MEANINGS["received"]),
     Question(
-        key="deadline", meaning=MEANINGS["deadline"], asked=lambda answers: bool(answers.get("received"))
+        key="deadline",
+        meaning=MEANINGS["deadline"],
+        asked=lambda answers: bool(answers.get("received")),
+        beside="--received",
     ),
     Question(key="publication", meaning=MEANINGS["publication"], must=tuple(Kind)),
     Question(
@@ -107,19 +112,37 @@ QUESTIONS: tuple[Question, ...] = (
         is_list=True,
     ),
     Question(
-        key="except", meaning=MEANINGS["directive.except"], kinds=_WITH_NAMES, is_list=True, asked=_adds
+        key="except",
+        meaning=MEANINGS["directive.except"],
+        kinds=_WITH_NAMES,
+        is_list=True,
+        asked=_adds,
+        beside="NAME",
     ),
     Question(
-        key="regions", meaning=MEANINGS["directive.regions"], kinds=_WITH_NAMES, is_list=True, asked=_adds
+        key="regions",
+        meaning=MEANINGS["directive.regions"],
+        kinds=_WITH_NAMES,
+        is_list=True,
+        asked=_adds,
+        beside="NAME",
     ),
-    Question(key="match", meaning=MEANINGS["directive.match"], kinds=_WITH_NAMES, asked=_adds),
-    Question(key="action", meaning="nxdomain, nodata, refused or redirect", kinds=_WITH_NAMES, asked=_adds),
+    Question(key="match", meaning=MEANINGS["directive.match"], kinds=_WITH_NAMES, asked=_adds, beside="NAME"),
+    Question(
+        key="action",
+        meaning="nxdomain, nodata, refused or redirect",
+        kinds=_WITH_NAMES,
+        asked=_adds,
+        beside="NAME",
+    ),
     Question(
         key="redirect",
         meaning="the addresses to redirect to",
         kinds=_WITH_NAMES,
+        must=_WITH_NAMES,
         is_list=True,
         asked=lambda answers: _adds(answers) and answers.get("action") == Form.REDIRECT,
+        beside="--action redirect",
     ),
     Question(key="remove", meaning=MEANINGS["remove"], kinds=(Kind.AMEND,), is_list=True),
     Question(key="from", meaning=MEANINGS["from"]),
@@ -147,12 +170,38 @@ def missing(answers: Mapping[str, Answer], setting: Setting) -> list[Question]:
     inherited = _inherited(answers, setting)
     return [
         one
-        for one in (asked(answers) if "kind" in answers else QUESTIONS)
+        for one in asked({"kind": Kind.BLOCK, **answers})
         if answers.get("kind", Kind.BLOCK) in one.must
         and one.key not in answers
         and one.key not in inherited
         and not (one.key == "names" and "sha256" in answers)
     ]
+
+
+def unfit(answers: Mapping[str, Answer], *, so_far: bool = False) -> list[tuple[str, str]]:
+    """The answers that would change nothing, for no question asks for them, and why; those of a kind that
+    there is. `so_far` leaves out what a later answer can make fit.
+    """
+    kind = answers.get("kind")
+    if kind not in tuple(Kind):
+        return []
+    given = {"names" if key == "sha256" else key for key, answer in answers.items() if answer}
+    found: list[tuple[str, str]] = []
+    for key in dict.fromkeys(one.key for one in QUESTIONS if one.key in given - _taken(answers)):
+        forms = [one for one in QUESTIONS if one.key == key]
+        kinds = [each for each in Kind if any(each in one.kinds for one in forms)]
+        if kind not in kinds:
+            found.append((key, f"is not for {kind} (it is for {', '.join(kinds)})"))
+        elif not so_far:
+            found.append((key, f"goes with {forms[0].beside}"))
+    return found
+
+
+def _taken(answers: Mapping[str, Answer]) -> set[str]:
+    """The keys of answers that have a place in the order."""
+    keys = {one.key for one in asked(answers)}
+    # Where an end is given a review isn't asked for, and may be there all the same.
+    return keys | {"review_by"} if answers.get("kind") in _WITH_NAMES else keys
 
 
 def default(key: str, answers: Mapping[str, Answer], setting: Setting) -> Answer:
@@ -185,7 +234,7 @@ def filled(answers: Mapping[str, Answer], setting: Setting) -> dict[str, Answer]
     for question in asked(found):
         if question.key not in answers and (answer := default(question.key, found, setting)):
             found[question.key] = answer
-    keys = {question.key for question in asked(found)} | {"names_file", "sha256"}
+    keys = _taken(found) | {"names_file", "sha256"}
     found = {key: answer for key, answer in found.items() if key in keys}
     found.setdefault("id", _order_id(found, setting))
     if "sha256" in found:  # A list is named after its order, unless it is there under a name of its own.
@@ -217,7 +266,9 @@ def wrong(answers: Mapping[str, Answer], setting: Setting) -> list[Problem]:
     if full["kind"] == Kind.BLOCK and "names" not in full and "sha256" not in full:
         full["names"] = ("stand-in.example",)
     found = _judged(full, setting)
-    return [problem for key, problem in found if key in answers and problem.severity == "error"]
+    # Of a kind that there is not, nobody can say what else is wrong.
+    said = answers.keys() if full["kind"] in tuple(Kind) else {"kind"}
+    return [problem for key, problem in found if key in said and problem.severity == "error"]
 
 
 # Something right, where nothing was answered yet.

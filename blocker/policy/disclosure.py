@@ -7,9 +7,11 @@ told: an order that nobody knows the publication of counts as sealed.
 
 from __future__ import annotations
 
-import json
 import re
-from typing import TYPE_CHECKING
+import unicodedata
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from blocker import names
 from blocker.orders import relations
@@ -17,14 +19,14 @@ from blocker.orders.model import Publication, instant
 from blocker.orders.schedule import schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from blocker.orders.model import Order
     from blocker.policy.chain import Entry
 
 
 _SHORT = 4  # letters
-_NAME = re.compile(r"[\w-]+(?:\.[\w-]+)+")
+_MOST_LABELS = 127  # of a name (RFC 1035 §2.3.4)
 
 
 def public_orders(orders: Iterable[Order], t: float) -> frozenset[str]:
@@ -40,21 +42,36 @@ def _is_told(order: Order, t: float) -> bool:
     return order.publication is Publication.PUBLIC
 
 
-def _names(order: Order) -> Iterator[str]:
+def _names(order: Order) -> Iterator[names.Key]:
     """The names that the file of an order has itself."""
     for directive in order.directives:
         for subject in (*directive.subjects, *directive.excepts):
-            yield names.to_text(subject.key)
+            yield subject.key
     for subject in order.remove:
-        yield names.to_text(subject.key)
+        yield subject.key
 
 
-def _spoken(typed: str) -> Iterator[str]:
+def _texts(value: Any) -> Iterator[str]:
+    """All that a detail says in words, as it was typed."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for one in value:
+            yield from _texts(one)
+        if isinstance(value, Mapping):
+            yield from _texts(list(value.values()))
+
+
+def _spoken(text: str) -> Iterator[names.Key]:
     """What may be a name in a text, and what it would be below."""
-    for word in _NAME.findall(typed):
-        labels = word.strip(".").split(".")
-        for at in range(len(labels)):
-            yield ".".join(labels[at:])
+    spaced = "".join(
+        char if char in "-._" or unicodedata.category(char)[0] in "LMN" else " " for char in text
+    )
+    for word in spaced.split():
+        labels = word.strip("-._").split(".")[-_MOST_LABELS:]
+        for at in range(len(labels) - 1):
+            with suppress(names.NameInvalid):
+                yield names.to_key(names.canonical(".".join(labels[at:])))
 
 
 def _says(typed: str, said: str) -> bool:
@@ -64,12 +81,14 @@ def _says(typed: str, said: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(said)}(?!\w)", typed) is not None
 
 
-def teller(orders: Mapping[str, Order], t: float) -> Callable[[Entry], bool]:
-    """What says whether a row may be told at `t`: it names no order but public ones, neither as what it is
-    about nor in what somebody typed, and no name that a sealed one blocks or frees, nor one below it; those
-    of a names_file aren't looked for. `orders` are all that were ever applied, by id.
+def teller(
+    orders: Mapping[str, Order], public: Collection[str], listed: Callable[[names.Key], Iterable[str]]
+) -> Callable[[Entry], bool]:
+    """What says whether a row may be told: it names no order but public ones, neither as what it is about nor
+    in what somebody typed, and no name that a sealed one blocks or frees, nor one below it, unless a public
+    one says it. `orders` are all that were ever applied, by id, `public` the ids of those that everybody may
+    know of; `listed` gives the ids of orders that have a name in a list.
     """
-    public = public_orders(orders.values(), t)
     sealed = {
         said.casefold()
         for id_, order in orders.items()
@@ -77,15 +96,21 @@ def teller(orders: Mapping[str, Order], t: float) -> Callable[[Entry], bool]:
         for said in (id_, id_.rpartition("/")[2], order.reference)
         if said
     }
+    written: dict[names.Key, set[str]] = {}
+    for id_, order in orders.items():
+        for key in _names(order):
+            written.setdefault(key, set()).add(id_)
 
-    hidden = {name for id_, order in orders.items() if id_ not in public for name in _names(order)}
-    hidden -= {name for id_ in public for name in _names(orders[id_])}
+    def is_hidden(key: names.Key) -> bool:
+        owners = written.get(key, set()).union(listed(key))
+        return bool(owners) and owners.isdisjoint(public)
 
     def may_be_told(entry: Entry) -> bool:
         named = [*entry.refs, *([entry.subject] if entry.subject else [])]
         if any(relations.order_of(ref) not in public for ref in named):
             return False
-        typed = json.dumps(entry.facts, ensure_ascii=False).casefold()
-        return not any(_says(typed, said) for said in sealed) and hidden.isdisjoint(_spoken(typed))
+        typed = "\n".join(_texts(entry.facts))
+        plain = typed.casefold()
+        return not any(_says(plain, said) for said in sealed) and not any(map(is_hidden, _spoken(typed)))
 
     return may_be_told

@@ -17,7 +17,7 @@ from blocker.orders import relations
 from blocker.orders.schedule import schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from blocker.orders.model import Order
     from blocker.orders.parse import Filed
@@ -56,6 +56,7 @@ def stand(
         if id_ not in filed or filed[id_].order.digest != digest
     }
     gone = recalled.keys() - filed.keys() - set(broken)
+    there = {parent for id_ in (*filed, *broken) for parent in _parents(id_)} if gone else set()
     families = _Families({id_: recalled.get(id_) or filed[id_] for id_ in applied}, now) if recalled else None
     for id_, form in recalled.items():
         if families is not None and families.are_over(id_):
@@ -64,7 +65,7 @@ def stand(
         elif id_ in filed:
             problems.append(_changed(filed[id_], f"{archive}/{applied[id_]}"))
         elif id_ in gone:
-            problems.append(_missing(id_, f"{folder}/{id_}.yaml", f"{archive}/{applied[id_]}"))
+            problems.append(_missing(id_, folder, f"{archive}/{applied[id_]}", there))
         forms[id_] = form
     rejected = {problem.order for problem in problems} | set(broken)
     out = {id_ for id_ in rejected if id_ not in applied}
@@ -129,15 +130,26 @@ def _changed(filed: Filed, kept: str) -> Problem:
     )
 
 
-def _missing(id_: str, path: str, kept: str) -> Problem:
+def _missing(id_: str, folder: str, kept: str, there: Collection[str]) -> Problem:
+    path = f"{folder}/{id_}.yaml"
+    restore = _copy(kept, path)
+    parent = id_.rpartition("/")[0]
+    if parent and parent not in there:  # As far as other orders show; making it again would do no harm.
+        restore = f"mkdir -p {shlex.quote(f'{folder}/{parent}')} && {restore}"
     return Problem(
         id="applied-order-missing",
         path=path,
         order=id_,
         message="this order is applied and its file is gone; the applied form stays in force, for deleting "
-        f"a file is not a lift. Restore the file (`{_copy(kept, path)}`); if the order is to end, write "
+        f"a file is not a lift. Restore the file (`{restore}`); if the order is to end, write "
         f"that: `blocker new --kind lift --of {id_}`.",
     )
+
+
+def _parents(id_: str) -> Iterator[str]:
+    """The folders that an order's file is in, below the orders folder."""
+    while id_ := id_.rpartition("/")[0]:
+        yield id_
 
 
 def _copy(kept: str, path: str) -> str:

@@ -82,8 +82,7 @@ def roll_back(
     finally:
         reader.close()
     if not 0 <= generation < last:
-        message = f"the live policy is generation {last}; roll back to one before it, 0 to {last - 1}"
-        raise OrdersInvalid([Problem(id="no-such-generation", path=str(generation), message=message)])
+        raise no_such_generation(str(generation), last)
     orders = {id_: recall(state, id_, digest).order for id_, digest in digests.items()}
     before = schedule((order for id_, order in orders.items() if arrivals[id_] <= generation), lapse=lapse)
     after = schedule(orders.values(), lapse=lapse)
@@ -93,6 +92,16 @@ def roll_back(
         detail = {"generation": generation, "from": last, "by": one.by, "reason": one.reason, "refs": [*refs]}
         _note(state, [Event(at=one.at, event="rolled-back", detail=detail)], warn)
     return refs
+
+
+def no_such_generation(asked: str, last: int) -> OrdersInvalid:
+    """The refusal to roll back to what is no generation before the last one, with those that there are."""
+    earlier = f"0 to {last - 1}" if last > 1 else "0"
+    message = (
+        f"the live policy is generation {last}; roll back to one before it, {earlier} "
+        "(0 is before the first apply). `blocker ledger` shows which apply made which."
+    )
+    return OrdersInvalid([Problem(id="no-such-generation", path=repr(asked), message=message)])
 
 
 def _not_withheld(ref: str, held: Mapping[str, Withheld]) -> str:

@@ -180,9 +180,9 @@ def _require_raw() -> None:
 
 def _conf() -> Any:
     import scapy.arch  # noqa: PLC0415  # as the module says
-    import scapy.layers.inet6  # noqa: PLC0415
-    import scapy.layers.l2  # noqa: F401, PLC0415
-    from scapy.config import conf  # noqa: PLC0415
+    import scapy.layers.inet6  # noqa: PLC0415 - as the module says
+    import scapy.layers.l2  # noqa: F401, PLC0415 - to tell scapy of it
+    from scapy.config import conf  # noqa: PLC0415 - as the module says
 
     return conf
 
@@ -207,7 +207,7 @@ def _interface(host: str) -> str:
 def _packet(link: Any, octets: bytes, at: float, point: Endpoint) -> Packet | None:
     """The packet, if it is to or from the point over UDP or TCP."""
     from scapy.layers.inet import IP, TCP, UDP  # noqa: PLC0415  # as the module says
-    from scapy.layers.inet6 import IPv6  # noqa: PLC0415
+    from scapy.layers.inet6 import IPv6  # noqa: PLC0415 - as the module says
 
     frame = link(octets)
     ip = frame.getlayer(IP) or frame.getlayer(IPv6)
@@ -238,8 +238,8 @@ def _packet(link: Any, octets: bytes, at: float, point: Endpoint) -> Packet | No
 def _checksum(ip: Any, body: bytes, *, is_v4: bool, is_udp: bool) -> Checksum:
     """What the checksum is worth (RFC 768, RFC 9293 §3.1, RFC 8200 §8.1)."""
     from scapy.layers.inet import in4_pseudoheader  # noqa: PLC0415  # as the module says
-    from scapy.layers.inet6 import in6_pseudoheader  # noqa: PLC0415
-    from scapy.utils import checksum  # noqa: PLC0415
+    from scapy.layers.inet6 import in6_pseudoheader  # noqa: PLC0415 - as the module says
+    from scapy.utils import checksum  # noqa: PLC0415 - as the module says
 
     protocol = socket.IPPROTO_UDP if is_udp else socket.IPPROTO_TCP
     place = 6 if is_udp else 16

@@ -103,7 +103,7 @@ class Many(Slots):
 
     def __init__(self, sock: socket.socket) -> None:
         assert mmsg.RECEIVE is not None  # noqa: S101 - for the types: batch_of has looked
-        assert mmsg.SEND is not None  # noqa: S101
+        assert mmsg.SEND is not None  # noqa: S101 - as above
         self._receive, self._send = mmsg.RECEIVE, mmsg.SEND
         self._sock, self._handle = sock, sock.fileno()
         super().__init__(_IN_SOCKADDR[sock.family])

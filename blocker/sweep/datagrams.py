@@ -14,6 +14,7 @@ import os
 import socket
 import struct
 from array import array
+from functools import partial
 from itertools import accumulate
 from operator import add
 from typing import TYPE_CHECKING
@@ -86,7 +87,7 @@ class Channel:
     def send(self, messages: Sequence[bytes]) -> int:
         """Send them in order; how many the system took. Fewer: it is full for now, or there is trouble."""
         for at, message in enumerate(messages):
-            if not self._try(lambda message=message: self.sock.send(message)):  # type: ignore[misc]
+            if not self._try(partial(self.sock.send, message)):
                 return at
         return len(messages)
 
@@ -130,7 +131,7 @@ class Many(Channel):
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
         assert mmsg.RECEIVE is not None  # noqa: S101 - for the types: channel_of has looked
-        assert mmsg.SEND is not None  # noqa: S101
+        assert mmsg.SEND is not None  # noqa: S101 - as above
         self._receive, self._send, self._handle = mmsg.RECEIVE, mmsg.SEND, sock.fileno()
         self._inbox, self._outbox = mmap.mmap(-1, BATCH * _SLOT), mmap.mmap(-1, BATCH * _MOST_QUERY)
         self._read: Callable[[slice], bytes] = self._inbox.__getitem__

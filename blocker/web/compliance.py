@@ -1,7 +1,7 @@
 """The compliance report as a page: one file that needs nothing else, for a screen, a telephone and paper.
 
-Shell: the template is a file. Everything in the document is escaped; the pictures alone are taken as they
-are, for they are ours and escape what they hold.
+Everything in the document is escaped; the pictures alone are taken as they are, for they are ours and escape
+what they hold.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from blocker.compliance.document import CHANGES, document, duration
 from blocker.compliance.life import heat_picture, time_picture
 from blocker.compliance.pictures import swatch
+from blocker.web import drawn
 
 if TYPE_CHECKING:
     from blocker.compliance.observed import Facts
@@ -24,14 +24,9 @@ _SWATCHES = ("law", "seen", "trouble", "unsure", "block", "lift", "due", "fine",
 
 def page(facts: Facts) -> str:
     """The report on one order as HTML."""
-    environment = Environment(
-        loader=PackageLoader("blocker.web", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(duration=duration, instant=_instant)
-    return environment.get_template("compliance.html").render(
+    return drawn.page(
+        "compliance.html",
+        {"duration": duration, "instant": _instant},
         report=document(facts),
         changes=CHANGES,
         timeline=_picture(time_picture(facts)),

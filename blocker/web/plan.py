@@ -1,13 +1,13 @@
 """A plan as a page of its own: one file that needs nothing else, for a screen, a telephone and paper.
 
-Shell: the template is a file. Everything in the plan is escaped; it came from order files.
+Everything in the plan is escaped; it came from order files.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from blocker.web import drawn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,16 +17,7 @@ if TYPE_CHECKING:
 
 def page(plan: Mapping[str, Any], site: Site) -> str:
     """The plan, as `plan --json` has it, as HTML. The same plan makes the same page."""
-    environment = Environment(
-        loader=PackageLoader("blocker.web", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(counted=_counted)
-    return environment.get_template("plan.html").render(plan=plan, site=site)
+    return drawn.page("plan.html", {"counted": _counted}, plan=plan, site=site)
 
 
 def _counted(number: int, noun: str) -> str:

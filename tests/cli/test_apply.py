@@ -222,6 +222,50 @@ def test_an_accepted_plan_that_changed_since_is_refused(site: Site) -> None:
     assert "read it again with `blocker plan`" in ran.err
 
 
+def test_an_acceptance_where_nothing_is_planned_is_told_to_be_of_another_plan(site: Site) -> None:
+    site.block("one", *(f"n{number}.example" for number in range(6)))
+    digest = json.loads(site.run("plan", "--json").out)["digest"]
+    words = ("apply", "--accept", digest, "--reason", "read by two of us")
+    assert site.run(*words).code == 0
+    again = site.run(*words)
+    assert again.code == 0
+    assert (
+        f"nothing was accepted: there is nothing to apply, and {digest[:16]}… is another plan's" in again.err
+    )
+    idle = json.loads(site.run("plan", "--json").out)["digest"]
+    ran = site.run("apply", "--accept", idle, "--reason", "x")
+    assert (ran.code, "nothing was accepted: this plan changes nothing" in ran.err) == (0, True)
+
+
+def test_an_acceptance_of_a_plan_that_nothing_holds_is_told_to_have_let_nothing_past(site: Site) -> None:
+    site.block("one", "x.example")
+    digest = json.loads(site.run("plan", "--json").out)["digest"]
+    ran = site.run("apply", "--accept", digest, "--reason", "read")
+    assert ran.code == 0
+    assert "nothing was held, and no limit stood in the way: the plan needed no acceptance" in ran.err
+    site.block("two", *(f"n{number}.example" for number in range(6)))
+    digest = json.loads(site.run("plan", "--json").out)["digest"]
+    assert "needed no acceptance" not in site.run("apply", "--accept", digest, "--reason", "read").err
+
+
+@pytest.mark.parametrize("verb", [("apply",), ("import", "list")])
+@pytest.mark.parametrize(
+    ("digest", "said"),
+    [
+        ("abc123", "it is too short: 6 characters, and a digest has 64"),
+        ("a" * 65, "it is too long: 65 characters, and a digest has 64"),
+        ("A" * 64, "a digest has only the characters 0-9 and a-f"),
+    ],
+)
+def test_what_is_no_whole_digest_is_told_so_and_not_that_something_changed(
+    site: Site, verb: tuple[str, ...], digest: str, said: str
+) -> None:
+    site.block("one", "x.example")
+    ran = site.run(*verb, "--accept", digest, "--reason", "x")
+    assert ran.code == 2
+    assert said in " ".join(ran.err.split())
+
+
 def test_accepting_needs_a_reason(site: Site) -> None:
     site.block("one", "x.example")
     ran = site.run("apply", "--accept", "0" * 64)

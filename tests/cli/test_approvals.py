@@ -285,6 +285,10 @@ def test_a_signature_that_is_no_approval_is_refused_with_its_own_sentence(
 
 UNSIGNED_SIGNERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "gone": (lambda path: path.unlink(), "signers-missing: it can't be read: No such file or directory; "),
+    "too large": (
+        lambda path: path.write_bytes(b"#" * ((1 << 20) + 1)),
+        "signers-missing: the file is larger than 1 MiB; those who may sign are few, so shorten it. ",
+    ),
     "unsigned": (
         lambda path: path.with_name("signers.yaml.root.sig").unlink(),
         "signers-unsigned: no root's signature over it is good: it is not signed. ",

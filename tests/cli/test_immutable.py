@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shlex
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -39,8 +39,8 @@ def rewrite(path: Path, change: Callable[[bytes], bytes]) -> None:
 
 def restored(site: Site, ran: Ran) -> Ran:
     """`check`, after the command that it named was run as it stands there."""
-    (command,) = re.findall(r"`(cp [^`]*)`", ran.out)
-    subprocess.run(shlex.split(command), check=True)
+    (command,) = re.findall(r"`((?:mkdir|cp) [^`]*)`", ran.out)
+    subprocess.run(["sh", "-c", command], check=True)
     return site.run("check")
 
 
@@ -93,6 +93,20 @@ def test_a_file_of_an_applied_order_that_is_gone_is_told_with_the_command_that_r
     assert "for deleting a file is not a lift" in ran.out
     assert "`blocker new --kind lift --of a/one`" in ran.out
     assert restored(applied, ran).code == 0
+
+
+def test_a_file_that_is_gone_with_its_folder_is_restored_by_the_command_too(site: Site) -> None:
+    site.block("one", "x.example")
+    site.apply()
+    shutil.rmtree(site.path("one").parent)
+    ran = site.run("check")
+    assert f"`mkdir -p {site.path('one').parent} && cp " in ran.out
+    assert restored(site, ran).code == 0
+
+
+def test_no_folder_is_made_that_other_orders_show_to_be_there(applied: Site) -> None:
+    applied.path("one").unlink()
+    assert "mkdir" not in applied.run("check").out
 
 
 def test_a_renamed_file_is_told_in_both_its_places(applied: Site) -> None:

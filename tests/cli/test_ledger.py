@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import sqlite3
@@ -212,6 +213,37 @@ def test_an_export_to_publish_tells_nothing_of_sealed_orders_and_can_be_checked_
     told.run("ledger", "export", "--sealed", str(export))
     assert "a/hush" in export.read_text()
     assert export.stat().st_mode & 0o777 == 0o640
+
+
+def with_list(site: Site, slug: str, *names: str, until: str = "2099-01-01", publication: str) -> None:
+    octets = "".join(f"{name}\n" for name in names).encode()
+    (site.path(slug).parent / f"{slug}.txt").write_bytes(octets)
+    site.block(slug, "unused.example", until=until, publication=publication)
+    said = f"names_file: {{file: {slug}.txt, sha256: {hashlib.sha256(octets).hexdigest()}}}"
+    text = site.path(slug).read_text()
+    site.path(slug).write_text(text.replace("names: [unused.example]", said))
+
+
+def test_an_export_tells_no_name_of_a_sealed_list_be_it_applied_still_or_gone(
+    told: Site, tmp_path: Path
+) -> None:
+    with_list(told, "hush", "hush.example", "shared.example", publication="sealed")
+    with_list(told, "past", "*.past.example", until="2026-02-01", publication="sealed")
+    with_list(told, "open", "shared.example", publication="public")
+    assert told.apply().code == 0
+    told.path("past").unlink()
+    assert told.apply().code == 0
+    for reason in ("not hush.example", "below WWW.Past.example", "shared.example", "one.example"):
+        told.run("withhold", "a/one", "--reason", reason)
+        told.run("release", "a/one")
+    export = tmp_path / "ledger.jsonl"
+    told.run("ledger", "export", str(export))
+    text = export.read_text().casefold()
+    assert ("hush.example" in text, "past.example" in text) == (False, False)
+    assert ("shared.example" in text, "one.example" in text) == (True, True)
+    (told.folder / "state" / "policy.lmdb").unlink()
+    assert told.run("ledger", "export", str(export)).code == 0
+    assert "hush.example" not in export.read_text()
 
 
 def test_the_hash_of_a_row_that_is_not_told_can_not_be_guessed_at(told: Site) -> None:

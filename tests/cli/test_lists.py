@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -48,9 +48,9 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     whole = names_file.parse
 
-    def parse(octets: bytes, path: str, **more: object) -> object:
+    def parse(octets: bytes, path: str, **more: Any) -> object:
         found.append(path.rpartition("/")[2])
-        return whole(octets, path, **more)  # type: ignore[arg-type]
+        return whole(octets, path, **more)
 
     monkeypatch.setattr(names_file, "parse", parse)
     return found

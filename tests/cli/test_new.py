@@ -134,6 +134,48 @@ def test_a_wrong_flag_gets_the_sentence_that_check_has_for_it(
     assert orders(site) == set()
 
 
+def test_a_kind_that_there_is_not_is_told_in_one_sentence_and_nothing_else(site: Site) -> None:
+    ran = site.run("new", "--kind", "nonsense", *ENVELOPE, "shop.test", "--dry-run")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        "kind-unknown: 'nonsense' is unknown; write one of block, suspend, reinstate, lift, amend.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ((*BLOCK, "--remove", "x.test"), "--remove is not for block (it is for amend)"),
+        ((*BLOCK, "--of", "a/one"), "--of is not for block (it is for suspend, reinstate, lift, amend)"),
+        ((*FLAGS[Kind.LIFT], "w.one.test"), "NAME is not for lift (it is for block, amend)"),
+        ((*FLAGS[Kind.LIFT], "--names-file", "-"), "NAME is not for lift (it is for block, amend)"),
+        ((*FLAGS[Kind.LIFT], "--until", "2098-01-01"), "--until is not for lift (it is for block, "),
+        ((*BLOCK, "--deadline", "1d"), "--deadline goes with --received"),
+        ((*BLOCK, "--action", "nodata", "--redirect", "192.0.2.80"), "goes with --action redirect"),
+        ((*BLOCK, "--action", "redirect"), "missing: --redirect"),
+        (("--kind", "amend", "--of", "a/one", "--legal-basis", "x", "--remove", "w.one.test",
+          "--regions", "GB", "--match", "exact"), "--regions goes with NAME; --match goes with NAME"),
+        ((*BLOCK, "--until", ""), "--until is empty; give it a value, or leave it out"),
+        ((*BLOCK, "--except", ""), "--except is empty; give it a value, or leave it out"),
+    ],
+)  # fmt: skip
+def test_a_flag_that_would_change_nothing_is_not_passed_over(
+    standing: Site, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], said: str
+) -> None:
+    before = orders(standing)
+    ran = piped(standing, monkeypatch, MANY.encode(), *flags)
+    assert ran.code == 2
+    assert said in " ".join(ran.err.split())
+    assert orders(standing) == before
+
+
+def test_an_order_with_an_end_has_the_review_that_was_asked_for_too(site: Site) -> None:
+    words = ("--until", "2098-01-01", "--review-by")
+    assert "time-invalid: 'soon'" in site.run("new", *BLOCK, *words, "soon").err
+    ran = site.run("new", *BLOCK, *words, "2097-01-01", "--dry-run")
+    assert ("until: 2098-01-01" in ran.out, "review_by: 2097-01-01" in ran.out) == (True, True)
+
+
 def test_a_warning_is_told_and_the_order_written(site: Site) -> None:
     ran = site.run("new", *BLOCK, "--except", "help.elsewhere.test")
     assert ran.code == 0

@@ -75,11 +75,40 @@ def test_twice_is_once(mistaken: Site) -> None:
     assert ran.out == "nothing that came into force since generation 1 is enforced here\n"
 
 
-@pytest.mark.parametrize("generation", ["2", "3", "99"])
-def test_a_generation_that_is_not_before_is_refused(mistaken: Site, generation: str) -> None:
-    ran = mistaken.run("rollback", generation, "--reason", "x")
+@pytest.mark.parametrize("generation", ["2", "3", "99", "-1", "abc", "", "1.5", "9" * 5000, "٣"])
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_a_generation_that_is_not_before_is_refused_with_those_that_are(
+    mistaken: Site, generation: str, dry: tuple[str, ...]
+) -> None:
+    ran = mistaken.run("rollback", generation, "--reason", "x", *dry)
     assert ran.code == 2
-    assert "the live policy is generation 2; roll back to one before it, 0 to 1" in ran.err
+    assert (
+        "no-such-generation: the live policy is generation 2; roll back to one before it, 0 to 1 (0 is "
+        "before the first apply). `blocker ledger` shows which apply made which.\n" in ran.err
+    )
+    assert len(ran.err) < 300
+    assert mistaken.is_blocked("two.example")
+
+
+def test_before_the_second_apply_there_is_only_the_beginning_to_go_back_to(site: Site) -> None:
+    assert (
+        "there is no policy store yet; `blocker apply` makes it"
+        in site.run("rollback", "0", "--reason", "x").err
+    )
+    assert (
+        "there is no policy store yet; `blocker apply` makes it"
+        in site.run("rollback", "abc", "--reason", "x").err
+    )
+    site.block("one", "one.example")
+    site.apply()
+    assert "generation 1; roll back to one before it, 0 (0 is before" in (
+        site.run("rollback", "1", "--reason", "x").err
+    )
+
+
+def test_an_option_that_there_is_not_is_no_generation(mistaken: Site) -> None:
+    assert mistaken.run("rollback", "1", "--dryrun", "--reason", "x").code == 2
+    assert mistaken.run("rollback", "--dryrun", "1", "--reason", "x").code == 2
     assert mistaken.is_blocked("two.example")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dns.name
 
@@ -63,9 +63,9 @@ def policy_faults(now: float) -> list[Fault]:
     """One order for each."""
     began, ends = now - DAY, now + DAY
 
-    def order(*names: str, start: float = began, until: float = ends, **more: object) -> Order:
+    def order(*names: str, start: float = began, until: float = ends, **more: Any) -> Order:
         first = names[0].removeprefix("*.").split(".")[-2]
-        return block(*names, ident=f"lab/{first}", start=start, until=until, **more)  # type: ignore[arg-type]
+        return block(*names, ident=f"lab/{first}", start=start, until=until, **more)
 
     return [
         Fault(id="missing", ordered=order("missing.example"), done=None, kind=Kind.UNDERBLOCK),
@@ -135,8 +135,8 @@ def standing_orders(now: float) -> list[Order]:
     """
     began, ends = now - DAY, now + DAY
 
-    def order(*names: str, ident: str, **more: object) -> Order:
-        return block(*names, ident=ident, start=began, until=ends, **more)  # type: ignore[arg-type]
+    def order(*names: str, ident: str, **more: Any) -> Order:
+        return block(*names, ident=ident, start=began, until=ends, **more)
 
     shapes = [
         order("gone.canaries.example", ident=CANARY),

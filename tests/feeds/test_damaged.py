@@ -421,8 +421,8 @@ OWN = [
         "rpz",
         "no rule",
         zone([], 2),
-        " feed-too-few: the document lists 0 names and the feed promises 5; fetch it anew, or lower "
-        "'minimum' if the list is that short.",
+        " feed-empty: the document lists no name, and would lift all that the feed's orders block; fetch it "
+        "anew.",
     ),
     Bad(
         "rpz",

@@ -181,3 +181,6 @@ def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
         feedsfile.load(tmp_path / "feeds.yaml")
     with pytest.raises(OrdersInvalid, match="yaml-syntax"):
         load(tmp_path, "feeds: [")
+    (tmp_path / "feeds.yaml").write_bytes(b"#" * ((1 << 20) + 1))
+    with pytest.raises(OrdersInvalid, match=r"file-too-large: .* 1 MiB; a site's feeds are few, so shorten"):
+        feedsfile.load(tmp_path / "feeds.yaml")

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from blocker.feeds import aside
-from blocker.orders import parse
+from blocker.orders import filing, parse
 from tests.feeds.samples import (
     ADDRESS,
     LATER,
@@ -299,6 +298,44 @@ def test_what_another_order_removed_or_lifted_stays_out_and_is_told(fed: Fed) ->
     assert blocked(fed, *NAMES, "new.example") == {*NAMES} - {"casino-1.example"}
 
 
+def test_what_a_court_removes_from_a_later_date_on_is_the_list_s_until_then(fed: Fed) -> None:
+    fed.feed("names", more="    max_change: 1\n")
+    fed.take(lines(NAMES))
+    removed = "remove: [casino-1.example, casino-2.example, www.wide.example]"
+    fed.act("court", "amend", "reg/2026-11-28-list", removed, start="2026-12-10")
+    fed.at("2026-12-01T12:00:00+00:00")
+    kept = [name for name in NAMES if name != "casino-1.example"]
+    ran = fed.take(lines(["wide.example", *kept]))
+    assert (ran.code, "feed-removed-by-order" in ran.err) == (0, False)
+    assert fed.run("apply", "--yes").code == 0
+    every = (*NAMES, "wide.example", "www.wide.example")
+
+    def at(day: str) -> set[str]:
+        return {name for name in every if fed.is_blocked(name, at=day)}
+
+    assert at("2026-12-05") == {*kept, "wide.example", "www.wide.example"}
+    assert at("2026-12-15") == {*kept, "wide.example"} - {"casino-2.example"}
+    fed.at("2026-12-10T00:00:00+00:00")
+    ran = fed.take(lines(["wide.example", *NAMES]))
+    assert (ran.code, "feed-removed-by-order: still listed" in ran.err) == (0, True)
+    fed.run("apply", "--yes")
+    assert at("2026-12-15") == {*kept, "wide.example"} - {"casino-2.example"}
+
+
+def test_what_a_court_adds_from_a_later_date_on_bars_nothing_that_goes_before(fed: Fed) -> None:
+    fed.feed("names", more="    max_change: 1\n")
+    fed.take(lines(NAMES))
+    added = (
+        "add: [{id: x, names: [www.casino-1.example], regions: [ID], from: 2026-12-10, until: 2027-02-01}]"
+    )
+    fed.act("court", "amend", "reg/2026-11-28-list", added, start="2026-12-10")
+    fed.at("2026-12-01T12:00:00+00:00")
+    assert fed.take(lines([name for name in NAMES if name != "casino-1.example"])).code == 0
+    assert fed.run("apply", "--yes").code == 0
+    assert not fed.is_blocked("www.casino-1.example", at="2026-12-05")
+    assert fed.is_blocked("www.casino-1.example", at="2026-12-15")
+
+
 def test_what_a_court_freed_below_a_name_stays_free_when_that_comes_or_comes_again(fed: Fed) -> None:
     fed.feed("names", more="    max_change: 1\n")
     first = ["top.example", "shop.top.example", "b.a.top.example", "www.late.example", "last.example"]
@@ -453,6 +490,39 @@ def test_a_person_may_let_a_great_change_past_and_the_order_says_why(fed: Fed) -
     assert blocked(fed, *NAMES, *OTHERS) == {*OTHERS}
 
 
+@pytest.mark.parametrize(
+    ("format_", "empty"),
+    [
+        ("rpz", zone([], 2)),
+        ("names", "# nothing any more\n"),
+        ("hosts", "127.0.0.1 localhost\n"),
+        ("cert-pl", json.dumps([position(1, "x.example", "2026-01-01T12:00:00", "2026-03-01T00:00:00")])),
+    ],
+)
+def test_a_document_without_a_name_is_acceptable_by_nobody(fed: Fed, format_: str, empty: str) -> None:
+    fed.feed(format_, minimum=1, more="    max_change: 1\n")
+    fed.take(MAKERS[format_](NAMES))
+    fed.run("apply", "--yes")
+    before = fed.orders
+    fed.at("2026-11-29T12:00:00+00:00")
+    digest = hashlib.sha256(empty.encode()).hexdigest()
+    for words in ((), ("--accept", digest, "--reason", "it is empty indeed")):
+        ran = fed.take(empty, *words)
+        assert ran.code == 2
+        assert "feed-empty: the document lists no name" in ran.err
+        assert "`blocker new --kind lift --of ORDER`" in ran.err
+        assert "--accept" not in ran.err
+    assert (fed.orders, blocked(fed, *NAMES)) == (before, {*NAMES})
+
+
+def test_the_way_past_a_check_is_not_shown_where_another_bars_it(fed: Fed) -> None:
+    fed.feed("names", minimum=5)
+    ran = fed.take(lines([*NAMES[:2], "not a name"]))
+    assert "feed-too-few: " in ran.err
+    assert "feed-row-unreadable: " in ran.err
+    assert "--accept" not in ran.err
+
+
 def test_an_unknown_feed_a_site_without_feeds_and_words_that_dont_fit_are_refused(fed: Fed) -> None:
     assert "site.yaml" not in fed.run("import").out
     fed.feed("names")
@@ -503,22 +573,48 @@ def test_a_crash_while_writing_leaves_no_half_of_an_order(
     fed.take(lines(NAMES))
     fed.run("apply", "--yes")
     fed.at("2026-11-29T12:00:00+00:00")
-    write, count = aside.write, iter(range(9))
+    write, count = filing._write, iter(range(9))
 
-    def dying(path: Path, octets: bytes) -> None:
+    def dying(path: Path, octets: bytes, mode: int) -> None:
         if next(count) == files:
             raise OSError(28, "No space left on device")
-        write(path, octets)
+        write(path, octets, mode)
 
-    monkeypatch.setattr(aside, "write", dying)
+    monkeypatch.setattr(filing, "_write", dying)
     ran = fed.take(lines(LATER))
     assert ran.code == 4
     assert "reg: the order can't be written: No space left on device" in ran.err
     assert not any(name.startswith(".") or name == "2026-11-29-list-120000.yaml" for name in fed.orders)
     assert fed.run("check").out == ""
-    monkeypatch.setattr(aside, "write", write)
+    monkeypatch.setattr(filing, "_write", write)
     assert fed.take(lines(LATER)).code == 0
     assert fed.run("check").out == ""
+
+
+def test_what_an_interrupted_import_left_of_another_document_is_not_written_over(fed: Fed) -> None:
+    fed.feed("names")
+    (left := fed.folder / "orders" / "reg" / "2026-11-28-list.listed.txt").parent.mkdir(parents=True)
+    left.write_text("of another document\n")
+    ran = fed.take(lines(NAMES))
+    assert ran.code == 2
+    assert "2026-11-28-list.listed.txt duplicate-order-id: another file is there" in ran.err
+    assert list(fed.orders) == [left.name]
+
+
+def test_an_import_does_not_write_into_a_folder_that_leads_out_of_the_orders(fed: Fed) -> None:
+    fed.feed("names")
+    (fed.folder / "outside").mkdir()
+    (fed.folder / "orders").mkdir(exist_ok=True)
+    (fed.folder / "orders" / "reg").symlink_to(fed.folder / "outside")
+    ran = fed.take(lines(NAMES))
+    assert (ran.code, list((fed.folder / "outside").iterdir())) == (2, [])
+
+
+def test_the_files_of_an_import_are_for_their_group_alone(fed: Fed) -> None:
+    fed.feed("names")
+    fed.take(lines(NAMES))
+    made = (fed.folder / "orders" / "reg").iterdir()
+    assert {path.stat().st_mode & 0o137 for path in made} == {0}
 
 
 def test_what_the_operator_writes_about_a_feed_can_t_break_the_order(fed: Fed) -> None:

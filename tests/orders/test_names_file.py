@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -54,12 +55,26 @@ def test_a_name_and_all_below_it_are_two_entries() -> None:
         (b"a" * 64 + b".example", "name-invalid"),
         (b".".join([b"a" * 60] * 5), "name-invalid"),
         (b"\1.example", "name-invalid"),
+        (b"x.example#foo", "name-invalid"),
+        (b"x.example# a note", "whitespace-in-name"),
+        (b"x.example#foo # a note", "name-invalid"),
+        (b"https://x.example/#foo", "url-not-a-name"),
     ],
 )
 def test_a_bad_line_is_told_with_its_number_and_the_rest_is_read(line: bytes, id_: str) -> None:
     listing, (problem,) = names_file.parse(b"one.example\n" + line + b"\ntwo.example\n", "list.txt")
     assert (problem.id, problem.line, problem.column) == (id_, 2, 1)
     assert list(listing.names.keys) == [key("one.example"), key("two.example")]
+
+
+def test_a_hash_within_a_row_is_told_as_what_it_is_and_one_after_a_blank_begins_a_comment() -> None:
+    _, (problem,) = names_file.parse(b"x.example#foo\n", "list.txt")
+    assert problem.message == (
+        "'x.example#foo' is not a domain name: '#' is not a letter, digit, hyphen or underscore; write the "
+        "name as the order has it."
+    )
+    listing = parsed("x.example #foo\ny.example\t#\n  # z.example#z\n#\n")
+    assert list(listing.names.keys) == [key("x.example"), key("y.example")]
 
 
 def test_problems_are_counted_beyond_the_first_hundred() -> None:
@@ -79,6 +94,8 @@ written = st.sampled_from(
         "x.ck",
         "",
         "#",
+        "x.example#y",
+        "x.example\t#y",
         "x.1",
         "1.x",
         "0x7f.0X1",
@@ -95,7 +112,7 @@ def test_the_short_path_for_plain_names_agrees_with_reading_each_line(lines: lis
     below: dict[names.Key, int] = {}
     wrong = []
     for number, line in enumerate(lines, start=1):
-        text = line.partition("#")[0].strip()
+        text = re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip()
         if not text:
             continue
         try:

@@ -174,6 +174,32 @@ def test_a_wrong_answer_is_told_with_the_checks_own_sentence(answers: dict[str, 
     assert id_ in [problem.id for problem in questions.wrong(answers, setting(BLOCK))]
 
 
+def test_beside_a_kind_that_there_is_not_nothing_else_is_told() -> None:
+    answers = {**BY_KIND[Kind.BLOCK], "kind": "ban", "from": "soon"}
+    assert [one.id for one in questions.wrong(answers, setting(BLOCK))] == ["kind-unknown"]
+
+
+def test_answers_that_nothing_asks_for_are_named_with_what_they_belong_to() -> None:
+    lift: dict[str, Answer] = {**BY_KIND[Kind.LIFT], "sha256": "0", "until": "2098-01-01", "from": ""}
+    assert questions.unfit(lift) == [
+        ("names", "is not for lift (it is for block, amend)"),
+        ("until", "is not for lift (it is for block, suspend, amend)"),
+    ]
+    block: dict[str, Answer] = {**BY_KIND[Kind.BLOCK], "deadline": "1d", "redirect": ("192.0.2.80",)}
+    assert questions.unfit(block) == [
+        ("deadline", "goes with --received"),
+        ("redirect", "goes with --action redirect"),
+    ]
+    assert questions.unfit(block, so_far=True) == []
+    assert questions.unfit({"kind": "ban", "until": "2098-01-01"}) == []
+    assert questions.unfit({"until": "2098-01-01"}) == []
+
+
+def test_a_redirect_has_to_be_told_where_to() -> None:
+    answers: dict[str, Answer] = {**BY_KIND[Kind.BLOCK], "action": "redirect"}
+    assert [one.key for one in questions.missing(answers, setting())] == ["redirect"]
+
+
 def test_an_order_that_ended_is_no_wrong_answer_before_it_is_known_from_when() -> None:
     at = setting(BLOCK.replace("until: 2026-04-10", "until: 2026-01-15"))
     lift: dict[str, Answer] = {"kind": "lift", "of": "a/b"}

@@ -9,10 +9,13 @@ import pytest
 from blocker.orders.model import Kind, Publication
 from blocker.policy import chain
 from blocker.policy.chain import Event, Head
-from blocker.policy.disclosure import teller
-from tests.policy.strategies import EPOCH, directive, order
+from blocker.policy.disclosure import public_orders, teller
+from tests.policy.strategies import EPOCH, directive, key, order
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from blocker import names
     from blocker.orders.model import Order
 
 EFFECTIVE = Publication.SEALED_UNTIL_EFFECTIVE
@@ -57,17 +60,67 @@ TABLE: list[tuple[str, dict[str, Any], bool]] = [
 ]
 
 
+def teller_at(
+    orders: dict[str, Order], t: float, lists: dict[str, list[str]] | None = None
+) -> Callable[[chain.Entry], bool]:
+    """The teller of that instant; `lists` are names and whose lists have them."""
+    found = {key(name): ids for name, ids in (lists or {}).items()}
+    return teller(orders, public_orders(orders.values(), t), lambda one: found.get(one, ()))
+
+
+def row(**detail: Any) -> chain.Entry:
+    return chain.entry(Event(at=1.0, event="e", subject="x/open", detail=detail), Head())
+
+
+def test_a_row_that_says_a_name_of_a_sealed_list_is_not_told_and_one_that_a_public_list_has_too_is() -> None:
+    lists = {
+        "hush.example": ["x/hushed"],
+        "gone.example": ["x/nobody-knows"],
+        "both.example": ["x/hushed", "x/open"],
+        "xn--bcher-kva.example": ["x/hushed"],
+    }
+    may_be_told = teller_at(ORDERS, EPOCH, lists)
+    assert not may_be_told(row(reason="see hush.example"))
+    assert not may_be_told(row(reason="WWW.Hush.Example, as ever"))
+    assert not may_be_told(row(reason="gone.example"))
+    assert not may_be_told(row(reason="the Bücher.example of old"))
+    assert not may_be_told(row(reasons={"a": [{"b": "(hush.example)"}]}))
+    assert not may_be_told(row(reasons={"hush.example": 1}))
+    assert may_be_told(row(reason="both.example, example and nothush.example"))
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["on\nhush.example", "on\thush.example", 'a "hush.example"', "“hush.example”…", "a\\hush.example",
+     "hush.example's", "mail@hush.example", "-hush.example.", "x" * 70 + ".hush.example",
+     "a." * 300 + "hush.example"],
+)  # fmt: skip
+def test_whatever_stands_around_a_sealed_name_does_not_hide_it(reason: str) -> None:
+    assert not teller_at(ORDERS, EPOCH, {"hush.example": ["x/hushed"]})(row(reason=reason))
+
+
+def test_a_word_of_many_labels_takes_no_longer_than_a_name() -> None:
+    asked: list[names.Key] = []
+
+    def listed(one: names.Key) -> tuple[str, ...]:
+        asked.append(one)
+        return ()
+
+    may_be_told = teller(ORDERS, public_orders(ORDERS.values(), EPOCH), listed)
+    assert may_be_told(row(reason="a." * 100_000))
+    assert 0 < len(asked) <= 127
+
+
 def test_a_row_that_says_the_name_of_a_sealed_order_is_not_told() -> None:
     own = directive("d", "hush.example", start=0, until=8)
     cut = order(
         "x/quiet-cut", Kind.AMEND, of="x/quiet", start=1, remove=["cut.hush2.example"], publication=EFFECTIVE
     )
     sealed = order("x/quiet", directives=(own,), publication=Publication.SEALED)
-    may_be_told = teller({**ORDERS, "x/quiet": sealed, "x/quiet-cut": cut}, EPOCH)
+    may_be_told = teller_at({**ORDERS, "x/quiet": sealed, "x/quiet-cut": cut}, EPOCH)
 
     def told(reason: str) -> bool:
-        row = chain.entry(Event(at=1.0, event="e", subject="x/open", detail={"reason": reason}), Head())
-        return may_be_told(row)
+        return may_be_told(row(reason=reason))
 
     assert not told("the owner of HUSH.example.")
     assert not told("https://www.hush.example/page")
@@ -80,11 +133,11 @@ def test_a_row_that_says_the_name_of_a_sealed_order_is_not_told() -> None:
 def test_a_row_is_told_if_it_names_public_orders_alone(
     subject: str, detail: dict[str, Any], told: bool
 ) -> None:
-    row = chain.entry(Event(at=1.0, event="e", subject=subject, detail=detail), Head())
-    assert teller(ORDERS, EPOCH + 2)(row) is told
+    entry = chain.entry(Event(at=1.0, event="e", subject=subject, detail=detail), Head())
+    assert teller_at(ORDERS, EPOCH + 2)(entry) is told
 
 
 def test_what_has_taken_effect_is_told_and_what_is_sealed_for_good_never() -> None:
     rows = [chain.entry(Event(at=1.0, event="e", subject=one), Head()) for one in ORDERS]
-    may_be_told = teller(ORDERS, EPOCH + 7)
+    may_be_told = teller_at(ORDERS, EPOCH + 7)
     assert [row.subject for row in rows if may_be_told(row)] == ["x/open", "x/dawn", "x/lift"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -83,7 +84,7 @@ def test_the_store_says_what_the_list_itself_would(subjects: list[Subject], free
             schedule(
                 one.order for one in filed(BULK.replace("    regions", f"    match: {match}\n    regions"))
             ),
-            lambda _, listed=listed: listed,  # type: ignore[misc]
+            partial(lambda found, _: found, listed),
         )
         reach = [(one, match) for one in listed.keys] + [(one, Match.BELOW) for one in listed.below]
         idle = [one for one in freed if not removed._meets(policy, policy.directives.keys(), one)]

@@ -17,6 +17,7 @@ import urllib.request
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -423,7 +424,7 @@ def monitored(folder: Path, nodes: list[int], daemon: int, webhook: int) -> Iter
             log = folder / f"{name}.log"
             process = stack.enter_context(lab.started(arguments, log))
             port = ports[name == "alertmanager"]
-            until(lambda port=port: _is_ready(port), lambda log=log: log.read_text())  # type: ignore[misc]
+            until(partial(_is_ready, port), log.read_text)
             assert process.poll() is None
         yield Monitor(*ports)
 

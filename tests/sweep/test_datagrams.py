@@ -94,7 +94,7 @@ def test_what_the_system_does_not_take_is_told(
 
     monkeypatch.setattr(mmsg, "SEND", fail)
     monkeypatch.setattr(mmsg, "RECEIVE", fail)
-    failing = kind(Failing())  # type: ignore[arg-type]
+    failing = kind(Failing())  # type: ignore[arg-type]  # all that is called
     assert failing.send([b"a", b"b"]) == 0
     assert not failing.receive()[0]
     assert failing.trouble == ("Operation not permitted" if number == errno.EPERM else "")

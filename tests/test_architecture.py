@@ -29,7 +29,7 @@ PURE = {
     "orders.model", "orders.parse", "orders.tables", "orders.subjects", "orders.check", "orders.relations",
     "orders.names_file", "orders.schedule", "orders.schema", "orders.timetable", "orders.removals",
     "orders.meanings", "orders.compose", "orders.questions", "orders.keys",
-    "policy.directives", "policy.decide", "policy.index", "policy.plan", "policy.records",
+    "policy.directives", "policy.decide", "policy.index", "policy.plan", "policy.records", "policy.regions",
     "policy.lists", "policy.radius", "policy.hold", "policy.proposal",
     "policy.explain", "policy.standing", "policy.protect", "policy.chain", "policy.rollback",
     "policy.overdue", "policy.disclosure", "policy.removed", "policy.told",

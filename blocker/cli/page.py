@@ -60,6 +60,8 @@ def write(plan: dict[str, Any]) -> None:
         click.echo(f"  … and {len(changes) - MOST:,} more")
     for what in plan["site_changes"]:
         click.echo(f"site: {REVIEW[plan['review']] if what == 'review' else f'{what} changes'}")
+    for line in plan["regions"]:
+        _paragraph(f"site: {line}")
 
 
 REVIEW = {
@@ -161,6 +163,8 @@ def _directive(one: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "answer", f"{one['action']} in {', '.join(one['regions'])}"
     review = f"; to be reviewed by {one['review_by']}" if one["review_by"] else ""
     yield "in force", f"{one['in_force']}{review}"
+    if one["until_accepted"]:
+        yield "without held", one["until_accepted"]
 
 
 def _why(why: dict[str, Any]) -> str:

@@ -20,7 +20,8 @@ SHAPE = (
     "orders_dropped, held and waits (ids of orders), orders (a list of {id, state, kind, authority, "
     "legal_basis, reference, issued, received, due, publication, file, document, act, waits_for, names, "
     "directives, depths, covers, why (a list of {id, count, first, sentence}), approved_by, is_emergency}), "
-    "site_changes, review, changes (a list of {ref, what, names, windows, in_force, was}), lists ({missing, "
+    "site_changes, regions (who is in them newly, or no more), review, "
+    "changes (a list of {ref, what, names, windows, in_force, was}), lists ({missing, "
     "package, suffixes, editions}), quarantined, reach (by point, the ids of what it can't do), "
     "approvals_required (whether the site asks for any), approvals_changed (whether its rules are new), "
     "approvals (by order, as approvals --json has them), emergency (orders that one lets in), "
@@ -127,6 +128,7 @@ def shown(prepared: Prepared) -> dict[str, Any]:
         prepared.judged,
         prepared.read,
         emergency=prepared.signed.emergency,
+        unasked=prepared.unasked.scheduled,
     )
 
 

@@ -121,7 +121,6 @@ def prepare(
         whole.orders,
         whole.scheduled,
         whole.read,
-        now=now,
         progress=progress,
     )
     if not judged.holds:

@@ -3,10 +3,10 @@
 Pure. Held is the whole order, with every order whose `of` leads to it: an order is applied as the authority
 wrote it or not at all, and everything else goes on, for an urgent lift must not wait for somebody's
 mistake. Held are orders that were never applied: for the names they block (`policy.radius`), for how
-many those are, or, an amend, for how many names of its order it takes away. A directive that was over for
-good was never judged, so what brings one back (an amend of its end, the lift of a lift) is held for its
-names. Any other lift, a suspension and a reinstatement are never held. What is held is accepted with the
-plan, by its digest and with a reason.
+many those are, or, an amend, for how many names of its order it takes away; what one plan adds to an order,
+or takes from it, counts together. When they block doesn't count: an order whose time is over comes back by an
+amend of its end, the lift of a lift, or a clock that is set right, and none of these is held. What is held is
+accepted with the plan, by its digest and with a reason.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from blocker.orders.model import Kind
 from blocker.orders.relations import order_of
 from blocker.policy.plan import RATIOS_FROM
 from blocker.policy.radius import REASONS
@@ -64,80 +63,32 @@ class Judged:
 NOBODY = Judged()
 
 
-def newcomers(scheduled: Iterable[Scheduled], live: Live, now: float) -> dict[str, list[Scheduled]]:
-    """The directives of orders that were never applied, by order, without those that are over for good.
-
-    One that is suspended counts: a reinstatement brings it back, and an order that is applied is never held.
-    """
+def newcomers(scheduled: Iterable[Scheduled], live: Live) -> dict[str, list[Scheduled]]:
+    """The directives of orders that were never applied, by order."""
     found: dict[str, list[Scheduled]] = {}
     for one in scheduled:
-        if not one.is_cut and one.order not in live.orders and not one.is_ended(now):
+        if not one.is_cut and one.order not in live.orders:
             found.setdefault(one.order, []).append(one)
-    return found
-
-
-def revived(
-    orders: Mapping[str, Order], scheduled: Iterable[Scheduled], live: Live, now: float
-) -> dict[str, list[Scheduled]]:
-    """The directives of applied orders that were over for good and are not any more, by each of the new
-    orders that may have brought them back.
-    """
-    back = [
-        one
-        for one in scheduled
-        if not one.is_cut
-        and not one.is_ended(now)
-        and (was := live.directives.get(one.ref)) is not None
-        and was.is_ended(now)
-    ]
-    found: dict[str, list[Scheduled]] = {}
-    for order in orders.values() if back else ():
-        if order.id not in live.orders and _prolongs(order, orders):
-            reached = _reached(order, orders)
-            for one in back:
-                if not reached.isdisjoint(map(order_of, one.lineage)):
-                    found.setdefault(order.id, []).append(one)
-    return found
-
-
-def _prolongs(order: Order, orders: Mapping[str, Order]) -> bool:
-    """Whether it may bring back what had ended: an amend that sets an end, a lift of what isn't a block."""
-    if order.kind is not Kind.LIFT:
-        return order.kind is Kind.AMEND and order.until is not None
-    target = orders.get(order_of(order.of))
-    return target is None or target.kind is not Kind.BLOCK
-
-
-def _reached(order: Order, orders: Mapping[str, Order]) -> set[str]:
-    """The orders that its `of` leads to."""
-    found: set[str] = set()
-    at = order_of(order.of)
-    while at and at not in found:
-        found.add(at)
-        at = order_of(orders[at].of) if at in orders else ""
     return found
 
 
 def holds(
     radii: Mapping[str, Radius],
-    new: Mapping[str, Iterable[Scheduled]],
-    cuts: Iterable[Scheduled],
+    orders: Mapping[str, Order],
+    scheduled: Iterable[Scheduled],
     changes: Iterable[Change],
     live: Live,
     limits: Limits,
 ) -> dict[str, tuple[Why, ...]]:
-    """Why each of the new orders is held that is; `cuts` may be of any order."""
-    changed = {change.ref: change for change in changes}
-    added = {ref: change for ref, change in changed.items() if change.what == "added"}
+    """Why each of the new orders is held that is."""
+    names = {change.ref: change.names for change in changes if change.what == "added"}
     found = {order: list(_speaking(radius)) for order, radius in radii.items()}
-    for order, written in new.items():
-        if why := _grows(sum(changed[one.ref].names for one in written), limits.max_added_per_order):
-            found.setdefault(order, []).append(why)
-    for one in cuts:
-        if one.order in live.orders or one.ref not in added:
-            continue
-        if why := _shrinks(one, added[one.ref], live, limits.max_removed_per_order):
-            found.setdefault(one.order, []).append(why)
+    for order, why in _grown(newcomers(scheduled, live), orders, names, limits.max_added_per_order):
+        found.setdefault(order, []).append(why)
+    frees = {change.ref for change in changes if change.frees}
+    cuts = [one for one in scheduled if one.order not in live.orders and one.ref in frees & names.keys()]
+    for order, why in _shrunk(cuts, names, live, limits.max_removed_per_order):
+        found.setdefault(order, []).append(why)
     return {order: tuple(whys) for order, whys in sorted(found.items()) if whys}
 
 
@@ -150,21 +101,52 @@ def _speaking(radius: Radius) -> Iterator[Why]:
             yield Why(id=id_, count=count, first=first, sentence=f"{count:,} {noun} {verb} {says}")
 
 
-def _grows(count: int, most: int | None) -> Why | None:
-    """Why an order is held for how much it blocks."""
-    if most is None or count <= most:
-        return None
-    sentence = f"it blocks {count:,} names; limits.max_added_per_order is {most:,}"
-    return Why(id="adds-many", count=count, sentence=sentence)
+def _grown(
+    new: Mapping[str, Iterable[Scheduled]],
+    orders: Mapping[str, Order],
+    names: Mapping[str, int],
+    most: int | None,
+) -> Iterator[tuple[str, Why]]:
+    """The orders held for how much they block, each with the other new ones that it belongs to."""
+    own = {order: sum(names[one.ref] for one in written) for order, written in new.items()}
+    roots = {order: _root(order, orders) for order in own}
+    families: dict[str, int] = {}
+    for order, count in own.items():
+        families[roots[order]] = families.get(roots[order], 0) + count
+    for order, count in own.items():
+        whole = families[roots[order]]
+        if most is not None and whole > most:
+            shared = f", with the other new orders of '{roots[order]}' {whole:,}" if whole > count else ""
+            sentence = f"it blocks {count:,} names{shared}; limits.max_added_per_order is {most:,}"
+            yield order, Why(id="adds-many", count=whole, sentence=sentence)
 
 
-def _shrinks(cut: Scheduled, change: Change, live: Live, most: float) -> Why | None:
-    """Why an amend is held for what it takes away."""
-    whole = sum(live.counts.get(ref, 0) for ref in cut.cuts)
-    if not change.frees or whole <= RATIOS_FROM or change.names <= most * whole:
-        return None
-    sentence = (
-        f"it takes away {change.names:,} of the {whole:,} names of its order, {change.names / whole:.0%}; "
-        f"limits.max_removed_per_order is {most:.0%}"
-    )
-    return Why(id="removes-many", count=change.names, sentence=sentence)
+def _root(order: str, orders: Mapping[str, Order]) -> str:
+    """The order that its `of` leads to at last; itself, if it has none."""
+    seen, at = {order}, order
+    while at in orders and (above := order_of(orders[at].of)) and above not in seen:
+        seen.add(above)
+        at = above
+    return at
+
+
+def _shrunk(
+    cuts: Iterable[Scheduled], names: Mapping[str, int], live: Live, most: float
+) -> Iterator[tuple[str, Why]]:
+    """The amends held for what they take away, each with the other new ones that take from the same."""
+    takes: dict[str, int] = {}
+    for one in cuts:
+        for ref in one.cuts:
+            takes[ref] = takes.get(ref, 0) + names[one.ref]
+    for one in cuts:
+        whole = sum(live.counts.get(ref, 0) for ref in one.cuts)
+        own = names[one.ref]
+        count = min(whole, max(own, *(takes[ref] for ref in one.cuts)))
+        if whole <= RATIOS_FROM or count <= most * whole:
+            continue
+        shared = f" with other new amends {count:,}," if count > own else ""
+        sentence = (
+            f"it takes away {own:,} of the {whole:,} names of its order,{shared} {count / whole:.0%}; "
+            f"limits.max_removed_per_order is {most:.0%}"
+        )
+        yield one.order, Why(id="removes-many", count=count, sentence=sentence)

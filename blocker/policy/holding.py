@@ -42,7 +42,7 @@ _PIECE = 1 << 18  # names judged between two looks of whoever waits
 _MOST = 1000  # of them that are counted below one name
 
 
-def judge(  # noqa: PLR0913 - the plan and what it was made of
+def judge(
     site: Site,
     live: Live,
     changes: Sequence[Change],
@@ -50,23 +50,19 @@ def judge(  # noqa: PLR0913 - the plan and what it was made of
     scheduled: Sequence[Scheduled],
     read: Callable[[NamesFile], NameList],
     *,
-    now: float,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Judged:
     """What is to be known of the new orders of a plan. `progress` is told what is done, how much of it, and
     how much there is. Raises StoreError.
     """
-    new = hold.newcomers(scheduled, live, now)
-    for order, back in hold.revived(orders, scheduled, live, now).items():
-        new.setdefault(order, []).extend(back)
     groups = {
-        order: [group for one in found for group in _groups(one.names, read)] for order, found in new.items()
+        order: [group for one in found for group in _groups(one.names, read)]
+        for order, found in hold.newcomers(scheduled, live).items()
     }
     known, radii = _radii(site.state, groups, live, progress or (lambda _what, _done, _all: None))
-    cuts = (one for one in scheduled if one.is_cut)
     return hold.Judged(
         radii=radii,
-        holds=hold.holds(radii, new, cuts, changes, live, site.limits),
+        holds=hold.holds(radii, orders, scheduled, changes, live, site.limits),
         package=known.package,
         editions=known.editions,
         is_blind=bool(radii) and not known.editions,

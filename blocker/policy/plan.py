@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from blocker.errors import TooMuchChange
+from blocker.policy import regions
 from blocker.policy.records import Trust
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from blocker.orders.model import Order
     from blocker.orders.timetable import Scheduled, Window
     from blocker.policy.records import Owed
+    from blocker.policy.regions import Growth
     from blocker.site import Enforcement, Limits
 
 RATIOS_FROM = 1000  # live names below which ratios say nothing
@@ -74,8 +76,10 @@ class Change:
 class Plan:
     """From the policy with digest `base` to the one with digest `next`.
 
-    `held` are the new orders that wait for a person to accept the plan. `review` is what the site's `review`
-    becomes, empty if it stays: it moves windows, as orders do. `approvals` are those of each order that it
+    `held` are the new orders that wait for a person to accept the plan. `regions` says who is newly in the
+    site's regions and who is in them no more; `covers` how many addresses the regions of orders cover in all,
+    before and after, where that grows. `review` is what the site's `review` becomes, empty if it stays. These
+    move who is blocked and when, as orders do. `approvals` are those of each order that it
     brings; they are part of its digest, and not of the policy's. `rules` says what the rules of approval are
     from now on, where orders came in by others until now.
     """
@@ -87,6 +91,8 @@ class Plan:
     orders_dropped: tuple[str, ...]
     site_changes: tuple[str, ...]
     review: str = ""
+    regions: tuple[str, ...] = ()
+    covers: tuple[Growth, ...] = ()
     live_names: int
     added: int
     removed: int
@@ -104,6 +110,8 @@ class Plan:
         yield self.next
         if self.review:
             yield f"review {self.review}"
+        for line in self.regions:
+            yield f"regions {line}"
         for order in self.held:
             yield f"held {order}"
         for order, approvals in sorted(self.approvals.items()):
@@ -168,6 +176,8 @@ def make_plan(
         orders_dropped=tuple(sorted(live.orders.keys() - digests.keys())),
         site_changes=tuple(_site_changes(live, enforcement, zones)),
         review=_review(live, enforcement),
+        regions=tuple(regions.moves(live.enforcement, enforcement)),
+        covers=tuple(regions.growth(live.enforcement, enforcement, wanted.values())),
         live_names=sum(
             live.counts.get(ref, 0)
             for ref, one in live.directives.items()
@@ -186,6 +196,12 @@ def guard(plan: Plan, limits: Limits) -> None:
             "the approvals in site.yaml are not those that orders came in by until now "
             f"(the new ones: {plan.rules[:16]})"
         )
+    reasons += [
+        f"the regions that orders hold in grow from {grown.was:,} to {grown.now:,} addresses of "
+        f"{grown.version}; limits.max_added_ratio is {limits.max_added_ratio:.0%}"
+        for grown in plan.covers
+        if grown.now > (1 + limits.max_added_ratio) * grown.was
+    ]
     if plan.added > limits.max_added:
         reasons.append(f"it blocks {plan.added:,} more names, limits.max_added is {limits.max_added:,}")
     if plan.live_names > RATIOS_FROM:

@@ -36,7 +36,7 @@ MONTHS = (
 _RANK = {"held": 0, "waits": 1, "new": 2}
 
 
-def document(
+def document(  # noqa: PLR0913 - the plan and what it was made of
     plan: Plan,
     live: Live,
     orders: Mapping[str, Order],
@@ -45,17 +45,19 @@ def document(
     read: Read,
     *,
     emergency: Collection[str] = (),
+    unasked: Iterable[Scheduled] = (),
 ) -> dict[str, Any]:
     """The plan as a value that JSON can hold. `read` gives the content of a names_file, `emergency` are the
-    orders that come in on fewer approvals.
+    orders that come in on fewer approvals, `unasked` the timetable without what is held.
     """
+    meanwhile = {one.ref: one.windows for one in unasked}
     by_order: dict[str, list[Scheduled]] = {}
     for one in scheduled:
         by_order.setdefault(one.order, []).append(one)
     counts = {change.ref: change.names for change in plan.changes}
     new = [
         {
-            **_order(orders[id_], by_order.get(id_, ()), counts, judged, read),
+            **_order(orders[id_], by_order.get(id_, ()), counts, judged, read, meanwhile),
             "approved_by": [
                 {"who": one.who, "roles": list(one.roles), "key": one.key}
                 for one in plan.approvals.get(id_, ())
@@ -79,6 +81,7 @@ def document(
         "orders": sorted(new, key=lambda one: (_RANK[one["state"]], one["id"])),
         "site_changes": list(plan.site_changes),
         "review": plan.review,
+        "regions": list(plan.regions),
         "changes": [_change(change, live) for change in plan.changes],
         "lists": {
             "missing": judged.is_blind,
@@ -106,12 +109,17 @@ def in_force(windows: Iterable[Window]) -> str:
 
 
 def _order(
-    order: Order, written: Iterable[Scheduled], counts: Mapping[str, int], judged: Judged, read: Read
+    order: Order,
+    written: Iterable[Scheduled],
+    counts: Mapping[str, int],
+    judged: Judged,
+    read: Read,
+    meanwhile: Mapping[str, tuple[Window, ...]],
 ) -> dict[str, Any]:
     held, radius = judged.holds.get(order.id, ()), judged.radii.get(order.id)
     waits = order.id in judged.waits
     to_be_done = due(order)
-    directives = [_directive(one, counts, read) for one in written]
+    directives = [_directive(one, counts, read, meanwhile.get(one.ref, one.windows)) for one in written]
     return {
         "id": order.id,
         "state": "held" if held else "waits" if waits else "new",
@@ -158,7 +166,9 @@ def _act(order: Order) -> str:
     return f"amends {order.of} {since}: {', '.join(does)}"
 
 
-def _directive(one: Scheduled, counts: Mapping[str, int], read: Read) -> dict[str, Any]:
+def _directive(
+    one: Scheduled, counts: Mapping[str, int], read: Read, meanwhile: tuple[Window, ...]
+) -> dict[str, Any]:
     first = list(islice(_names(one.names, read), SHOWN + 1))
     count = counts.get(one.ref, len(first))
     return {
@@ -167,6 +177,7 @@ def _directive(one: Scheduled, counts: Mapping[str, int], read: Read) -> dict[st
         "action": str(one.action),
         "regions": list(one.regions),
         "in_force": in_force(one.windows),
+        "until_accepted": "" if meanwhile == one.windows else in_force(meanwhile),
         "review_by": "" if one.review_by is None else instant(one.review_by),
         "names": count,
         "first": first if len(first) <= SHOWN else first[:SHOWN],

@@ -5,16 +5,24 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from blocker.policy import ledger, warninglists
 from blocker.policy.hold import GUARDS
 from blocker.policy.radius import REASONS
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.cli.conftest import Site
 
 WIDE = "ocsp.ca.example"  # held by its own words, whatever the lists say
+ADDS = """\
+add:
+  - id: more
+    names: [{name}]
+    match: subtree
+    regions: [ID]
+    from: 2026-02-01T00:00:00Z
+    until: 2099-01-01T00:00:00Z"""
 
 
 def plan(site: Site) -> dict[str, Any]:
@@ -77,16 +85,33 @@ def test_an_accepted_plan_is_accepted_after_the_rest_was_applied_too(site: Site)
     assert site.is_blocked(WIDE)
 
 
-def test_a_late_amend_that_brings_back_a_name_that_was_over_is_held_for_it(site: Site) -> None:
-    site.block("wide", WIDE, until="2026-03-01")
-    assert site.apply().code == 0  # It is over, and nobody has to look at it.
-    site.act("late", "amend", "a/wide", "until: 2099-01-01")
+@pytest.mark.parametrize("what", ["alone", "shortened by an amend that is held for its own names"])
+def test_an_order_is_held_for_its_names_though_its_time_is_over(site: Site, what: str) -> None:
+    """It would come back without being asked about: by an amend, by what stays held, by a clock set right."""
+    site.block("plain", "y.example")
+    site.block("wide", WIDE, until="2026-03-01" if what == "alone" else "2099-01-01")
+    if what != "alone":
+        site.act("short", "amend", "a/wide", "until: 2026-03-01", ADDS.format(name="crl.ca.example"))
     ran = site.apply()
     assert ran.code == 3
-    assert "held: a/late: 1 name is where certificates are checked (OCSP, CRL)\n" in ran.err
-    assert not site.is_blocked(WIDE)
+    assert "held: a/wide: 1 name is where certificates are checked (OCSP, CRL)\n" in ran.err
+    assert not site.is_blocked(WIDE, at="2026-02-15")
     assert accept(site, plan(site)["digest"]) == 0
-    assert site.is_blocked(WIDE)
+    assert site.is_blocked(WIDE, at="2026-02-15")
+    assert not site.is_blocked(WIDE)
+
+
+def test_an_order_that_came_in_is_told_as_it_holds_until_its_amend_is_accepted(site: Site) -> None:
+    site.block("plain", "y.example", until="2099-01-01")
+    site.act("short", "amend", "a/plain", "until: 2098-03-01", ADDS.format(name=WIDE))
+    one, short = sorted(plan(site)["orders"], key=lambda each: str(each["id"]))
+    assert one["directives"][0]["until_accepted"].endswith("until 1 January 2099, 00:00 UTC")
+    assert (one["directives"][0]["in_force"], short["directives"][0]["until_accepted"]) != ("", None)
+    assert (
+        "without held  from 1 January 2026, 00:00 UTC until 1 January 2099, 00:00 UTC" in site.run("plan").out
+    )
+    assert site.apply().code == 3
+    assert site.is_blocked("y.example", at="2098-06-01")
 
 
 def test_a_digest_does_not_accept_what_was_held_since(site: Site) -> None:
@@ -194,11 +219,6 @@ def test_a_lift_is_never_held(site: Site) -> None:
     site.act("end", "lift", "a/wide", start="2026-04-01")
     assert site.apply().code == 0
     assert not site.is_blocked(WIDE)
-
-
-def test_an_order_that_blocks_nothing_any_more_is_not_held(site: Site) -> None:
-    site.block("wide", WIDE, until="2026-02-01")
-    assert site.apply().code == 0
 
 
 def test_whoever_answers_yes_gets_the_rest_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

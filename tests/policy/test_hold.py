@@ -27,6 +27,7 @@ COMING = order("x/c", directives=(directive("d", "c.example", start=6),))
 OVER = order("x/o", directives=(directive("d", "o.example", until=2),))
 ADDS = order("x/m", Kind.AMEND, of="x/a", start=5, directives=(directive("n", "n.example", start=5),))
 REMOVES = order("x/r", Kind.AMEND, of="x/a", start=5, remove=["w.a.example"])
+TAKES = order("x/t", Kind.AMEND, of="x/a", start=6, remove=["v.a.example"])
 UNDOES = order("x/u", Kind.LIFT, of="x/r", start=5)
 PAUSE = order("x/p", Kind.SUSPEND, of="x/c", start=1)
 LIFT = order("x/l", Kind.LIFT, of="x/a", start=5)
@@ -63,7 +64,7 @@ def planned(
     ("before", "after", "expected"),
     [
         ([], [BLOCK, COMING], {"x/a": ["x/a/d", "x/a/e"], "x/c": ["x/c/d"]}),
-        ([], [OVER], {}),
+        ([], [OVER], {"x/o": ["x/o/d"]}),
         ([], [COMING, PAUSE], {"x/c": ["x/c/d"]}),
         ([BLOCK], [BLOCK], {}),
         ([BLOCK], [BLOCK, ADDS], {"x/m": ["x/m/n"]}),
@@ -82,59 +83,31 @@ def planned(
         "a new form",
     ],
 )
-def test_only_new_orders_that_are_not_over_are_judged(
+def test_new_orders_are_judged_whenever_they_hold(
     before: list[Order], after: list[Order], expected: dict[str, list[str]]
 ) -> None:
     _, scheduled, base = planned(before, after)
-    found = hold.newcomers(scheduled, base, NOW)
-    assert {id_: [one.ref for one in ones] for id_, ones in found.items()} == expected
-
-
-LONGER = order("x/ol", Kind.AMEND, of="x/o", start=1, until=9)
-REVIEWED = order("x/or", Kind.AMEND, of="x/o", start=1, review_by=9)
-ENDED = order("x/e", Kind.LIFT, of="x/a", start=2)
-REVIVES = order("x/f", Kind.LIFT, of="x/e", start=1)
-SHORTER = order("x/h", Kind.AMEND, of="x/a", start=1, until=2)
-WITHOUT = order("x/i", Kind.LIFT, of="x/h", start=1)
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "expected"),
-    [
-        ([OVER], [OVER, LONGER], {"x/ol": ["x/o/d"]}),
-        ([OVER], [OVER, LONGER, REVIEWED, BLOCK, SUSPEND], {"x/ol": ["x/o/d"]}),
-        ([OVER, LONGER], [OVER, LONGER], {}),
-        ([BLOCK, ENDED], [BLOCK, ENDED, REVIVES], {"x/f": ["x/a/d", "x/a/e"]}),
-        ([BLOCK, SHORTER], [BLOCK, SHORTER, WITHOUT], {"x/i": ["x/a/d", "x/a/e"]}),
-        ([BLOCK, ENDED], [BLOCK, ENDED, REVIVES, OVER, LONGER], {"x/f": ["x/a/d", "x/a/e"]}),
-        ([], [OVER, LONGER], {}),
-    ],
-    ids=["an amend", "among others", "applied", "a lift of a lift", "a lift of an amend", "two", "all new"],
-)
-def test_what_brings_back_an_order_that_was_over_is_judged_for_its_names(
-    before: list[Order], after: list[Order], expected: dict[str, list[str]]
-) -> None:
-    _, scheduled, base = planned(before, after)
-    found = hold.revived({one.id: one for one in after}, scheduled, base, NOW)
+    found = hold.newcomers(scheduled, base)
     assert {id_: [one.ref for one in ones] for id_, ones in found.items()} == expected
 
 
 def held(
-    plan: Plan,
-    scheduled: list[Scheduled],
-    base: Live,
+    before: list[Order],
+    after: list[Order],
+    sizes: Mapping[str, int],
     limits: Limits,
     radii: Mapping[str, Radius] | None = None,
 ) -> Mapping[str, tuple[Why, ...]]:
-    new, cuts = hold.newcomers(scheduled, base, NOW), [one for one in scheduled if one.is_cut]
-    return hold.holds(radii or {}, new, cuts, plan.changes, base, limits)
+    plan, scheduled, base = planned(before, after, sizes)
+    return hold.holds(radii or {}, {one.id: one for one in after}, scheduled, plan.changes, base, limits)
 
 
 def ids(found: Mapping[str, tuple[Why, ...]]) -> dict[str, list[str]]:
     return {order: [why.id for why in whys] for order, whys in found.items()}
 
 
-SIZES = {"x/a/d": 900, "x/a/e": 200, "x/m/n": 700, "x/r:remove": 600, "x/c/d": 700}
+BOTH_REMOVE = {"x/r": ["removes-many"], "x/t": ["removes-many"]}
+SIZES = {"x/a/d": 900, "x/a/e": 200, "x/m/n": 700, "x/r:remove": 600, "x/t:remove": 90, "x/c/d": 700}
 
 
 @pytest.mark.parametrize(
@@ -143,7 +116,10 @@ SIZES = {"x/a/d": 900, "x/a/e": 200, "x/m/n": 700, "x/r:remove": 600, "x/c/d": 7
         ([], [BLOCK], Limits(), {}),
         ([], [BLOCK, COMING], Limits(max_added_per_order=1000), {"x/a": ["adds-many"]}),
         ([], [BLOCK, COMING], Limits(max_added_per_order=1100), {}),
-        ([], [OVER], Limits(max_added_per_order=0), {}),
+        ([], [OVER], Limits(max_added_per_order=0), {"x/o": ["adds-many"]}),
+        ([], [BLOCK, ADDS], Limits(max_added_per_order=1700), {"x/a": ["adds-many"], "x/m": ["adds-many"]}),
+        ([], [BLOCK, ADDS, COMING], Limits(max_added_per_order=1800), {}),
+        ([BLOCK], [BLOCK, REMOVES, TAKES], Limits(max_removed_per_order=0.6), BOTH_REMOVE),
         ([BLOCK], [BLOCK], Limits(max_added_per_order=0), {}),
         ([BLOCK], [BLOCK, ADDS], Limits(max_added_per_order=699), {"x/m": ["adds-many"]}),
         ([BLOCK], [BLOCK, REMOVES], Limits(), {"x/r": ["removes-many"]}),
@@ -153,7 +129,8 @@ SIZES = {"x/a/d": 900, "x/a/e": 200, "x/m/n": 700, "x/r:remove": 600, "x/c/d": 7
         ([BLOCK], [BLOCK, LIFT, SUSPEND], Limits(max_added_per_order=0, max_removed_per_order=0), {}),
     ],
     ids=[
-        "no limit of its own", "more than the limit", "at the limit", "nothing from now on", "applied before",
+        "no limit of its own", "more than the limit", "at the limit", "over already", "in two orders of one",
+        "at the limit in two", "a removal in two amends", "applied before",
         "an addition", "a removal of more than half", "within the ratio", "applied before, too",
         "the end of a cut", "a lift and a suspension",
     ],
@@ -161,25 +138,34 @@ SIZES = {"x/a/d": 900, "x/a/e": 200, "x/m/n": 700, "x/r:remove": 600, "x/c/d": 7
 def test_an_order_is_held_for_its_size_alone_and_a_lift_never_is(
     before: list[Order], after: list[Order], limits: Limits, expected: dict[str, list[str]]
 ) -> None:
-    assert ids(held(*planned(before, after, SIZES), limits)) == expected
+    assert ids(held(before, after, SIZES, limits)) == expected
 
 
 def test_the_ratio_says_nothing_of_a_small_order() -> None:
-    small = planned([BLOCK], [BLOCK, REMOVES], {"x/a/d": 900, "x/r:remove": 899})
-    assert held(*small, Limits()) == {}
+    sizes = {"x/a/d": 900, "x/r:remove": 899}
+    assert held([BLOCK], [BLOCK, REMOVES], sizes, Limits()) == {}
 
 
 def test_every_reason_is_a_sentence_with_its_numbers() -> None:
     shared = directive("d", "github.io", "amazonaws.com").subjects
     radii = {"x/a": judge([(one.match, [one.key]) for one in shared], {}), "x/c": judge([], {})}
-    found = held(*planned([], [BLOCK, COMING], SIZES), Limits(max_added_per_order=1000), radii)
+    found = held([], [BLOCK, COMING], SIZES, Limits(max_added_per_order=1000), radii)
     assert [why.sentence for why in found["x/a"]] == [
         "2 names are a suffix below which many publish, or above one",
         "it blocks 1,100 names; limits.max_added_per_order is 1,000",
     ]
-    (why,) = held(*planned([BLOCK], [BLOCK, REMOVES], SIZES), Limits())["x/r"]
+    (why,) = held([BLOCK], [BLOCK, REMOVES], SIZES, Limits())["x/r"]
     assert why.sentence == (
         "it takes away 600 of the 1,100 names of its order, 55%; limits.max_removed_per_order is 50%"
+    )
+    (why,) = held([BLOCK], [BLOCK, REMOVES, TAKES], SIZES, Limits(max_removed_per_order=0.6))["x/t"]
+    assert why.sentence == (
+        "it takes away 90 of the 1,100 names of its order, with other new amends 690, 63%; "
+        "limits.max_removed_per_order is 60%"
+    )
+    (why,) = held([], [BLOCK, ADDS], SIZES, Limits(max_added_per_order=1700))["x/m"]
+    assert why.sentence == (
+        "it blocks 700 names, with the other new orders of 'x/a' 1,800; limits.max_added_per_order is 1,700"
     )
 
 

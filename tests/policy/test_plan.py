@@ -44,10 +44,11 @@ def plan(
     after: Sequence[Order],
     *,
     sizes: Mapping[str, int] | None = None,
+    was: Enforcement = SITE,
     site: Enforcement = SITE,
     now: float = NOW,
 ) -> Plan:
-    base = NOTHING if before is None else live(before, sizes or {})
+    base = NOTHING if before is None else live(before, sizes or {}, was)
     by_id = {one.id: one for one in after}
     return make_plan(base, by_id, schedule(after), counts_of(after, sizes or {}), site, now=now)
 

@@ -49,7 +49,7 @@ CHECKS: dict[str, str] = {
     "signers-early": "signers.yaml is of a time that is yet to come",
     "signers-older": "signers.yaml is older than one that was believed before",
     "verifier-missing": "ssh-keygen can't be run",
-    "who-invalid": "a name or reason is not one short line",
+    "who-invalid": "a name or reason is not one short line, or a word of a name has letters of two scripts",
     "fingerprint-invalid": "a text is no fingerprint of a key",
     "signer-key-twice": "a key stands twice among the signers",
     "signer-alike": "two signers look like one person",

@@ -32,7 +32,7 @@ CHECKS: dict[str, str] = {
     "signature-unreadable": "a signature file can't be read, is no plain file or too large",
     "signature-garbled": "a signature file has something other than armored SSH signatures",
     "signature-truncated": "a signature file, or a signature in it, was cut off",
-    "signature-too-many": "there are more than 16 signatures over one file",
+    "signature-too-many": "there are more than 16 signatures over one file, or much beside it that is none",
     "signature-unsupported": "a signature is by a kind of key, or over a hash, that may not sign",
     "signature-namespace": "a signature was made for another purpose",
     "signature-unknown-key": "a signature is by a key that nobody here has",

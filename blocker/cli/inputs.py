@@ -46,7 +46,7 @@ def live_directives(site: Site) -> list[Scheduled]:
 def live_orders(site: Site) -> dict[str, Order]:
     """Every applied order, from the archive. Raises StoreError."""
     applied = live_policy(site.state).orders
-    return {id_: recall(site.state, id_, digest).order for id_, digest in applied.items()}
+    return {id_: recall(site, id_, digest).order for id_, digest in applied.items()}
 
 
 @contextmanager

@@ -126,7 +126,7 @@ def _setting(site: Site) -> Setting:
     known = dict(examined.loaded.filed)
     for id_, order in examined.standing.orders.items():
         if id_ not in known:  # Its file is gone or broken; it stands as it was applied.
-            known[id_] = recall(site.state, id_, order.digest)
+            known[id_] = recall(site, id_, order.digest)
     schema = next(
         (path for path in (site.path.parent / SCHEMA, site.orders / SCHEMA) if path.is_file()), None
     )

@@ -37,7 +37,7 @@ def command(site: Path, generation: str, reason: str, dry_run: bool) -> None:
     loaded = sitefile.load(site)
     number = inputs.generation(loaded, generation)
     one = Withheld(reason=reason_of(number, reason), at=time.time(), by=inputs.whoami(loaded))
-    refs = roll_back(loaded.state, number, one, dry_run=dry_run, warn=show.warning)
+    refs = roll_back(loaded, number, one, dry_run=dry_run, warn=show.warning)
     for ref in refs[:_SHOWN]:
         click.echo(f"{'would be withheld' if dry_run else 'withheld'}: {ref}")
     if len(refs) > _SHOWN:

@@ -25,6 +25,12 @@ _WORDS = bounded.Words(
     large="signature-unreadable",
     too_large="it is larger than 64 KiB, and no signature is; put the file there that ssh-keygen wrote.",
 )
+_MOST = 64  # signatures, and what is none: litter alone keeps no signature out
+_LITTER = Flaw(
+    id="signature-too-many",
+    message=f"there are {_MOST} things called signatures of one file before this one, and the rest is not "
+    "looked at; remove what is none.",
+)
 _TOO_MANY = Flaw(
     id="signature-too-many",
     message=f"there are more than {sshsig.MAX_SIGNATURES} signatures over one file, and the rest is not "
@@ -40,9 +46,11 @@ class Beside:
 
     def of(self, path: Path, shown: str) -> Iterator[tuple[str, Envelope | Flaw]]:
         """What is there, each with where. `shown` is the path of the file itself as people read it."""
+        signatures = 0
         for seen, (place, found) in enumerate(self._read(path, shown)):
-            if seen == sshsig.MAX_SIGNATURES:
-                yield place, _TOO_MANY
+            signatures += not isinstance(found, Flaw)
+            if seen == _MOST or signatures > sshsig.MAX_SIGNATURES:
+                yield place, _LITTER if seen == _MOST else _TOO_MANY
                 return
             yield place, found
 

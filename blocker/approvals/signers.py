@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from blocker import sshkeys, yamltext
 from blocker.fields import Complaints, Field, Rejected, mapping, moment, read_mapping, several, shown, text
+from blocker.orders import subjects
 from blocker.sitetables import a_key, role, several_or_none
 
 if TYPE_CHECKING:
@@ -107,6 +108,18 @@ def _line(value: str) -> str:
     return value
 
 
+def _person(value: str) -> str:
+    """A person's name: no word of it is made to be taken for another person's."""
+    for word in unicodedata.normalize("NFKC", _line(value)).split():
+        if mixed := subjects.mixture(word):
+            raise Rejected(
+                "who-invalid",
+                f"{shown(value)} has {mixed} letters in one word, so that it looks like another name; write "
+                "each word in one script.",
+            )
+    return value
+
+
 def _fingerprint(value: str) -> str:
     if not sshkeys.is_fingerprint(value):
         raise Rejected(
@@ -122,7 +135,7 @@ _FILE = {
         read=several(
             mapping(
                 {
-                    "who": Field(read=text(_line), required="name the person."),
+                    "who": Field(read=text(_person), required="name the person."),
                     "key": Field(read=text(a_key), required="write the line of the .pub file."),
                     "roles": Field(read=several(text(role)), required="list what the person approves as."),
                     "from": Field(read=text(moment)),

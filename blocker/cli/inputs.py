@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from blocker import names
 from blocker.cli import show
 from blocker.policy.examine import Examined, examine, live_policy, recall
 from blocker.policy.reader import Reader
+from blocker.policy.withholding import no_such_generation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +46,7 @@ def live_directives(site: Site) -> list[Scheduled]:
 def live_orders(site: Site) -> dict[str, Order]:
     """Every applied order, from the archive. Raises StoreError."""
     applied = live_policy(site.state).orders
-    return {id_: recall(site.state, id_, digest).order for id_, digest in applied.items()}
+    return {id_: recall(site, id_, digest).order for id_, digest in applied.items()}
 
 
 @contextmanager
@@ -56,6 +58,14 @@ def live(site: Site) -> Iterator[Snapshot]:
             yield policy
     finally:
         reader.close()
+
+
+def generation(site: Site, text: str) -> int:
+    """The number of a generation as it was typed. Raises OrdersInvalid if it is none, StoreError."""
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        with live(site) as policy:
+            raise no_such_generation(text[:20], policy.generation.number)
+    return int(text)
 
 
 def question(name: str, qtype: str) -> tuple[Key, int]:

@@ -149,7 +149,7 @@ def export(site: Site, file: Path, sealed: bool) -> None:
     from blocker.policy import chain, disclosure, ledger, listed
     from blocker.web.gather import every_order
 
-    orders = {} if sealed else every_order(site.state)
+    orders = {} if sealed else every_order(site)
     public = disclosure.public_orders(orders.values(), time.time())
     hidden = [order for id_, order in orders.items() if id_ not in public]
     head, veiled = chain.Head(), 0
@@ -159,7 +159,7 @@ def export(site: Site, file: Path, sealed: bool) -> None:
             file.chmod(0o640)
     with (
         click.open_file(str(file), "w", encoding="utf-8", atomic=str(file) != "-") as output,
-        listed.asked(site.state, hidden) as lists,
+        listed.asked(site, hidden) as lists,
     ):
         may_be_told = disclosure.teller(orders, public, lists)
         for one in ledger.entries(site.state):

@@ -126,7 +126,7 @@ def _setting(site: Site) -> Setting:
     known = dict(examined.loaded.filed)
     for id_, order in examined.standing.orders.items():
         if id_ not in known:  # Its file is gone or broken; it stands as it was applied.
-            known[id_] = recall(site.state, id_, order.digest)
+            known[id_] = recall(site, id_, order.digest)
     schema = next(
         (path for path in (site.path.parent / SCHEMA, site.orders / SCHEMA) if path.is_file()), None
     )
@@ -211,6 +211,7 @@ def _write(
     site: Site, setting: Setting, answers: dict[str, Answer], text: str, listed: _List | None, is_asking: bool
 ) -> int:
     from blocker.orders import filing, questions
+    from blocker.orders.model import Publication
 
     full = questions.filled(answers, setting)
     id_ = str(full["id"])
@@ -219,7 +220,9 @@ def _write(
         beside[str(full["names_file"])] = listed.octets
     if is_asking:
         click.confirm(f"\nwrite this as {site.orders / id_}.yaml?", default=True, abort=True, err=True)
-    path = filing.place(site.orders, id_, text.encode(), beside)
+    # What is sealed is for the group alone, as the state folder is.
+    mode = 0o666 if full["publication"] == Publication.PUBLIC else 0o640
+    path = filing.place(site.orders, id_, text.encode(), beside, mode=mode)
     for name in beside:
         click.echo(f"written: {path.parent / name}")
     click.echo(f"written: {path}")

@@ -17,18 +17,16 @@ _SHOWN = 50
 
 @click.command("release")
 @click.argument("refs", metavar="[REF...]", nargs=-1)
-@click.option(
-    "--rollback", type=click.IntRange(0), metavar="GENERATION", help="All that a rollback to it withheld."
-)
+@click.option("--rollback", metavar="GENERATION", help="All that a rollback to it withheld.")
 @click.pass_obj
-def command(site: Path, refs: Sequence[str], rollback: int | None) -> None:
+def command(site: Path, refs: Sequence[str], rollback: str | None) -> None:
     """Enforce withheld directives or orders again, at once; all of them, or none if one is not withheld.
 
     Without any it lists what is withheld, since when, by whom and why, and changes nothing.
     """
     from blocker import sitefile
     from blocker.cli import show
-    from blocker.cli.inputs import whoami
+    from blocker.cli.inputs import generation, whoami
     from blocker.policy.rollback import is_of
     from blocker.policy.withholding import release, withheld
 
@@ -44,10 +42,11 @@ def command(site: Path, refs: Sequence[str], rollback: int | None) -> None:
             if not held:
                 click.echo("nothing is withheld")
             return
-        chosen += [ref for ref, one in held.items() if is_of(one.reason, rollback) and ref not in chosen]
+        number = generation(loaded, rollback)
+        chosen += [ref for ref, one in held.items() if is_of(one.reason, number) and ref not in chosen]
         if not chosen:
             raise click.BadParameter(
-                f"nothing is withheld by a rollback to generation {rollback}", param_hint="--rollback"
+                f"nothing is withheld by a rollback to generation {number}", param_hint="--rollback"
             )
     release(loaded.state, tuple(chosen), by=whoami(loaded), now=time.time(), warn=show.warning)
     for ref in chosen[:_SHOWN]:

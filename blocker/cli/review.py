@@ -52,7 +52,7 @@ def command(site: Path, within: int, names: bool, as_json: bool) -> int:
         chosen = vanished.choose(policy, due, now)
         digests = policy.orders
     looked = vanished.look(chosen, endpoints(loaded))
-    orders = {one.order: recall(loaded.state, one.order, digests[one.order]).order for one in due}
+    orders = {one.order: recall(loaded, one.order, digests[one.order]).order for one in due}
     if as_json:
         show.as_json([_record(one, orders[one.order], looked[one.order], now, names=names) for one in due])
     for one in () if as_json else due:

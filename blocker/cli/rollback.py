@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING
 
@@ -31,17 +30,14 @@ def command(site: Path, generation: str, reason: str, dry_run: bool) -> None:
     from blocker.cli import inputs, show
     from blocker.policy.records import Withheld
     from blocker.policy.rollback import reason_of
-    from blocker.policy.withholding import no_such_generation, roll_back
+    from blocker.policy.withholding import roll_back
 
     if not reason.strip():
         raise click.UsageError("--reason TEXT: say why; it is kept and shown with each directive")
     loaded = sitefile.load(site)
-    if not re.fullmatch(r"[0-9]{1,9}", generation):
-        with inputs.live(loaded) as policy:
-            raise no_such_generation(generation[:20], policy.generation.number)
-    number = int(generation)
+    number = inputs.generation(loaded, generation)
     one = Withheld(reason=reason_of(number, reason), at=time.time(), by=inputs.whoami(loaded))
-    refs = roll_back(loaded.state, number, one, dry_run=dry_run, warn=show.warning)
+    refs = roll_back(loaded, number, one, dry_run=dry_run, warn=show.warning)
     for ref in refs[:_SHOWN]:
         click.echo(f"{'would be withheld' if dry_run else 'withheld'}: {ref}")
     if len(refs) > _SHOWN:

@@ -136,7 +136,7 @@ class _Judge:
         """`own` is what was known less the other lifts."""
         at = moment(lift)[0]
         if own.is_ended(lift.of, at):
-            self._complain_ended(lift)
+            self._complain_ended(lift, own)
             return False
         if known.is_ended(lift.of, at):
             self._complain(
@@ -157,7 +157,7 @@ class _Judge:
                 "name the order it amends.",
             )
         elif known.is_ended(order.of, at):
-            self._complain_ended(order)
+            self._complain_ended(order, known)
         elif order.kind is Kind.REINSTATE and not known.is_suspended(order):
             self._complain(
                 order,
@@ -169,11 +169,13 @@ class _Judge:
             return True
         return False
 
-    def _complain_ended(self, order: Order) -> None:
+    def _complain_ended(self, order: Order, known: _Known) -> None:
+        ended = known.ended_at(order.of)
+        since = _when(order) if ended is None else _as_in(order, ended)
         self._complain(
             order,
             "of-ended",
-            f"'{order.of}' had already ended at {_when(order)}; "
+            f"'{order.of}' had already ended {'by' if ended is None else 'at'} {since}; "
             "check 'of' and 'from', or write a new block if it is to hold again.",
         )
 
@@ -191,6 +193,11 @@ class _Judge:
 
 def _when(order: Order) -> str:
     return "" if order.start is None else order.start.isoformat()
+
+
+def _as_in(order: Order, at: int) -> str:
+    """The instant in the zone that the order is written in."""
+    return datetime.fromtimestamp(at, UTC if order.start is None else order.start.tzinfo).isoformat()
 
 
 class _Known:
@@ -228,6 +235,13 @@ class _Known:
         if changes_more and not self.is_ended(order.of, at):
             return False
         return all(one.is_ended(at) for one in self.directives(order.id))
+
+    def ended_at(self, of: str) -> int | None:
+        """When a block or a directive that is over for good ended; None for acts, which end in many ways."""
+        order = self._book.orders.get(of)
+        if order is not None and order.kind is not Kind.BLOCK:
+            return None
+        return max((one.ends for one in self.directives(of) if one.ends is not None), default=None)
 
     def is_suspended(self, reinstate: Order) -> bool:
         """Whether there is a suspension for the reinstate to end."""

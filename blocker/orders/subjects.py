@@ -115,14 +115,19 @@ def _refuse_other_things(text: str) -> None:
 def _refuse_mixture(name: str, text: str) -> None:
     for label in name.split("."):
         letters = label.removeprefix("xn--").encode().decode("punycode") if label.startswith("xn--") else ""
-        scripts = {unicodedata.name(letter, "").partition(" ")[0].capitalize() for letter in letters}
-        mixed = [script for script in _ALIKE if script in scripts]
-        if len(mixed) > 1:
+        if mixed := mixture(letters):
             raise Rejected(
                 "mixed-scripts",
-                f"{shown(text)} has {' and '.join(mixed)} letters in one label, as names have that are made "
+                f"{shown(text)} has {mixed} letters in one label, as names have that are made "
                 f"to be taken for others; if the order means this very name, write it as '{name}'.",
             )
+
+
+def mixture(letters: str) -> str:
+    """The scripts of these letters, `Latin and Cyrillic`, if there are several whose letters look alike."""
+    scripts = {unicodedata.name(letter, "").partition(" ")[0].capitalize() for letter in letters}
+    mixed = [script for script in _ALIKE if script in scripts]
+    return " and ".join(mixed) if len(mixed) > 1 else ""
 
 
 def _is_address(text: str) -> bool:

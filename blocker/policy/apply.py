@@ -221,29 +221,28 @@ def apply(
 
 
 def keep(prepared: Prepared) -> None:
-    """Archive the orders of the plan that the archive doesn't have: new ones, and after it was lost all that
-    the folder has. Raises StoreError; OrdersInvalid if a names_file changed under us.
+    """Archive the orders of the plan that the archive doesn't have: new ones, and of what was lost or damaged
+    all that the folder has. Raises StoreError; OrdersInvalid if a names_file changed under us.
     """
     state, loaded = prepared.site.state, prepared.loaded
     approving.keep(state, prepared.signed, loaded.sources)
-    had = archive.kept(state)
     for order in prepared.orders.values():
-        if order.id not in loaded.sources:
+        filed = loaded.filed.get(order.id)
+        if filed is None or filed.order.digest != order.digest:
             continue
-        if order.digest not in had:
-            archive.keep(state, order.digest, normal(loaded.sources[order.id]))
+        archive.keep(state, order.digest, normal(loaded.sources[order.id]))
         for _, listed in files.lists_of(order):
-            if listed.sha256 not in had and listed.sha256 in loaded.list_files:
+            path = loaded.list_files.get(listed.sha256)
+            if path is not None and not archive.holds(state, listed.sha256, files.size(path)):
                 archive.keep(state, listed.sha256, loaded.octets(listed))
 
 
 def _former(prepared: Prepared, one: Scheduled) -> Iterator[Key]:
     """The names of an applied directive, as far as the archive has them."""
-    state = prepared.site.state
     try:
-        order = recall(state, one.order, prepared.live.orders[one.order]).order
+        order = recall(prepared.site, one.order, prepared.live.orders[one.order]).order
         written = replace(one, names=names_of(order, one.ref))
-        for keys in by_role(written, lambda names: archived(state, names)).values():
+        for keys in by_role(written, lambda names: archived(prepared.site, order, names)).values():
             yield from keys
     except (StoreError, KeyError):
         return

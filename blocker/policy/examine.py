@@ -18,6 +18,7 @@ from blocker.policy import archive, plan, removed
 from blocker.policy.protect import protected_names
 from blocker.policy.reader import Reader
 from blocker.policy.standing import Standing, stand
+from blocker.yamltext import normal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from blocker.approvals.files import Approved
     from blocker.errors import Problem
     from blocker.orders.files import Loaded
-    from blocker.orders.model import NameList, NamesFile
+    from blocker.orders.model import NameList, NamesFile, Order
     from blocker.orders.parse import Filed
     from blocker.policy.plan import Live
     from blocker.site import Site
@@ -62,10 +63,13 @@ def live_policy(state: Path) -> Live:
         reader.close()
 
 
-def recall(state: Path, order: str, digest: str) -> Filed:
-    """The applied form of an order, from the archive. Raises StoreError."""
-    shown = str(state / "archive" / digest)
-    filed, problems = parse.read(archive.fetch(state, digest), path=shown, id_=order)
+def recall(site: Site, order: str, digest: str) -> Filed:
+    """The applied form of an order: from the archive, or from the orders folder if the archive has lost it
+    and the file is unchanged. Raises StoreError.
+    """
+    shown = str(site.state / "archive" / digest)
+    octets = archive.fetch(site.state, digest, lambda: normal(files.source(site.orders, order)))
+    filed, problems = parse.read(octets, path=shown, id_=order)
     if filed is None:
         reasons = "; ".join(str(problem) for problem in problems)
         raise StoreError(f"{shown}: the applied order {order} can't be read by this version: {reasons}")
@@ -76,7 +80,7 @@ def recall(state: Path, order: str, digest: str) -> Filed:
 class Examined:
     """The orders folder beside what is applied."""
 
-    state: Path
+    site: Site
     live: Live
     loaded: Loaded
     standing: Standing
@@ -85,19 +89,21 @@ class Examined:
 
     def read(self, names: NamesFile) -> NameList:
         """The content of a names_file, beside its order or as it was applied."""
-        return content(self.state, self.loaded, names)
+        return content(self.site.state, self.loaded, names)
 
 
 def content(state: Path, loaded: Loaded, names: NamesFile) -> NameList:
     """A names_file beside its order, or as it was applied."""
     if names.sha256 in loaded.list_files:
         return loaded.read(names)
-    return archived(state, names)
-
-
-def archived(state: Path, names: NamesFile) -> NameList:
-    """A names_file as it was applied, from the archive. Raises StoreError."""
     listing, _ = names_file.parse(archive.fetch(state, names.sha256), names.file)
+    return listing.names
+
+
+def archived(site: Site, order: Order, names: NamesFile) -> NameList:
+    """A names_file of an order as it was applied, whence `recall` has it. Raises StoreError."""
+    octets = archive.fetch(site.state, names.sha256, lambda: files.source(site.orders, order.id, names.file))
+    listing, _ = names_file.parse(octets, names.file)
     return listing.names
 
 
@@ -128,7 +134,7 @@ def examine(
         loaded.filed,
         loaded.sources,
         live.orders,
-        lambda order: recall(site.state, order, live.orders[order]).order,
+        lambda order: recall(site, order, live.orders[order]).order,
         owed=live.owed,
         since=live.trust.issued,
         emergency=emergency,
@@ -140,9 +146,7 @@ def examine(
     own = (problem for problem in loaded.problems if problem.id not in relations.IDS)
     idle = _idle_removals(site, live, loaded, standing) if whole else ()
     problems = (*own, *standing.problems, *signed.problems, *late, *idle)
-    return Examined(
-        state=site.state, live=live, loaded=loaded, standing=standing, problems=problems, signed=signed
-    )
+    return Examined(site=site, live=live, loaded=loaded, standing=standing, problems=problems, signed=signed)
 
 
 def standing_of(site: Site, live: Live, loaded: Loaded, out: Collection[str], now: float) -> Standing:
@@ -151,7 +155,7 @@ def standing_of(site: Site, live: Live, loaded: Loaded, out: Collection[str], no
         {id_: one for id_, one in loaded.filed.items() if id_ not in out},
         loaded.broken.union(out),
         live.orders,
-        lambda order, digest: recall(site.state, order, digest),
+        lambda order, digest: recall(site, order, digest),
         now=now,
         folder=str(site.orders),
         archive=str(site.state / "archive"),

@@ -18,27 +18,27 @@ from blocker.policy.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from blocker.names import Key
     from blocker.orders.model import NameList, Order
     from blocker.policy.store import Snapshot
+    from blocker.site import Site
 
 
 @contextmanager
-def asked(state: Path, orders: Iterable[Order]) -> Iterator[Callable[[Key], Iterable[str]]]:
+def asked(site: Site, orders: Iterable[Order]) -> Iterator[Callable[[Key], Iterable[str]]]:
     """What tells the ids of the applied orders that have a name, and of those of `orders` that left the
     policy and have it in a list; good inside the `with`. Raises StoreError, and so does what it gives.
     """
     with ExitStack() as stack:
         policy = None
         with suppress(NothingApplied):
-            reader = Reader(state)
+            reader = Reader(site.state)
             stack.callback(reader.close)
             policy = stack.enter_context(reader.snapshot())
         applied = policy.orders if policy is not None else {}
         gone = [one for one in orders if one.id not in applied]
-        lists = cache(lambda: [(one.id, archived(state, at)) for one in gone for _, at in lists_of(one)])
+        lists = cache(lambda: [(one.id, archived(site, one, at)) for one in gone for _, at in lists_of(one)])
         yield lambda key: (*_applied(policy, key), *_left(key, lists()))
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blocker.policy.records import Withheld
+    from blocker.site import Site
 
 
 _TOLD = 5  # refs of many in one sentence
@@ -62,7 +63,7 @@ def release(
 
 
 def roll_back(
-    state: Path,
+    site: Site,
     generation: int,
     one: Withheld,
     *,
@@ -74,6 +75,7 @@ def roll_back(
     With `dry_run` nothing is done. Raises OrdersInvalid if there is no such earlier generation, StoreError.
     `warn` as in `withhold`.
     """
+    state = site.state
     reader = Reader(state)
     try:
         with reader.snapshot() as policy:
@@ -83,7 +85,7 @@ def roll_back(
         reader.close()
     if not 0 <= generation < last:
         raise no_such_generation(str(generation), last)
-    orders = {id_: recall(state, id_, digest).order for id_, digest in digests.items()}
+    orders = {id_: recall(site, id_, digest).order for id_, digest in digests.items()}
     before = schedule((order for id_, order in orders.items() if arrivals[id_] <= generation), lapse=lapse)
     after = schedule(orders.values(), lapse=lapse)
     refs = tuple(ref for ref in grown(before, after, one.at) if ref not in held)

@@ -12,11 +12,11 @@ from blocker import names as domain
 from blocker.compliance.observed import Facts, in_order
 from blocker.compliance.operator_acts import ROLLED_BACK
 from blocker.errors import OrdersInvalid, Problem
-from blocker.orders import names_file, relations
+from blocker.orders import relations
 from blocker.orders.model import Match, Publication
 from blocker.orders.schedule import schedule
-from blocker.policy import archive, chain, ledger
-from blocker.policy.examine import live_policy, recall
+from blocker.policy import chain, ledger
+from blocker.policy.examine import archived, live_policy, recall
 from blocker.prober.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ def gather(site: Site, order: str, *, names: bool = False) -> Facts:
 
     Raises OrdersInvalid if there was no such order, StoreError if something can't be read.
     """
-    family = _family(site.state, order)
+    family = _family(site, order)
     root = family.pop(order)
     lapses_from = _lapses_from(site.state)
     scheduled = schedule([root, *family.values()], lapse=lapses_from is not None, lapse_from=lapses_from or 0)
     directives = tuple(one for one in scheduled if not one.is_cut)
     counts, told = {}, {}
     for one in directives:
-        listed = _names(site.state, one)
+        listed = _names(site, family.get(one.order, root), one)
         counts[one.ref] = len(listed)
         is_public = root.publication is Publication.PUBLIC and one.publication is Publication.PUBLIC
         if names or (is_public and len(listed) <= SMALL):
@@ -99,19 +99,19 @@ def _noting(state: Path, ids: set[str], events: list[Entry]) -> Iterator[Entry]:
         events.sort(key=lambda one: one.seq)
 
 
-def every_order(state: Path) -> dict[str, Order]:
+def every_order(site: Site) -> dict[str, Order]:
     """Every order that was ever applied, in the form that was applied last. Raises StoreError."""
     forms: dict[str, str] = {}
-    for one in ledger.entries(state, only=("applied",)):
+    for one in ledger.entries(site.state, only=("applied",)):
         told = one.facts.get("orders")
         forms.update(told if isinstance(told, dict) else {})
-    forms.update(live_policy(state).orders)
-    return {id_: recall(state, id_, digest).order for id_, digest in forms.items()}
+    forms.update(live_policy(site.state).orders)
+    return {id_: recall(site, id_, digest).order for id_, digest in forms.items()}
 
 
-def _family(state: Path, order: str) -> dict[str, Order]:
+def _family(site: Site, order: str) -> dict[str, Order]:
     """The order and all about it, in the forms that were applied last."""
-    orders = every_order(state)
+    orders = every_order(site)
     if order not in orders:
         close = sorted(name for name in orders if order in name or name in order)[:3]
         hint = f"; did you mean {' or '.join(close)}?" if close else "; `blocker timeline --live` lists them"
@@ -133,13 +133,13 @@ def _family(state: Path, order: str) -> dict[str, Order]:
     return family
 
 
-def _names(state: Path, one: Scheduled) -> list[str]:
+def _names(site: Site, order: Order, one: Scheduled) -> list[str]:
     """The names of a directive as people read them."""
     found = [_subject(each) for each in one.names.subjects]
     if one.names.file is not None:
-        listing, _ = names_file.parse(archive.fetch(state, one.names.file.sha256), one.names.file.file)
-        found += [domain.to_text(key) for key in listing.names.keys]
-        found += [f"*.{domain.to_text(key)}" for key in listing.names.below]
+        listed = archived(site, order, one.names.file)
+        found += [domain.to_text(key) for key in listed.keys]
+        found += [f"*.{domain.to_text(key)}" for key in listed.below]
     return found
 
 

@@ -79,7 +79,7 @@ def test_before_anything_is_changed_alice_approves_alone(world: World) -> None:
     assert world.approvals() == {"Alice"}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_one_octet_changed_anywhere_never_yields_an_approval_more(world: World, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(sorted(world.files)))

@@ -47,6 +47,17 @@ def test_of_two_revocations_of_one_key_the_first_is_told() -> None:
     assert found.revoked[FINGERPRINT].reason == "laptop stolen"
 
 
+@pytest.mark.parametrize(
+    "who",
+    ["Анна Петрова", "Анна Petrova", "Ελένη Παππά", "Łukasz Żółw", "山田 はなこ", "Bob O'Neil-Ng 2"],
+)
+def test_a_name_whose_words_are_each_of_one_script_is_a_name(who: str) -> None:
+    found, problems = parse(GOOD.replace("who: Bob", f"who: {who}").encode(), "signers.yaml")
+    assert problems == []
+    assert found is not None
+    assert who in {one.who for one in found.signers.values()}
+
+
 WRONG = [
     ("[]", "not-a-mapping", "signers.yaml is written as keys with values"),
     ("&a {}", "yaml-alias", ""),
@@ -56,6 +67,13 @@ WRONG = [
     (GOOD.replace("who: Bob", "who: ''"), "value-empty", "there is no value"),
     (GOOD.replace("who: Bob", 'who: "Bob  B"'), "who-invalid", "is not one short line"),
     (GOOD.replace("who: Bob", 'who: "B\u00a0ob"'), "who-invalid", "is not one short line"),
+    (
+        GOOD.replace("who: Bob", "who: \u0410lice Example"),
+        "who-invalid",
+        "has Latin and Cyrillic letters in one word",
+    ),
+    (GOOD.replace("who: Bob", "who: Al\u03b9ce \uff22ob"), "who-invalid", "has Latin and Greek letters"),
+    (GOOD.replace("who: Bob", "who: B\uff4fb\u0430"), "who-invalid", "has Latin and Cyrillic letters"),
     (
         GOOD.replace("who: Bob", "who: ALICE example"),
         "signer-alike",

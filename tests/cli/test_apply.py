@@ -3,8 +3,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import shutil
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lmdb
@@ -16,7 +18,7 @@ from blocker.errors import StalePlan
 from blocker.policy import apply, ledger
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from tests.cli.conftest import Site
 
@@ -163,6 +165,85 @@ def test_the_archive_has_every_applied_file(site: Site) -> None:
     octets = site.path("one").read_bytes()
     site.apply()
     assert octets in [path.read_bytes() for path in (site.folder / "state" / "archive").iterdir()]
+
+
+def damage(path: Path) -> None:
+    """Change one octet of it."""
+    octets = path.read_bytes()
+    path.write_bytes(bytes([octets[0] ^ 1]) + octets[1:])
+
+
+def kept(site: Site, what: str) -> Path:
+    """The file of the archive that has this in it."""
+    (found,) = [
+        path for path in (site.folder / "state" / "archive").iterdir() if what.encode() in path.read_bytes()
+    ]
+    return found
+
+
+def listing(site: Site, slug: str, octets: bytes) -> None:
+    """Make the names of an order those of a list."""
+    site.path(slug).with_suffix(".txt").write_bytes(octets)
+    digest = hashlib.sha256(octets).hexdigest()
+    named = f"names_file: {{file: {slug}.txt, sha256: {digest}}}"
+    site.write(slug, re.sub(r"names: .*", named, site.path(slug).read_text()))
+
+
+@pytest.mark.parametrize("what", ["order: a/one", "listed.example"])
+@pytest.mark.parametrize("more", [False, True])
+def test_what_is_damaged_in_the_archive_is_put_back_by_the_next_apply(
+    site: Site, what: str, *, more: bool
+) -> None:
+    site.block("one", "x.example")
+    listing(site, "one", b"listed.example\n")
+    site.apply()
+    path = kept(site, what)
+    good = path.read_bytes()
+    damage(path)
+    if more:
+        site.block("two", "y.example")
+    assert site.apply().code == 0
+    assert path.read_bytes() == good
+
+
+def test_a_long_list_is_put_back_when_its_length_shows_that_it_is_damaged(site: Site) -> None:
+    site.block("one", "x.example")
+    listing(site, "one", b"# %s\nlisted.example\n" % (b"x" * (1 << 20)))
+    site.apply()
+    path = kept(site, "listed.example")
+    good = path.read_bytes()
+    damage(path)
+    site.apply()
+    assert path.read_bytes() != good  # nobody reads so much at each apply
+    path.write_bytes(good[:-1])
+    assert site.apply().code == 0
+    assert path.read_bytes() == good
+
+
+@pytest.mark.parametrize("spoil", [damage, Path.unlink], ids=["damaged", "missing"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("rollback", "1", "--reason", "a mistake"),
+        ("explain", "x.example", "--live"),
+        ("report", "a/one", "--names"),
+        ("ledger", "export", "-"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_the_archive_has_lost_is_taken_from_the_orders_folder(
+    site: Site, words: tuple[str, ...], spoil: Callable[[Path], None]
+) -> None:
+    site.block("one", "x.example")
+    listing(site, "one", b"listed.example\n")
+    site.apply()
+    site.block("two", "y.example")
+    site.apply()
+    for what in ("order: a/one", "listed.example"):
+        spoil(kept(site, what))
+    ran = site.run(*words)
+    assert ran.code == 0, ran.err
+    assert "archive" not in ran.err
 
 
 @pytest.mark.parametrize("more", [False, True])

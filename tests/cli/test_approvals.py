@@ -147,6 +147,13 @@ def by(name: str) -> Callable[[Signing], None]:
     return sign
 
 
+def litter(signing: Signing, slug: str, count: int) -> None:
+    """So many files that sort before any signature, are called one and are none."""
+    path = signing.site.path(slug)
+    for number in range(count):
+        path.with_name(f"{path.name}.{number:03}.sig").touch()
+
+
 REFUSED: dict[str, tuple[Callable[[Signing], None], str]] = {
     "forged": (forged, "signature-mismatch: it is not over this file: "),
     "changed": (
@@ -253,6 +260,13 @@ REFUSED: dict[str, tuple[Callable[[Signing], None], str]] = {
             "looked at; remove those that aren't needed."
         ),
     ),
+    "too much litter": (
+        lambda signing: litter(signing, "x", 64),
+        (
+            "signature-too-many: there are 64 things called signatures of one file before this one, and the "
+            "rest is not looked at; remove what is none."
+        ),
+    ),
     "too large": (
         lambda signing: spoilt(signing, "bob", lambda good: good * 1000),
         (
@@ -263,6 +277,18 @@ REFUSED: dict[str, tuple[Callable[[Signing], None], str]] = {
     "a pipe": (pipe, "signature-unreadable: it is not a regular file; put a plain file there."),
     "a link": (link, "signature-unreadable: it can't be read: Too many levels of symbolic links; "),
 }
+
+
+def test_litter_that_is_called_a_signature_keeps_no_lift_out(signing: Signing) -> None:
+    signing.block("x", "x.example", "alice", "bob")
+    assert signing.apply().code == 0
+    signing.site.act("end", "lift", "a/x")
+    signing.sign("end", "alice")
+    litter(signing, "end", 60)
+    ran = signing.apply()
+    assert ran.code == 0
+    assert "signature-garbled: the file is empty" in ran.out + ran.err
+    assert not signing.site.is_blocked("x.example")
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -243,6 +243,26 @@ def test_many_names_become_a_list_beside_the_order_fixed_by_its_digest(
     assert site.run("check").code == 0
 
 
+@pytest.mark.parametrize(
+    ("publication", "mode"), [("public", 0o644), ("sealed", 0o640), ("sealed-until-effective", 0o640)]
+)
+def test_what_is_sealed_is_written_for_the_group_alone(
+    site: Site, tmp_path: Path, publication: str, mode: int
+) -> None:
+    (tmp_path / "many.txt").write_text(MANY)
+    words = (*BLOCK[1:], "--publication", publication, "--names-file", str(tmp_path / "many.txt"))
+    before = os.umask(0o022)
+    try:
+        assert site.run("new", *words).code == 0
+    finally:
+        os.umask(before)
+    written = [site.folder / "orders" / name for name in orders(site)]
+    assert {path.stat().st_mode & 0o777 for path in written} == {mode}
+    assert len(written) == 2
+    ran = site.run("check")
+    assert (ran.code, ran.out) == (0, "")
+
+
 def test_a_list_that_lies_below_orders_is_named_where_it_is(site: Site) -> None:
     (site.folder / "orders" / "lists").mkdir()
     path = site.folder / "orders" / "lists" / "many.txt"

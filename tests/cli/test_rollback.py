@@ -118,6 +118,18 @@ def test_a_reason_must_be_given(mistaken: Site) -> None:
     assert mistaken.is_blocked("two.example")
 
 
+@pytest.mark.parametrize("generation", ["-1", "abc", "", "1.5", "9" * 5000])
+def test_a_release_of_a_rollback_to_what_is_no_generation_is_told_which_there_are(
+    mistaken: Site, generation: str
+) -> None:
+    mistaken.run("rollback", "1", "--reason", "x")
+    ran = mistaken.run("release", "--rollback", generation)
+    assert ran.code == 2
+    assert "no-such-generation: the live policy is generation 2; roll back to one before it" in ran.err
+    assert len(ran.err) < 300
+    assert not mistaken.is_blocked("two.example")
+
+
 def test_what_is_released_is_released_whole_or_not_at_all(mistaken: Site) -> None:
     mistaken.run("rollback", "1", "--reason", "x")
     ran = mistaken.run("release", "a/two", "a/nine")

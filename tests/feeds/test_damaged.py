@@ -589,7 +589,7 @@ SOME = st.lists(
 
 
 @given(format_=st.sampled_from(list(MAKERS)), listed=SOME, more=SOME, data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_beginning_of_a_document_lifts_a_name_or_adds_one_that_is_not_in_it(
     format_: str, listed: list[str], more: list[str], data: st.DataObject
 ) -> None:
@@ -602,7 +602,7 @@ def test_no_beginning_of_a_document_lifts_a_name_or_adds_one_that_is_not_in_it(
 
 
 @given(format_=st.sampled_from(list(MAKERS)), octets=st.binary(max_size=300))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_octets_are_read_or_refused_in_a_sentence(format_: str, octets: bytes) -> None:
     make = MAKERS[format_](NAMES).encode()
     for document in (octets, make[:100] + octets + make[100:], make + octets):

@@ -105,7 +105,7 @@ def test_a_site_that_chose_so_later_enforced_it_until_then() -> None:
     assert spans(one_of([block()], since=3).windows) == [(0, 5)]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(found=orders())
 def test_at_each_instant_what_holds_is_what_the_law_says_less_what_is_overdue(found: list[Order]) -> None:
     kept = {one.ref: one for one in schedule(found)}

@@ -289,3 +289,28 @@ def test_the_order_of_files_changes_no_judgement(texts: list[str]) -> None:
     first = relations.check(filed(*texts))
     for shuffled in itertools.islice(itertools.permutations(texts), 0, 20, 7):
         assert sorted(map(str, relations.check(filed(*shuffled)))) == sorted(map(str, first))
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        ((BLOCK, act("a/l", "lift", "a/b", start="2026-04-20")), "'a/b' had already ended at 2026-04-10T"),
+        (
+            (BLOCK, act("a/l", "lift", "a/b/one", start="2026-04-20T00:00:00+07:00")),
+            "'a/b/one' had already ended at 2026-04-10T07:00:00+07:00;",
+        ),
+        (
+            (BLOCK, LIFT, act("a/s", "suspend", "a/b", issued="2026-03-02", start="2026-03-05")),
+            "'a/b' had already ended at 2026-03-01T",
+        ),
+        (
+            (BLOCK, LIFT, act("a/l2", "lift", "a/l", issued="2026-03-05", start="2026-03-05")),
+            "'a/l' had already ended by 2026-03-05T",
+        ),
+    ],
+    ids=["by its until", "one directive", "by a lift", "an act"],
+)
+def test_what_had_ended_is_told_with_when_it_did(texts: tuple[str, ...], said: str) -> None:
+    (problem,) = relations.check(filed(*texts))
+    assert problem.id == "of-ended"
+    assert said in problem.message

@@ -489,7 +489,7 @@ def test_orders_that_name_each_other_or_nothing_end_in_a_schedule_all_the_same()
     assert Book([*loop, *lost]).lifted_from(["x/self"]) == EPOCH + 1
 
 
-LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LAW = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
 @LAW

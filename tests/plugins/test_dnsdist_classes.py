@@ -73,7 +73,7 @@ def meaning(said: bytes | None) -> bytes | None:
     return form + rest
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(given_orders=orders(publications=tuple(ALL_PUBLICATIONS)), withheld=st.booleans())
 def test_the_look_ups_say_what_decide_says(given_orders: list[Order], withheld: bool) -> None:
     index = Index(schedule(given_orders), read, withheld={given_orders[0].id: 1} if withheld else {})

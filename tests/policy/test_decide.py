@@ -33,7 +33,6 @@ INSTANT = st.sampled_from(INSTANTS)
 REGION = st.sampled_from([*REGIONS, None])
 LAW = settings(
     max_examples=int(os.environ.get("LAW_EXAMPLES", "50")),
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
 

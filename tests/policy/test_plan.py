@@ -158,7 +158,7 @@ def test_the_plan_of_the_applied_policy_is_empty() -> None:
     assert not plan(None, []).is_empty  # The first apply makes the store, even for no orders.
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(found=orders())
 def test_applied_again_any_policy_changes_nothing_and_from_nothing_it_blocks_what_is_to_come(
     found: list[Order],

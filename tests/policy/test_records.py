@@ -24,7 +24,7 @@ TEXT = st.text(max_size=20)
 PAIRS = st.lists(st.tuples(NUMBERS, st.sampled_from(Role)))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(found=orders(publications=tuple(Publication)))
 def test_every_directive_and_cut_is_read_back_as_it_was_written(found: list[Order]) -> None:
     for one in schedule(found):

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from blocker.policy.store import Snapshot
 
 SITE = Enforcement(ttl=7, info_url="https://isp.example/blocked")
-STORE_LAW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+STORE_LAW = settings(max_examples=40, suppress_health_check=list(HealthCheck))
 
 
 _NUMBERS = itertools.count(1000)

@@ -178,7 +178,7 @@ def test_of_a_flood_of_records_only_some_are_kept() -> None:
     assert len(read(wire, ident=7, name=NAME, qtype=A).answers) == 64
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=200))
 def test_noise_is_malformed_or_mismatched_and_nothing_else(noise: bytes) -> None:
     for wire in (noise, HEAD + QUESTION + noise):
@@ -188,7 +188,7 @@ def test_noise_is_malformed_or_mismatched_and_nothing_else(noise: bytes) -> None
             continue
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_damaged_answer_is_read_or_malformed_or_mismatched(data: st.DataObject) -> None:
     made = answer(asked(), addresses=("192.0.2.1",), ede=(16,), cname="target.example")

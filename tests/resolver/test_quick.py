@@ -410,7 +410,7 @@ def upstreams_answer(packet: bytes) -> bytes | None:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32))
 def test_what_is_answered_without_the_engine_is_what_the_engine_answers(seed: int) -> None:
     chance = random.Random(seed)

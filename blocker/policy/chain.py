@@ -144,19 +144,29 @@ def flaws(entries: Iterable[Entry | Veiled], head: Head | None = None) -> list[s
     found, before = [], Head()
     has_head = head is None or head == before
     for one in entries:
-        if one.seq != before.count + 1:
-            found.append(f"entry {before.count + 1} is missing: entry {one.seq} comes after {before.count}")
-        elif isinstance(one, Entry) and one.prev != before.hash:
-            found.append(f"entry {one.seq} does not follow the one before it")
         if isinstance(one, Entry) and _made(one) != one.hash:
             found.append(f"entry {one.seq} was changed")
+        has_head = has_head or one.head == head
+        if one.seq < 1:
+            found.append(f"there is an entry {one.seq}: entries are numbered from 1 on")
+            continue
+        if one.seq <= before.count:
+            found.append(f"entry {one.seq} is out of order: it comes after entry {before.count}")
+            continue
+        if one.seq > before.count + 1:
+            found.append(_missing(before.count + 1, one.seq - 1))
+        elif isinstance(one, Entry) and one.prev != before.hash:
+            found.append(f"entry {one.seq} does not follow the one before it")
         before = one.head
-        has_head = has_head or before == head
     if head is not None and not has_head:
         found.append(
             f"entry {head.count} is not the one that was written down: the ledger was cut off or rewritten"
         )
     return found
+
+
+def _missing(first: int, last: int) -> str:
+    return f"entry {first} is missing" if first == last else f"entries {first} to {last} are missing"
 
 
 def _made(one: Entry) -> str:

@@ -104,6 +104,37 @@ def test_every_way_of_changing_the_past_is_found(change: Callable[[Any], Any], w
     assert any(words in flaw for flaw in chain.flaws(change(whole), whole[-1].head))
 
 
+def numbered(*numbers: int) -> list[Entry]:
+    """Rows that follow one another, with these numbers."""
+    made, before = [], chain.START
+    for number, event in zip(numbers, EVENTS, strict=False):
+        made.append(chain.entry(event, Head(count=number - 1, hash=before)))
+        before = made[-1].hash
+    return made
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (numbered(2), ["entry 1 is missing"]),
+        (numbered(1, 2, 9), ["entries 3 to 8 are missing"]),
+        ([*numbered(-4), *numbered(1, 2)], ["there is an entry -4: entries are numbered from 1 on"]),
+        ([*numbered(0), *numbered(1, 2)], ["there is an entry 0: entries are numbered from 1 on"]),
+        ([*numbered(1, 2, 3), *numbered(1)], ["entry 1 is out of order: it comes after entry 3"]),
+        ([*numbered(1, 2), numbered(1, 2)[1]], ["entry 2 is out of order: it comes after entry 2"]),
+        (
+            [rows(EVENTS)[at] for at in (0, 2, 1, 3)],
+            ["entry 2 is missing", "entry 2 is out of order: it comes after entry 3"],
+        ),
+    ],
+    ids=["no first", "gap", "negative", "zero", "again", "twice", "swapped"],
+)
+def test_of_each_number_that_is_not_the_next_one_sentence_is_said(
+    found: list[Entry], said: list[str]
+) -> None:
+    assert chain.flaws(found) == said
+
+
 def test_a_head_of_the_beginning_says_nothing() -> None:
     assert chain.flaws(rows(EVENTS), Head()) == []
 

@@ -118,7 +118,7 @@ def verify(site: Site, known: Head | None, file: Path | None) -> int:
             yield one
 
     if file is None:
-        flaws = chain.flaws(noted(ledger.entries(site.state)), known)
+        flaws = [*chain.flaws(noted(ledger.entries(site.state)), known), *ledger.unguarded(site.state)]
     else:
         with file.open("rb") as lines:
             exported = chain.Export(iter(lambda: lines.readline(_LINE), b""))

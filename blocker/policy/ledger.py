@@ -58,20 +58,21 @@ EVENTS: dict[str, str] = {
 """Every event that this version writes."""
 
 _WAIT = 5.0  # seconds for another writer to finish
-_TABLE = (
-    """CREATE TABLE events (
-        seq INTEGER PRIMARY KEY, at REAL NOT NULL, event TEXT NOT NULL, subject TEXT NOT NULL,
-        detail TEXT NOT NULL, prev TEXT NOT NULL, hash TEXT NOT NULL
-    ) STRICT""",
-    """CREATE TRIGGER events_never_change BEFORE UPDATE ON events
+_TABLE = """CREATE TABLE events (
+    seq INTEGER PRIMARY KEY, at REAL NOT NULL, event TEXT NOT NULL, subject TEXT NOT NULL,
+    detail TEXT NOT NULL, prev TEXT NOT NULL, hash TEXT NOT NULL
+) STRICT"""
+_TRIGGERS = {
+    "events_never_change": """CREATE TRIGGER events_never_change BEFORE UPDATE ON events
     BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END""",
-    """CREATE TRIGGER events_never_go BEFORE DELETE ON events
+    "events_never_go": """CREATE TRIGGER events_never_go BEFORE DELETE ON events
     BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END""",
     # INSERT OR REPLACE would remove a row without asking the trigger before it.
-    """CREATE TRIGGER events_come_last BEFORE INSERT ON events
+    "events_come_last": """CREATE TRIGGER events_come_last BEFORE INSERT ON events
     WHEN NEW.seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM events)
     BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END""",
-)
+}
+"""By name, each as SQLite keeps it."""
 _COLUMNS = "seq, at, event, subject, detail, prev, hash"
 
 
@@ -94,8 +95,8 @@ def _append(path: Path, events: Sequence[Event]) -> Head:
         database.execute("BEGIN IMMEDIATE")
         try:
             if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone():
-                for statement in _TABLE:
-                    database.execute(statement)
+                database.execute(_TABLE)
+            _guard(database)
             head = _head(database)
             for event in _news(database, events):
                 salted = replace(event, detail={**event.detail, SALT: secrets.token_hex(8)})
@@ -108,6 +109,28 @@ def _append(path: Path, events: Sequence[Event]) -> Head:
             raise
         database.execute("COMMIT")
         return head
+
+
+def _guard(database: sqlite3.Connection) -> None:
+    """Make the triggers what they must be, whatever became of them."""
+    found = _triggers(database)
+    for name in found.keys() - _TRIGGERS.keys():
+        database.execute(f"DROP TRIGGER {_quoted(name)}")
+    for name, wanted in _TRIGGERS.items():
+        if found.get(name) != wanted:
+            database.execute(f"DROP TRIGGER IF EXISTS {name}")
+            database.execute(wanted)
+
+
+def _triggers(database: sqlite3.Connection) -> dict[str, str]:
+    """The triggers of the rows that the file has, by name."""
+    return dict(database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
+
+
+def _quoted(name: str) -> str:
+    """An identifier of SQL: whoever named it may have meant harm."""
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def _news(database: sqlite3.Connection, events: Sequence[Event]) -> Iterator[Event]:
@@ -192,11 +215,34 @@ def head(state: Path) -> Head:
         raise StoreError(f"{path}: the ledger can't be read: {error}") from error
 
 
+def unguarded(state: Path) -> list[str]:
+    """Which triggers of the file are not what they must be, a sentence each; the next append mends them.
+    Raises StoreError.
+    """
+    path = state / FILE
+    if not _is_there(path):
+        return []
+    try:
+        with closing(_reading(path)) as database:
+            found = _triggers(database)
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: the ledger can't be read: {error}") from error
+    return [
+        *(f"the trigger {name} is gone" for name in _TRIGGERS if name not in found),
+        *(
+            f"the trigger {name} was changed"
+            for name, made in _TRIGGERS.items()
+            if found.get(name, made) != made
+        ),
+        *(f"the trigger {name!r} is not the ledger's" for name in sorted(found.keys() - _TRIGGERS.keys())),
+    ]
+
+
 def verify(state: Path, known: Head | None = None) -> list[str]:
     """What is wrong with the ledger, a sentence each; `known` is a head written down earlier. Raises
     StoreError.
     """
-    return flaws(entries(state), known)
+    return [*flaws(entries(state), known), *unguarded(state)]
 
 
 def _head(database: sqlite3.Connection) -> Head:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SALT = "salt"
 """In the detail of every row: eight random octets, so that nobody who sees the hash alone finds the row by
-guessing.
+guessing. An event that has it before it is a row is known by it.
 """
 
 START = "0" * 64
@@ -118,6 +118,11 @@ class Veiled:
     @property
     def head(self) -> Head:
         return Head(count=self.seq, hash=self.hash)
+
+
+def salted(event: Event, salt: str) -> Event:
+    """The event with this salt, or with the one that it has."""
+    return replace(event, detail={SALT: salt, **event.detail})
 
 
 def entry(event: Event, before: Head) -> Entry:

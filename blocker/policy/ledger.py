@@ -14,12 +14,11 @@ import secrets
 import sqlite3
 import time
 from contextlib import closing
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from blocker.errors import StoreError
 from blocker.policy import store
-from blocker.policy.chain import SALT, Entry, Event, Head, entry, flaws
+from blocker.policy.chain import SALT, Entry, Event, Head, entry, flaws, salted
 from blocker.policy.overdue import OVERDUE
 
 if TYPE_CHECKING:
@@ -54,6 +53,7 @@ EVENTS: dict[str, str] = {
     "evidence-cut": "The last line of a segment was incomplete, after a crash, and was cut off.",
     "evidence-dropped": "The oldest segment was removed, for the space given to evidence is used up.",
     "reported": "A report about an order was made, and its digest.",
+    "not-kept": "It could not be written for long, and these events were lost: how many of each, since when.",
 }
 """Every event that this version writes."""
 
@@ -73,6 +73,8 @@ _TRIGGERS = {
     BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END""",
 }
 """By name, each as SQLite keeps it."""
+_SALT_OF = f"CASE WHEN json_valid(detail) THEN json_extract(detail, '$.{SALT}') END"
+_INDEX = f"CREATE INDEX IF NOT EXISTS events_salts ON events ({_SALT_OF})"
 _COLUMNS = "seq, at, event, subject, detail, prev, hash"
 
 
@@ -97,10 +99,10 @@ def _append(path: Path, events: Sequence[Event]) -> Head:
             if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone():
                 database.execute(_TABLE)
             _guard(database)
+            database.execute(_INDEX)
             head = _head(database)
             for event in _news(database, events):
-                salted = replace(event, detail={**event.detail, SALT: secrets.token_hex(8)})
-                made = entry(salted, head)
+                made = entry(salted(event, secrets.token_hex(8)), head)
                 row = (made.seq, made.at, made.event, made.subject, made.detail, made.prev, made.hash)
                 database.execute(f"INSERT INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608  # a constant
                 head = made.head
@@ -134,9 +136,13 @@ def _quoted(name: str) -> str:
 
 
 def _news(database: sqlite3.Connection, events: Sequence[Event]) -> Iterator[Event]:
-    """The events less what is told once and was: several notice it, and each of them after each start."""
+    """The events less what is told once and was: several notice it, and each of them after each start; and
+    less those with a salt that a row has.
+    """
     told: set[tuple[str, object]] | None = None
     for event in events:
+        if SALT in event.detail and _has(database, event.detail[SALT]):
+            continue
         if event.event == OVERDUE:
             if told is None:
                 rows = database.execute("SELECT subject, detail FROM events WHERE event = ?", (OVERDUE,))
@@ -146,6 +152,11 @@ def _news(database: sqlite3.Connection, events: Sequence[Event]) -> Iterator[Eve
                 continue
             told.add(mark)
         yield event
+
+
+def _has(database: sqlite3.Connection, salt: object) -> bool:
+    found = database.execute(f"SELECT 1 FROM events WHERE {_SALT_OF} = ?", (salt,))  # noqa: S608  # a constant
+    return found.fetchone() is not None
 
 
 def _review_by(detail: str) -> object:
@@ -211,6 +222,18 @@ def head(state: Path) -> Head:
     try:
         with closing(_reading(path)) as database:
             return _head(database)
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: the ledger can't be read: {error}") from error
+
+
+def news(state: Path, events: Sequence[Event]) -> list[Event]:
+    """Those of the events that it would be added. Raises StoreError."""
+    path = state / FILE
+    if not events or not _is_there(path):
+        return [*events]
+    try:
+        with closing(_reading(path)) as database:
+            return [*_news(database, events)]
     except sqlite3.Error as error:
         raise StoreError(f"{path}: the ledger can't be read: {error}") from error
 

@@ -55,25 +55,28 @@ class HeadText(click.ParamType["Head"]):
 @click.pass_context
 def command(
     context: click.Context, order: str | None, since: float | None, everything: bool, as_json: bool
-) -> None:
+) -> int:
     """Show what was done and seen: the last events of the ledger.
 
-    It holds ids of orders and no names, no clients and no queries.
+    It holds ids of orders and no names, no clients and no queries. Exit code 4 if it lacks a generation of
+    the policy.
     """
     from blocker import sitefile
     from blocker.cli import show
+    from blocker.errors import StoreError
     from blocker.policy import ledger
 
     context.obj = loaded = sitefile.load(context.obj)
     if context.invoked_subcommand is not None:
-        return
+        return 0
+    code = StoreError.exit_code if _lacks(loaded.state) else 0
     is_whole = everything or as_json or since is not None or order is not None
     count = 0 if is_whole else ledger.head(loaded.state).count
     found = ledger.entries(loaded.state, since=since, after=max(0, count - _ENTRIES))
     shown = [one for one in found if order is None or one.concerns(order)]
     if as_json:
         show.as_json([_record(one) for one in shown])
-        return
+        return code
     if show.is_narrow():
         for one in shown:
             seq, at, event, of, what = _row(one)
@@ -84,6 +87,22 @@ def command(
         click.echo(f"the last {len(shown)} of {show.counted(count, 'event')}; --all shows all")
     if not shown:
         click.echo("nothing of that is in the ledger" if is_whole else "the ledger has no event yet")
+    return code
+
+
+def _lacks(state: Path) -> bool:
+    """Say what the ledger has not, beside what is applied; whether that is for good."""
+    from blocker.cli import show
+    from blocker.policy import outbox
+
+    waiting, flaws = outbox.compare(state)
+    for flaw in flaws:
+        show.warning(flaw)
+    if waiting:
+        verb, them = ("is", "it") if waiting == 1 else ("are", "them")
+        said = f"{show.counted(waiting, 'event')} {verb} not in the ledger yet"
+        show.warning(f"{said}; the next `blocker apply` writes {them}")
+    return bool(flaws)
 
 
 @command.command("verify")
@@ -103,7 +122,8 @@ def command(
 def verify(site: Site, known: Head | None, file: Path | None) -> int:
     """Find what was changed, removed or reordered, and print the head.
 
-    Exit code 4 if anything is wrong. Write the head down elsewhere: it speaks for all that came before it.
+    Every generation of the policy must be in it. Exit code 4 if anything is wrong. Write the head down
+    elsewhere: it speaks for all that came before it.
     """
     from blocker.cli import show
     from blocker.errors import StoreError
@@ -118,14 +138,14 @@ def verify(site: Site, known: Head | None, file: Path | None) -> int:
             yield one
 
     if file is None:
-        flaws = chain.flaws(noted(ledger.entries(site.state)), known)
+        flaws = [*chain.flaws(noted(ledger.entries(site.state)), known), *ledger.unguarded(site.state)]
     else:
         with file.open("rb") as lines:
             exported = chain.Export(iter(lambda: lines.readline(_LINE), b""))
             flaws = [*chain.flaws(noted(exported.entries()), known), *exported.flaws]
     for flaw in flaws:
         show.warning(flaw)
-    if flaws:
+    if (file is None and _lacks(site.state)) or flaws:
         return StoreError.exit_code
     click.echo(f"{show.counted(last.count, 'event')}, whole\n{last}")
     return 0

@@ -18,7 +18,7 @@ from blocker.approvals.files import Approved
 from blocker.errors import StalePlan, StoreError
 from blocker.orders import files
 from blocker.orders.schedule import names_of, schedule
-from blocker.policy import approving, archive, holding, ledger, plan, told, writer
+from blocker.policy import approving, archive, holding, ledger, outbox, plan, told, writer
 from blocker.policy.directives import by_role
 from blocker.policy.examine import archived, content, examine, recall, standing_of
 from blocker.policy.hold import NOBODY, Judged
@@ -212,11 +212,10 @@ def apply(
             former=partial(_former, prepared),
         ),
         base=prepared.live.digest,
+        events=[*told.applied(prepared, generation, owed, accept)],
         progress=progress,
     )
-    events = told.applied(prepared, generation, owed, accept)
-    if (trouble := ledger.note(site.state, *events)) and warn is not None:
-        warn(trouble)
+    outbox.tell(site.state, warn)
     return generation
 
 
@@ -262,11 +261,14 @@ def note_held(prepared: Prepared, *, now: float, warn: Callable[[str], None]) ->
 
 
 def settle(prepared: Prepared, *, now: float, warn: Callable[[str], None] | None = None) -> tuple[str, ...]:
-    """Note the approvals that an emergency owed, where they are there now; of which orders.
+    """Note the approvals that an emergency owed, where they are there now; of which orders. The ledger is
+    told of that, and of what it could not be told before.
 
     Raises StoreError. `warn` as in `apply`.
     """
-    return approving.settle(prepared.site, prepared.signed, prepared.live, prepared.loaded.sources, now, warn)
+    given = approving.settle(prepared.site, prepared.signed, prepared.live, prepared.loaded.sources, now)
+    outbox.tell(prepared.site.state, warn)
+    return given
 
 
 def _count(one: Scheduled, loaded: Loaded, live: Live) -> int:

@@ -10,11 +10,11 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from blocker.policy import archive, ledger, told, writer
+from blocker.policy import archive, told, writer
 from blocker.policy.records import Owed, Trust
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from blocker.approvals.files import Approved
@@ -45,12 +45,11 @@ def settle(
     live: Live,
     sources: Mapping[str, bytes],
     now: float,
-    warn: Callable[[str], None] | None = None,
 ) -> tuple[str, ...]:
     """Settle what is owed where the approvals are there now; of which orders. A newer signers.yaml and the
     first rules of approval are noted, too, though no order comes in.
 
-    Raises StoreError. `warn` is told if the ledger can't be written.
+    Raises StoreError.
     """
     given = {id_: live.orders[id_] for id_ in sorted(live.owed) if id_ in signed.approved}
     before = live.trust
@@ -58,11 +57,7 @@ def settle(
     if not live.number or (not given and after == before):
         return ()
     keep(site.state, signed, sources)
-    writer.settle(site.state, given, after)
-    if (
-        trouble := ledger.note(site.state, *told.approvals(signed, given, sources, {}, now))
-    ) and warn is not None:
-        warn(trouble)
+    writer.settle(site.state, given, after, events=told.approvals(signed, given, sources, {}, now))
     return tuple(given)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SALT = "salt"
 """In the detail of every row: eight random octets, so that nobody who sees the hash alone finds the row by
-guessing.
+guessing. An event that has it before it is a row is known by it.
 """
 
 START = "0" * 64
@@ -120,6 +120,11 @@ class Veiled:
         return Head(count=self.seq, hash=self.hash)
 
 
+def salted(event: Event, salt: str) -> Event:
+    """The event with this salt, or with the one that it has."""
+    return replace(event, detail={SALT: salt, **event.detail})
+
+
 def entry(event: Event, before: Head) -> Entry:
     """The row of an event that comes after `before`."""
     detail = json.dumps(dict(event.detail), sort_keys=True, separators=(",", ":"))
@@ -144,19 +149,29 @@ def flaws(entries: Iterable[Entry | Veiled], head: Head | None = None) -> list[s
     found, before = [], Head()
     has_head = head is None or head == before
     for one in entries:
-        if one.seq != before.count + 1:
-            found.append(f"entry {before.count + 1} is missing: entry {one.seq} comes after {before.count}")
-        elif isinstance(one, Entry) and one.prev != before.hash:
-            found.append(f"entry {one.seq} does not follow the one before it")
         if isinstance(one, Entry) and _made(one) != one.hash:
             found.append(f"entry {one.seq} was changed")
+        has_head = has_head or one.head == head
+        if one.seq < 1:
+            found.append(f"there is an entry {one.seq}: entries are numbered from 1 on")
+            continue
+        if one.seq <= before.count:
+            found.append(f"entry {one.seq} is out of order: it comes after entry {before.count}")
+            continue
+        if one.seq > before.count + 1:
+            found.append(_missing(before.count + 1, one.seq - 1))
+        elif isinstance(one, Entry) and one.prev != before.hash:
+            found.append(f"entry {one.seq} does not follow the one before it")
         before = one.head
-        has_head = has_head or before == head
     if head is not None and not has_head:
         found.append(
             f"entry {head.count} is not the one that was written down: the ledger was cut off or rewritten"
         )
     return found
+
+
+def _missing(first: int, last: int) -> str:
+    return f"entry {first} is missing" if first == last else f"entries {first} to {last} are missing"
 
 
 def _made(one: Entry) -> str:

@@ -14,12 +14,11 @@ import secrets
 import sqlite3
 import time
 from contextlib import closing
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from blocker.errors import StoreError
 from blocker.policy import store
-from blocker.policy.chain import SALT, Entry, Event, Head, entry, flaws
+from blocker.policy.chain import SALT, Entry, Event, Head, entry, flaws, salted
 from blocker.policy.overdue import OVERDUE
 
 if TYPE_CHECKING:
@@ -54,24 +53,28 @@ EVENTS: dict[str, str] = {
     "evidence-cut": "The last line of a segment was incomplete, after a crash, and was cut off.",
     "evidence-dropped": "The oldest segment was removed, for the space given to evidence is used up.",
     "reported": "A report about an order was made, and its digest.",
+    "not-kept": "It could not be written for long, and these events were lost: how many of each, since when.",
 }
 """Every event that this version writes."""
 
 _WAIT = 5.0  # seconds for another writer to finish
-_TABLE = (
-    """CREATE TABLE events (
-        seq INTEGER PRIMARY KEY, at REAL NOT NULL, event TEXT NOT NULL, subject TEXT NOT NULL,
-        detail TEXT NOT NULL, prev TEXT NOT NULL, hash TEXT NOT NULL
-    ) STRICT""",
-    """CREATE TRIGGER events_never_change BEFORE UPDATE ON events
+_TABLE = """CREATE TABLE events (
+    seq INTEGER PRIMARY KEY, at REAL NOT NULL, event TEXT NOT NULL, subject TEXT NOT NULL,
+    detail TEXT NOT NULL, prev TEXT NOT NULL, hash TEXT NOT NULL
+) STRICT"""
+_TRIGGERS = {
+    "events_never_change": """CREATE TRIGGER events_never_change BEFORE UPDATE ON events
     BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END""",
-    """CREATE TRIGGER events_never_go BEFORE DELETE ON events
+    "events_never_go": """CREATE TRIGGER events_never_go BEFORE DELETE ON events
     BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END""",
     # INSERT OR REPLACE would remove a row without asking the trigger before it.
-    """CREATE TRIGGER events_come_last BEFORE INSERT ON events
+    "events_come_last": """CREATE TRIGGER events_come_last BEFORE INSERT ON events
     WHEN NEW.seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM events)
     BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END""",
-)
+}
+"""By name, each as SQLite keeps it."""
+_SALT_OF = f"CASE WHEN json_valid(detail) THEN json_extract(detail, '$.{SALT}') END"
+_INDEX = f"CREATE INDEX IF NOT EXISTS events_salts ON events ({_SALT_OF})"
 _COLUMNS = "seq, at, event, subject, detail, prev, hash"
 
 
@@ -94,12 +97,12 @@ def _append(path: Path, events: Sequence[Event]) -> Head:
         database.execute("BEGIN IMMEDIATE")
         try:
             if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone():
-                for statement in _TABLE:
-                    database.execute(statement)
+                database.execute(_TABLE)
+            _guard(database)
+            database.execute(_INDEX)
             head = _head(database)
             for event in _news(database, events):
-                salted = replace(event, detail={**event.detail, SALT: secrets.token_hex(8)})
-                made = entry(salted, head)
+                made = entry(salted(event, secrets.token_hex(8)), head)
                 row = (made.seq, made.at, made.event, made.subject, made.detail, made.prev, made.hash)
                 database.execute(f"INSERT INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608  # a constant
                 head = made.head
@@ -110,10 +113,36 @@ def _append(path: Path, events: Sequence[Event]) -> Head:
         return head
 
 
+def _guard(database: sqlite3.Connection) -> None:
+    """Make the triggers what they must be, whatever became of them."""
+    found = _triggers(database)
+    for name in found.keys() - _TRIGGERS.keys():
+        database.execute(f"DROP TRIGGER {_quoted(name)}")
+    for name, wanted in _TRIGGERS.items():
+        if found.get(name) != wanted:
+            database.execute(f"DROP TRIGGER IF EXISTS {name}")
+            database.execute(wanted)
+
+
+def _triggers(database: sqlite3.Connection) -> dict[str, str]:
+    """The triggers of the rows that the file has, by name."""
+    return dict(database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
+
+
+def _quoted(name: str) -> str:
+    """An identifier of SQL: whoever named it may have meant harm."""
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
+
+
 def _news(database: sqlite3.Connection, events: Sequence[Event]) -> Iterator[Event]:
-    """The events less what is told once and was: several notice it, and each of them after each start."""
+    """The events less what is told once and was: several notice it, and each of them after each start; and
+    less those with a salt that a row has.
+    """
     told: set[tuple[str, object]] | None = None
     for event in events:
+        if SALT in event.detail and _has(database, event.detail[SALT]):
+            continue
         if event.event == OVERDUE:
             if told is None:
                 rows = database.execute("SELECT subject, detail FROM events WHERE event = ?", (OVERDUE,))
@@ -123,6 +152,11 @@ def _news(database: sqlite3.Connection, events: Sequence[Event]) -> Iterator[Eve
                 continue
             told.add(mark)
         yield event
+
+
+def _has(database: sqlite3.Connection, salt: object) -> bool:
+    found = database.execute(f"SELECT 1 FROM events WHERE {_SALT_OF} = ?", (salt,))  # noqa: S608  # a constant
+    return found.fetchone() is not None
 
 
 def _review_by(detail: str) -> object:
@@ -192,11 +226,46 @@ def head(state: Path) -> Head:
         raise StoreError(f"{path}: the ledger can't be read: {error}") from error
 
 
+def news(state: Path, events: Sequence[Event]) -> list[Event]:
+    """Those of the events that it would be added. Raises StoreError."""
+    path = state / FILE
+    if not events or not _is_there(path):
+        return [*events]
+    try:
+        with closing(_reading(path)) as database:
+            return [*_news(database, events)]
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: the ledger can't be read: {error}") from error
+
+
+def unguarded(state: Path) -> list[str]:
+    """Which triggers of the file are not what they must be, a sentence each; the next append mends them.
+    Raises StoreError.
+    """
+    path = state / FILE
+    if not _is_there(path):
+        return []
+    try:
+        with closing(_reading(path)) as database:
+            found = _triggers(database)
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: the ledger can't be read: {error}") from error
+    return [
+        *(f"the trigger {name} is gone" for name in _TRIGGERS if name not in found),
+        *(
+            f"the trigger {name} was changed"
+            for name, made in _TRIGGERS.items()
+            if found.get(name, made) != made
+        ),
+        *(f"the trigger {name!r} is not the ledger's" for name in sorted(found.keys() - _TRIGGERS.keys())),
+    ]
+
+
 def verify(state: Path, known: Head | None = None) -> list[str]:
     """What is wrong with the ledger, a sentence each; `known` is a head written down earlier. Raises
     StoreError.
     """
-    return flaws(entries(state), known)
+    return [*flaws(entries(state), known), *unguarded(state)]
 
 
 def _head(database: sqlite3.Connection) -> Head:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import lmdb
 
 from blocker.errors import NothingApplied, StoreError
-from blocker.policy import store
+from blocker.policy import records, store
 from blocker.policy.store import Snapshot
 
 if TYPE_CHECKING:
@@ -130,6 +130,8 @@ class Reader:
             self._look()
         with self._env.begin(db=self._databases["names"]) as txn:
             snapshot = self._snapshot
+            if snapshot is not None and self._is_tidied(txn):
+                self._txn_id = txn.id()
             if snapshot is None or txn.id() != self._txn_id:
                 try:
                     stamp = self._stamp(txn.id(), self._opening)
@@ -142,6 +144,13 @@ class Reader:
                 self.trouble = ""
                 self._snapshot, self._txn_id = snapshot, txn.id()
             yield snapshot.within(txn)
+
+    def _is_tidied(self, txn: lmdb.Transaction) -> bool:
+        """Whether since the last snapshot nothing but what waited for the ledger went."""
+        if txn.id() == self._txn_id:
+            return False
+        octets = txn.get(b"tidied", db=self._databases["meta"])
+        return octets == records.pack_tidied(self._txn_id, txn.id())
 
     @property
     def is_overtaken(self) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from blocker.names import Key
 from blocker.orders.model import Action, Form, Publication
 from blocker.orders.timetable import Scheduled
+from blocker.policy.chain import Event
 from blocker.policy.directives import Role
 from blocker.site import Enforcement
 
@@ -231,6 +232,20 @@ def pack_zones(zones: Sequence[str]) -> bytes:
 
 def unpack_zones(octets: bytes) -> tuple[str, ...]:
     return tuple(json.loads(octets))
+
+
+def pack_events(events: Sequence[Event]) -> bytes:
+    """What the ledger is to be told of one act."""
+    return _json([{name: getattr(one, name) for name in Event.__slots__} for one in events])
+
+
+def unpack_events(octets: bytes) -> list[Event]:
+    return [Event(**record) for record in json.loads(octets)]
+
+
+def pack_tidied(before: int, after: int) -> bytes:
+    """The numbers of two transactions between which nothing but what waited for the ledger went."""
+    return b"%d %d" % (before, after)
 
 
 def pack_instant(at: float) -> bytes:

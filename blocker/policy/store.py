@@ -1,10 +1,10 @@
 """The policy store: one LMDB file that a single writer changes and every enforcer reads.
 
 Databases: `meta` (format, generation, applied orders and what brought them, site values, zones, withheld and
-when that changed), `directives` (number → directive or cut), `samples` (number → some of its names, for the
-prober), `names` (key → set id), `sets` (set id → count of names and (directive, role) pairs). A change is one
-write transaction holding only the difference: readers never wait, and a crash leaves the old generation
-whole. `writer` makes the changes, `reader` gives the snapshots.
+when that changed, what acts left for the ledger), `directives` (number → directive or cut), `samples` (number
+→ some of its names, for the prober), `names` (key → set id), `sets` (set id → count of names and (directive,
+role) pairs). A change is one write transaction holding only the difference: readers never wait, and a crash
+leaves the old generation whole. `writer` makes the changes, `reader` gives the snapshots.
 
 The map size is fixed from creation, for a map that grows breaks every reader that has it open. Open a
 Reader after fork, never before. The directory is 2750, data 0640, the lock file 0660: readers need to
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 FILE = "policy.lmdb"
 MAP_SIZE = 64 << 30
 DATABASES = ("meta", "directives", "samples", "names", "sets")
+
+OUTBOX = b"outbox/"
+"""Before the keys of what acts left for the ledger, which are in their order."""
 
 _MAX_READERS = 512
 _PULSE_EVERY = 1000  # directives read between two calls of `pulse`
@@ -112,6 +115,15 @@ def is_truncated(path: Path, opened: lmdb.Environment) -> bool:
     """Whether an LMDB file is shorter than what was committed to it. Raises OSError."""
     needed = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
     return bool(opened.info()["last_txnid"]) and path.stat().st_size < needed
+
+
+def outbox(txn: Any, meta: Any) -> Iterator[tuple[bytes, bytes]]:
+    """What acts left for the ledger, in their order: keys, and the events as they are packed."""
+    with txn.cursor(db=meta) as cursor:
+        there = cursor.set_range(OUTBOX)
+        while there and cursor.key().startswith(OUTBOX):
+            yield cursor.item()
+            there = cursor.next()
 
 
 def sentence(path: Path, error: Exception) -> str:

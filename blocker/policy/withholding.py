@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from blocker.errors import OrdersInvalid, Problem
 from blocker.orders.schedule import schedule
-from blocker.policy import ledger, writer
+from blocker.policy import outbox, writer
 from blocker.policy.chain import Event
 from blocker.policy.examine import recall
 from blocker.policy.reader import Reader
@@ -41,9 +41,9 @@ def withhold(state: Path, ref: str, one: Withheld, *, warn: Callable[[str], None
         raise OrdersInvalid(
             [Problem(id="ref-unknown", path=ref, message=f"no applied order or directive is {ref!r}{hint}")]
         )
-    writer.withhold(state, one, ref)
     detail = {"by": one.by, "reason": one.reason}
-    _note(state, [Event(at=one.at, event="withheld", subject=ref, detail=detail)], warn)
+    writer.withhold(state, one, ref, events=[Event(at=one.at, event="withheld", subject=ref, detail=detail)])
+    outbox.tell(state, warn)
 
 
 def release(
@@ -58,8 +58,9 @@ def release(
         raise OrdersInvalid(
             [Problem(id="not-withheld", path=ref, message=_not_withheld(ref, held)) for ref in unknown]
         )
-    writer.release(state, *refs, at=now)
-    _note(state, [Event(at=now, event="released", subject=ref, detail={"by": by}) for ref in refs], warn)
+    events = [Event(at=now, event="released", subject=ref, detail={"by": by}) for ref in refs]
+    writer.release(state, *refs, at=now, events=events)
+    outbox.tell(state, warn)
 
 
 def roll_back(
@@ -90,9 +91,9 @@ def roll_back(
     after = schedule(orders.values(), lapse=lapse)
     refs = tuple(ref for ref in grown(before, after, one.at) if ref not in held)
     if refs and not dry_run:
-        writer.withhold(state, one, *refs)
         detail = {"generation": generation, "from": last, "by": one.by, "reason": one.reason, "refs": [*refs]}
-        _note(state, [Event(at=one.at, event="rolled-back", detail=detail)], warn)
+        writer.withhold(state, one, *refs, events=[Event(at=one.at, event="rolled-back", detail=detail)])
+        outbox.tell(state, warn)
     return refs
 
 
@@ -123,8 +124,3 @@ def withheld(state: Path) -> dict[str, Withheld]:
             return dict(sorted(policy.withheld.items()))
     finally:
         reader.close()
-
-
-def _note(state: Path, events: Sequence[Event], warn: Callable[[str], None] | None) -> None:
-    if (trouble := ledger.note(state, *events)) and warn is not None:
-        warn(trouble)

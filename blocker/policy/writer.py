@@ -1,12 +1,14 @@
 """Changes of the policy store: each is one write transaction holding only the difference.
 
 A commit is refused when the live policy is not the one the plan was made from. Whatever goes wrong before
-the transaction commits leaves the old generation whole.
+the transaction commits leaves the old generation whole. What the ledger is to be told of a change is in its
+transaction, see `outbox`.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+import secrets
+from collections import Counter, defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,11 +18,12 @@ import lmdb
 
 from blocker.errors import StalePlan, StoreError
 from blocker.policy import records, store
+from blocker.policy.chain import Event, salted
 from blocker.policy.directives import SUBJECT_ROLES, Role, by_role
 from blocker.policy.records import Trust
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from blocker.names import Key
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
     from blocker.site import Enforcement
 
 SAMPLE = 2000  # names kept beside a directive, for the prober and for who purges caches of them
+NOT_KEPT = "not-kept"
+ROOM = 1 << 24
+"""Octets of events that may wait for the ledger; of acts after that only the sums are kept."""
 _BATCH = 50_000
 _FEW = 8  # names to come for each that stands: then all are written in order, which is faster and fills pages
 
@@ -57,10 +63,16 @@ class Target:
 
 
 def commit(
-    state: Path, target: Target, *, base: str, progress: Callable[[str, int, int], None] | None = None
+    state: Path,
+    target: Target,
+    *,
+    base: str,
+    events: Sequence[Event] = (),
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> None:
     """Make the store hold `target`, if its live digest still is `base` (empty: there is none yet).
 
+    `events` are what the ledger is to be told of it, here and in the other changes.
     `progress(what, done, total)` is called now and then. Raises StalePlan and StoreError.
     """
     with _transaction(state) as (txn, databases):
@@ -75,24 +87,25 @@ def commit(
             )
         tell = progress or (lambda _what, _done, _total: None)
         _Commit(txn, databases, tell).run(target)
+        _post(txn, databases["meta"], events)
         tell("committing", 0, 1)
 
 
-def withhold(state: Path, one: Withheld, *refs: str) -> None:
+def withhold(state: Path, one: Withheld, *refs: str, events: Sequence[Event] = ()) -> None:
     """Stop enforcing directives or whole orders, at once and in one. Raises StoreError."""
-    with _withholding(state, one.at) as held:
+    with _withholding(state, one.at, events) as held:
         held.update(dict.fromkeys(refs, one))
 
 
-def release(state: Path, *refs: str, at: float) -> None:
+def release(state: Path, *refs: str, at: float, events: Sequence[Event] = ()) -> None:
     """Enforce them again, at once; `at` is now, in epoch seconds. Raises StoreError."""
-    with _withholding(state, at) as held:
+    with _withholding(state, at, events) as held:
         for ref in refs:
             held.pop(ref, None)
 
 
 @contextmanager
-def _withholding(state: Path, at: float) -> Iterator[dict[str, Withheld]]:
+def _withholding(state: Path, at: float, events: Sequence[Event]) -> Iterator[dict[str, Withheld]]:
     """What is withheld, to be changed."""
     with _transaction(state) as (txn, databases):
         meta = databases["meta"]
@@ -102,16 +115,53 @@ def _withholding(state: Path, at: float) -> Iterator[dict[str, Withheld]]:
         yield held
         txn.put(b"withheld", records.pack_withheld(held), db=meta)
         txn.put(b"withheld_at", records.pack_instant(at), db=meta)
+        _post(txn, meta, events)
 
 
-def settle(state: Path, given: Collection[str], trust: Trust) -> None:
-    """Note that these orders' approvals are owed no more, and by what orders come in. Raises StoreError."""
+def settle(state: Path, given: Collection[str], trust: Trust, *, events: Sequence[Event] = ()) -> None:
+    """Note that these orders' approvals are owed no more, and by what orders come in. Raises StoreError.
+
+    Of the `events` those about orders that owe nothing any more are not told.
+    """
     with _transaction(state) as (txn, databases):
         meta = databases["meta"]
         owed = records.unpack_owed(txn.get(b"owed", db=meta, default=b"{}"))
         left = {id_: one for id_, one in owed.items() if id_ not in given}
         txn.put(b"owed", records.pack_owed(left), db=meta)
         txn.put(b"trust", records.pack_trust(trust), db=meta)
+        _post(txn, meta, [one for one in events if one.subject in owed])
+
+
+def tidy(state: Path, told: Iterable[bytes]) -> None:
+    """Take out what the ledger was told of, by its keys. Raises StoreError."""
+    with _transaction(state) as (txn, databases):
+        meta = databases["meta"]
+        gone = sum(txn.delete(key, db=meta) for key in told)
+        if gone:
+            # Enforcers need not read the policy anew for this.
+            txn.put(b"tidied", records.pack_tidied(txn.id() - 1, txn.id()), db=meta)
+
+
+def _post(txn: Any, meta: Any, events: Sequence[Event]) -> None:
+    """Leave the events for the ledger."""
+    if not events:
+        return
+    key = store.OUTBOX + b"%020d" % txn.id()
+    if sum(len(octets) for _, octets in store.outbox(txn, meta)) >= ROOM:
+        key = store.OUTBOX + b"~"  # after all the others
+        octets = txn.get(key, db=meta)
+        events = [_sum([*(records.unpack_events(octets) if octets else ()), *events])]
+    told = [salted(one, secrets.token_hex(8)) for one in events]
+    txn.put(key, records.pack_events(told), db=meta)
+
+
+def _sum(events: Sequence[Event]) -> Event:
+    """One event for many, of which one may be such a sum itself."""
+    counts: Counter[str] = Counter()
+    for one in events:
+        counts.update(one.detail["events"] if one.event == NOT_KEPT else [one.event])
+    since = events[0].detail.get("since", events[0].at)
+    return Event(at=events[-1].at, event=NOT_KEPT, detail={"since": since, "events": dict(counts)})
 
 
 @contextmanager

@@ -115,6 +115,14 @@ def test_what_was_changed_removed_reordered_or_cut_off_is_found(
     assert words in said.err
 
 
+def test_a_ledger_that_does_not_refuse_changes_any_more_is_told_until_something_is_added(told: Site) -> None:
+    rewritten(told)
+    said = told.run("ledger", "verify")
+    assert (said.code, "the trigger events_never_go is gone" in said.err) == (4, True)
+    assert told.run("withhold", "a/one", "--reason", "again").code == 0
+    assert told.run("ledger", "verify").code == 0
+
+
 @pytest.mark.parametrize("publication", ["public", "sealed"])
 def test_two_hundred_random_tamperings_are_all_found(told: Site, tmp_path: Path, publication: str) -> None:
     """Of an export: one octet changed, lines removed, swapped, cut off; also where it has rows by their hash

@@ -80,6 +80,49 @@ def test_the_file_itself_refuses_changes(tmp_path: Path, statement: str) -> None
     assert ledger.verify(tmp_path) == []
 
 
+def altered(state: Path, *statements: str) -> None:
+    """What somebody does who has the file and knows SQLite."""
+    with closing(sqlite3.connect(state / ledger.FILE)) as database:
+        for statement in statements:
+            database.execute(statement)
+        database.commit()
+
+
+MUTED = "CREATE TRIGGER events_never_go BEFORE DELETE ON events WHEN 0 BEGIN SELECT 1; END"
+FOREIGN = 'CREATE TRIGGER "their ""own""" AFTER INSERT ON events BEGIN SELECT 1; END'
+
+
+@pytest.mark.parametrize(
+    ("statements", "said"),
+    [
+        (
+            [
+                f"DROP TRIGGER {name}"
+                for name in ("events_never_change", "events_never_go", "events_come_last")
+            ],
+            [
+                "the trigger events_never_change is gone",
+                "the trigger events_never_go is gone",
+                "the trigger events_come_last is gone",
+            ],
+        ),
+        (["DROP TRIGGER events_never_go", MUTED], ["the trigger events_never_go was changed"]),
+        ([FOREIGN], ["""the trigger 'their "own"' is not the ledger's"""]),
+    ],
+    ids=["gone", "changed", "foreign"],
+)
+def test_triggers_that_are_not_as_they_must_be_are_told_and_the_next_event_mends_them(
+    tmp_path: Path, statements: list[str], said: list[str]
+) -> None:
+    ledger.append(tmp_path, EVENTS[:2])
+    altered(tmp_path, *statements)
+    assert ledger.verify(tmp_path) == said
+    ledger.append(tmp_path, EVENTS[2:])
+    assert ledger.verify(tmp_path) == []
+    with pytest.raises(sqlite3.IntegrityError, match="the ledger only grows"):
+        altered(tmp_path, "DELETE FROM events WHERE seq = 4")
+
+
 def swapped(found: list[Entry]) -> list[Entry]:
     one, two = replace(found[1], seq=3), replace(found[2], seq=2)
     return [found[0], two, one, found[3]]
@@ -102,6 +145,37 @@ def test_every_way_of_changing_the_past_is_found(change: Callable[[Any], Any], w
     whole = rows(EVENTS)
     assert chain.flaws(whole, whole[-1].head) == []
     assert any(words in flaw for flaw in chain.flaws(change(whole), whole[-1].head))
+
+
+def numbered(*numbers: int) -> list[Entry]:
+    """Rows that follow one another, with these numbers."""
+    made, before = [], chain.START
+    for number, event in zip(numbers, EVENTS, strict=False):
+        made.append(chain.entry(event, Head(count=number - 1, hash=before)))
+        before = made[-1].hash
+    return made
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (numbered(2), ["entry 1 is missing"]),
+        (numbered(1, 2, 9), ["entries 3 to 8 are missing"]),
+        ([*numbered(-4), *numbered(1, 2)], ["there is an entry -4: entries are numbered from 1 on"]),
+        ([*numbered(0), *numbered(1, 2)], ["there is an entry 0: entries are numbered from 1 on"]),
+        ([*numbered(1, 2, 3), *numbered(1)], ["entry 1 is out of order: it comes after entry 3"]),
+        ([*numbered(1, 2), numbered(1, 2)[1]], ["entry 2 is out of order: it comes after entry 2"]),
+        (
+            [rows(EVENTS)[at] for at in (0, 2, 1, 3)],
+            ["entry 2 is missing", "entry 2 is out of order: it comes after entry 3"],
+        ),
+    ],
+    ids=["no first", "gap", "negative", "zero", "again", "twice", "swapped"],
+)
+def test_of_each_number_that_is_not_the_next_one_sentence_is_said(
+    found: list[Entry], said: list[str]
+) -> None:
+    assert chain.flaws(found) == said
 
 
 def test_a_head_of_the_beginning_says_nothing() -> None:
@@ -168,7 +242,11 @@ def test_who_may_only_read_reads_it_too(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_ledger_is_named_and_noting_something_only_says_so(tmp_path: Path) -> None:
     (tmp_path / ledger.FILE).write_bytes(b"no database, but long enough to be read as one" * 40)
-    for read in (lambda: list(ledger.entries(tmp_path)), lambda: ledger.head(tmp_path)):
+    for read in (
+        lambda: list(ledger.entries(tmp_path)),
+        lambda: ledger.head(tmp_path),
+        lambda: ledger.unguarded(tmp_path),
+    ):
         with pytest.raises(StoreError, match=r"ledger\.sqlite: the ledger can't be read"):
             read()
     with pytest.raises(StoreError, match=r"ledger\.sqlite: the ledger can't be written"):

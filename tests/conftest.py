@@ -15,8 +15,12 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-hypothesis.settings.register_profile("fresh", deadline=None)
-hypothesis.settings.register_profile("steady", derandomize=True)
+hypothesis.settings.register_profile(
+    "fresh", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile(
+    "steady", parent=hypothesis.settings.get_profile("fresh"), derandomize=True
+)
 hypothesis.settings.load_profile("steady")
 
 REQUIRED = os.environ.get("BLOCKER_ENGINES") == "required"

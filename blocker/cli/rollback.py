@@ -10,8 +10,11 @@ import click
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from blocker.policy.rollback import Left
+
 
 _SHOWN = 50
+_TOLD = 5
 
 
 @click.command("rollback", context_settings={"ignore_unknown_options": True})  # -1 is no option
@@ -19,15 +22,18 @@ _SHOWN = 50
 @click.option("--reason", required=True, help="Why; it is kept and shown with each directive.")
 @click.option("--dry-run", is_flag=True, help="Say what would be withheld, and change nothing.")
 @click.pass_obj
-def command(site: Path, generation: str, reason: str, dry_run: bool) -> None:
+def command(site: Path, generation: str, reason: str, dry_run: bool) -> int:
     """Stop enforcing everything that came into force since GENERATION, at once.
 
     `blocker ledger` tells which apply made which generation. What was lifted or excepted since stays so:
-    nothing is ever blocked by undoing. It is the operator's own act, as `withhold` is, never shown as the
+    nothing is ever blocked by undoing, and nothing is freed that GENERATION blocks itself. A directive of
+    then that only grew (its end was put off, names it was spared came back) is left, and told with the
+    way; the exit code is 3. It is the operator's own act, as `withhold` is, never shown as the
     authority's; it survives every later apply until `blocker release`.
     """
     from blocker import sitefile
     from blocker.cli import inputs, show
+    from blocker.errors import PlanRefused
     from blocker.policy.records import Withheld
     from blocker.policy.rollback import reason_of
     from blocker.policy.withholding import roll_back
@@ -37,15 +43,51 @@ def command(site: Path, generation: str, reason: str, dry_run: bool) -> None:
     loaded = sitefile.load(site)
     number = inputs.generation(loaded, generation)
     one = Withheld(reason=reason_of(number, reason), at=time.time(), by=inputs.whoami(loaded))
-    refs = roll_back(loaded, number, one, dry_run=dry_run, warn=show.warning)
-    for ref in refs[:_SHOWN]:
-        click.echo(f"{'would be withheld' if dry_run else 'withheld'}: {ref}")
-    if len(refs) > _SHOWN:
-        click.echo(f"… and {len(refs) - _SHOWN:,} more; `blocker release` lists all that is withheld")
-    if not refs:
-        click.echo(f"nothing that came into force since generation {number} is enforced here")
-    elif not dry_run:
+    done = roll_back(loaded, number, one, dry_run=dry_run, warn=show.warning)
+    for ref in done.refs[:_SHOWN]:
+        later = f"; {_later(done.later[ref], number)}" if ref in done.later else ""
+        click.echo(f"{'would be withheld' if dry_run else 'withheld'}: {ref}{later}")
+    if len(done.refs) > _SHOWN:
+        click.echo(f"… and {len(done.refs) - _SHOWN:,} more; `blocker release` lists all that is withheld")
+    for left in done.left[:_SHOWN]:
+        show.hanging("left: ", _left(left, number))
+    if len(done.left) > _SHOWN:
+        click.echo(f"… and {len(done.left) - _SHOWN:,} more are left")
+    if done.refs and not dry_run:
         click.echo(
             "no longer enforced here, whatever is applied later; `blocker release REF...` ends that for one "
             f"or several, `blocker release --rollback {number}` for all"
         )
+    if done.left:
+        click.echo(f"what is left is not undone: not all is as it was in generation {number}")
+        return PlanRefused.exit_code
+    if not done.refs:
+        click.echo(f"nothing that came into force since generation {number} is enforced here")
+    return 0
+
+
+def _later(at: float, generation: int) -> str:
+    from blocker.cli import show
+
+    return f"in generation {generation} it is in force from {show.moment(at)} on, release it for then"
+
+
+def _left(one: Left, generation: int) -> str:
+    """Why it is not withheld, what of it came since and by which orders, and the ways."""
+    from blocker.cli import show
+
+    freed = ", ".join(one.shields[:_TOLD]) or "what"
+    grown = []
+    if one.longer:
+        start, end = one.longer
+        till = "without an end" if end is None else f"until {show.moment(end)}"
+        grown.append(f"not in force from {show.moment(start)} on, now it is {till}")
+    if one.cuts:
+        grown.append(f"without the names of {', '.join(one.cuts[:_TOLD])}, now it has them")
+    by = f", by {', '.join(one.by[:_TOLD])}" if one.by else ""
+    return (
+        f"{one.ref}: to withhold it would free {freed}{', which' if one.shields else ''} generation "
+        f"{generation} blocks itself. There it is {'; '.join(grown)}{by}. An order undoes that "
+        f"(`blocker new --kind amend --of {one.ref}`); `blocker withhold {one.ref} --reason TEXT` withholds "
+        "all of it, at once"
+    )

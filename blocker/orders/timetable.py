@@ -6,6 +6,7 @@ end is None. Pure.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 Window = tuple[int, int | None]
+Span = tuple[float, float | None]
+"""A window, or a part of one."""
 
 LIFTED, SUSPENDED, LAPSED = "lifted", "suspended", "lapsed"
 ENDINGS = (LIFTED, SUSPENDED, LAPSED)
@@ -112,6 +115,25 @@ def boundaries(scheduled: Iterable[Scheduled], *, after: float) -> list[int]:
     """The instants after `after` at which one of them starts or ends, ascending."""
     edges = {edge for one in scheduled for window in one.windows for edge in window if edge is not None}
     return sorted(edge for edge in edges if edge > after)
+
+
+def beyond(windows: Iterable[Span], others: Iterable[Span], t: float) -> list[Span]:
+    """What of the windows is from `t` on, and in none of the others."""
+    held = sorted((start, math.inf if end is None else end) for start, end in others)
+    found: list[Span] = []
+    for start, end in windows:
+        at, till = max(start, t), math.inf if end is None else end
+        for begin, until in held:
+            if until <= at:
+                continue
+            if begin >= till:
+                break
+            if at < begin:
+                found.append((at, begin))
+            at = until
+        if at < till:
+            found.append((at, end))
+    return found
 
 
 def last_boundary(scheduled: Iterable[Scheduled], t: float) -> float:

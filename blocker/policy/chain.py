@@ -104,7 +104,7 @@ class Entry:
     @property
     def refs(self) -> list[str]:
         """The ids and refs that its detail lists."""
-        found = (self.facts.get(member) for member in ("orders", "gone", "quarantined", "refs"))
+        found = (self.facts.get(member) for member in ("orders", "gone", "quarantined", "refs", "left"))
         return [str(ref) for several in found if isinstance(several, dict | list) for ref in several]
 
 

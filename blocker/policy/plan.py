@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from blocker.errors import TooMuchChange
+from blocker.orders.timetable import beyond
 from blocker.policy import regions
 from blocker.policy.records import Trust
 
@@ -155,8 +156,8 @@ def make_plan(
         if old == new and not replaced:
             continue
         before, after = (_windows(old), _windows(new))
-        gains = replaced or _exceeds(after, before, now) or _reaches_further(new, old)
-        loses = replaced or _exceeds(before, after, now) or _reaches_further(old, new)
+        gains = replaced or bool(beyond(after, before, now)) or _reaches_further(new, old)
+        loses = replaced or bool(beyond(before, after, now)) or _reaches_further(old, new)
         changes.append(
             Change(
                 ref=ref,
@@ -239,21 +240,6 @@ def _windows(one: Scheduled | None) -> tuple[Window, ...]:
 def _reaches_further(one: Scheduled | None, other: Scheduled | None) -> bool:
     """Whether a cut of `one` holds for directives that `other` leaves alone."""
     return one is not None and other is not None and not set(one.cuts) <= set(other.cuts)
-
-
-def _exceeds(windows: Iterable[Window], others: Iterable[Window], now: float) -> bool:
-    """Whether some instant from `now` on is in `windows` and not in `others`."""
-    end_of_time = float("inf")
-    ends = sorted((start, end_of_time if end is None else end) for start, end in others)
-    for window_start, window_end in windows:
-        at = max(float(window_start), now)
-        till = end_of_time if window_end is None else float(window_end)
-        for start, end in ends:
-            if start <= at < end:
-                at = end
-        if at < till:
-            return True
-    return False
 
 
 def _review(live: Live, new: Enforcement) -> str:

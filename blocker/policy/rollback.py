@@ -1,18 +1,55 @@
-"""What came into force by an apply: what its undoing must stop.
+"""What came into force since a generation, and what of it can be undone without freeing what that generation
+enforces, too.
 
 Pure. Not every order that came has to be undone: a lift or an exception frees names, and undoing it would
 block them again. What blocks more than before does: new directives, those that an act brought back or made to
-last longer, and those of which an exception went.
+last longer, and those of which an exception went. Withholding takes the whole of a directive, so one that the
+generation enforces at this instant, by its own orders, is left as it is: it has grown, and is told.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from blocker.orders.timetable import beyond
 
-    from blocker.orders.timetable import Scheduled, Window
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from blocker.orders.model import Order
+    from blocker.orders.timetable import Scheduled, Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A directive that blocks more than it did, and must not be withheld.
+
+    `longer` is the first stretch at which it is in force and was not to be, if there is one; `cuts` are those
+    that it was to be spared of by and is no longer. `shields` are other directives that would be withheld
+    with it: it is for them alone that it is left, if there are any. `by` are the ids of the orders that came
+    since and are about it, or about its cuts.
+    """
+
+    ref: str
+    longer: Span | None = None
+    cuts: tuple[str, ...] = ()
+    shields: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undoing:
+    """What a rollback does: `refs` are the ids of orders and refs of directives to be withheld, sorted.
+    `later` tells of those that the older orders alone would have in force at a later time, from when (epoch
+    seconds).
+    """
+
+    refs: tuple[str, ...] = ()
+    later: Mapping[str, float]
+    left: tuple[Left, ...] = ()
 
 
 def reason_of(generation: int, why: str) -> str:
@@ -29,41 +66,80 @@ def _mark(generation: int) -> str:
     return f"rollback to generation {generation}: "
 
 
-def grown(before: Iterable[Scheduled], after: Iterable[Scheduled], t: float) -> tuple[str, ...]:
-    """The ids of the orders and the refs of the directives by which `after` blocks more than `before`, from
-    `t` on; sorted. A new directive goes with its whole order.
+def undoing(
+    before: Iterable[Scheduled],
+    after: Iterable[Scheduled],
+    t: float,
+    *,
+    orders: Mapping[str, Order] = MappingProxyType({}),
+    came: Collection[str] = (),
+) -> Undoing:
+    """How to undo, from `t` on, that `after` blocks more than `before`: never by freeing what both enforce at
+    `t`. A new directive goes with its whole order. `came` are the ids of those of the orders that `before`
+    had not.
     """
     old = {one.ref: one for one in before}
     new = {one.ref: one for one in after}
-    found = set()
-    for ref, one in new.items():
+    enforced = {
+        ref
+        for ref, one in old.items()
+        if not one.is_cut and one.in_force(t) and ref in new and new[ref].in_force(t)
+    }
+    spared = defaultdict(list)
+    for cut in old.values():
+        for ref in cut.cuts:
+            spared[ref].append(cut)
+    refs: dict[str, float | None] = {}
+    left = []
+    for ref, one in sorted(new.items()):
         if one.is_cut:
             continue
-        if ref not in old:
-            if _lasting(one.windows, t):
-                found.add(one.order)
-        elif _exceed(one.windows, old[ref].windows, t):
-            found.add(ref)
-    for ref, cut in old.items():
-        if cut.is_cut and _exceed(cut.windows, new[ref].windows if ref in new else (), t):
-            found.update(one for one in cut.cuts if one in new and _lasting(new[one].windows, t))
-    return tuple(sorted(found))
-
-
-def _lasting(windows: Iterable[Window], t: float) -> list[Window]:
-    """What of them is not past."""
-    return [(start, end) for start, end in windows if end is None or end > t]
-
-
-def _exceed(windows: Iterable[Window], others: Iterable[Window], t: float) -> bool:
-    """Whether they hold at an instant from `t` on at which the others don't. Windows of one directive neither
-    touch nor overlap.
-    """
-    held = _lasting(others, t)
-    return not all(
-        any(
-            max(start, t) >= begin and (until is None or (end is not None and end <= until))
-            for begin, until in held
+        was = old.get(ref)
+        longer = beyond(one.windows, () if was is None else was.windows, t)
+        cuts = tuple(
+            sorted(cut.ref for cut in old.values() if ref in cut.cuts and _is_less(cut, new, one, t))
         )
-        for start, end in _lasting(windows, t)
+        if not (longer or cuts):
+            continue
+        name = one.order if was is None else ref
+        shields = tuple(sorted(other for other in enforced if name in new[other].lineage))
+        if shields or not longer:
+            left.append(
+                Left(
+                    ref=ref,
+                    longer=longer[0] if longer else None,
+                    cuts=cuts,
+                    shields=() if ref in enforced else shields,
+                    by=_about(one.lineage.union(*(old[cut].lineage for cut in cuts)), orders, came),
+                )
+            )
+        else:
+            again = [] if was is None else beyond(was.windows, (), t)
+            refs[name] = again[0][0] if again else None
+    return Undoing(
+        refs=tuple(sorted(refs)),
+        later={ref: at for ref, at in refs.items() if at is not None},
+        left=tuple(left),
     )
+
+
+def _is_less(cut: Scheduled, new: Mapping[str, Scheduled], one: Scheduled, t: float) -> bool:
+    """Whether the cut no longer spares something at an instant at which the directive is in force."""
+    now = new.get(cut.ref)
+    stands = now.windows if now is not None and one.ref in now.cuts else ()
+    gone = beyond(cut.windows, stands, t)
+    return len(beyond(one.windows, beyond(one.windows, gone, t), t)) > 0
+
+
+def _about(reached: frozenset[str], orders: Mapping[str, Order], came: Collection[str]) -> tuple[str, ...]:
+    """Those that came and are about what is reached, or about an order that is."""
+    found = []
+    for id_ in sorted(came):
+        seen = {id_}
+        of = orders[id_].of
+        while of in orders and of not in reached | seen:
+            seen.add(of)
+            of = orders[of].of
+        if of in reached:
+            found.append(id_)
+    return tuple(found)

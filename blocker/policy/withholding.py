@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from blocker.errors import OrdersInvalid, Problem
@@ -10,13 +11,14 @@ from blocker.policy import outbox, writer
 from blocker.policy.chain import Event
 from blocker.policy.examine import recall
 from blocker.policy.reader import Reader
-from blocker.policy.rollback import grown
+from blocker.policy.rollback import undoing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from blocker.policy.records import Withheld
+    from blocker.policy.rollback import Undoing
     from blocker.site import Site
 
 
@@ -70,8 +72,9 @@ def roll_back(
     *,
     dry_run: bool = False,
     warn: Callable[[str], None] | None = None,
-) -> tuple[str, ...]:
-    """Stop enforcing what came into force after this generation, in one; what is withheld for it.
+) -> Undoing:
+    """Stop enforcing what came into force after this generation, in one: what is withheld for it, and what
+    can't be.
 
     With `dry_run` nothing is done. Raises OrdersInvalid if there is no such earlier generation, StoreError.
     `warn` as in `withhold`.
@@ -87,14 +90,22 @@ def roll_back(
     if not 0 <= generation < last:
         raise no_such_generation(str(generation), last)
     orders = {id_: recall(site, id_, digest).order for id_, digest in digests.items()}
-    before = schedule((order for id_, order in orders.items() if arrivals[id_] <= generation), lapse=lapse)
-    after = schedule(orders.values(), lapse=lapse)
-    refs = tuple(ref for ref in grown(before, after, one.at) if ref not in held)
+    came = {id_ for id_ in orders if arrivals[id_] > generation}
+    before = schedule((order for id_, order in orders.items() if id_ not in came), lapse=lapse)
+    found = undoing(before, schedule(orders.values(), lapse=lapse), one.at, orders=orders, came=came)
+    refs = tuple(ref for ref in found.refs if ref not in held)
     if refs and not dry_run:
-        detail = {"generation": generation, "from": last, "by": one.by, "reason": one.reason, "refs": [*refs]}
+        detail = {
+            "generation": generation,
+            "from": last,
+            "by": one.by,
+            "reason": one.reason,
+            "refs": [*refs],
+            "left": [left.ref for left in found.left],
+        }
         writer.withhold(state, one, *refs, events=[Event(at=one.at, event="rolled-back", detail=detail)])
         outbox.tell(state, warn)
-    return refs
+    return replace(found, refs=refs)
 
 
 def no_such_generation(asked: str, last: int) -> OrdersInvalid:

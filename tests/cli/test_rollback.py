@@ -226,3 +226,108 @@ def test_report_and_ledger_of_an_order_tell_of_its_rollback_as_the_operators_act
     assert (act["act"], act["ref"]) == ("rolled-back", "a/two")
     assert "lifted" not in json.dumps(made["confirmations"])
     assert "a/three" not in json.dumps(made)
+
+
+@pytest.fixture
+def grown(site: Site) -> Site:
+    """Generation 1 blocks two names until 2098, and spares a third; generation 2 puts that off, with a
+    mistake beside it.
+    """
+    site.block("base", "base.example", "other.example", until="2098-01-01")
+    site.act("cut", "amend", "a/base", "remove: [sub.base.example]")
+    assert site.apply().code == 0
+    site.block("mist", "mist.example")
+    return site
+
+
+def test_what_generation_n_enforces_itself_stays_in_force_and_is_told_with_its_ends_and_the_way(
+    grown: Site,
+) -> None:
+    grown.act("prolong", "amend", "a/base", "until: 2099-01-01")
+    assert grown.apply().code == 0
+    for dry, said in (("--dry-run",), "would be withheld"), ((), "withheld"):
+        ran = grown.run("rollback", "1", "--reason", "x", *dry)
+        assert ran.code == 3
+        first, second, *_ = ran.out.splitlines()
+        assert first == f"{said}: a/mist"
+        assert second == (
+            "left: a/base/one: to withhold it would free what generation 1 blocks itself. There it is not "
+            "in force from 2098-01-01T00:00:00Z on, now it is until 2099-01-01T00:00:00Z, by a/prolong. An "
+            "order undoes that (`blocker new --kind amend --of a/base/one`); `blocker withhold a/base/one "
+            "--reason TEXT` withholds all of it, at once"
+        )
+    assert grown.is_blocked("base.example")
+    assert grown.is_blocked("other.example")
+    assert not grown.is_blocked("mist.example")
+    (event,) = [one for one in json.loads(grown.run("ledger", "--json").out) if one["event"] == "rolled-back"]
+    assert (event["detail"]["refs"], event["detail"]["left"]) == (["a/mist"], ["a/base/one"])
+
+
+def test_what_was_spared_and_is_no_longer_stays_blocked_with_all_that_was_blocked_before(grown: Site) -> None:
+    grown.act("uncut", "lift", "a/cut", start="2026-03-01")
+    assert grown.apply().code == 0
+    ran = grown.run("rollback", "1", "--reason", "x")
+    assert ran.code == 3
+    assert (
+        "left: a/base/one: to withhold it would free what generation 1 blocks itself. There it is without "
+        "the names of a/cut:remove, now it has them, by a/uncut. An order undoes that" in ran.out
+    )
+    assert all(grown.is_blocked(f"{name}.example") for name in ("base", "other", "sub.base"))
+    assert not grown.is_blocked("mist.example")
+
+
+def test_where_all_is_left_nothing_is_said_to_be_withheld(grown: Site) -> None:
+    grown.path("mist").unlink()
+    grown.act("prolong", "amend", "a/base", "until: 2099-01-01")
+    assert grown.apply().code == 0
+    ran = grown.run("rollback", "1", "--reason", "x")
+    assert (ran.code, "withheld:" in ran.out, "no longer enforced" in ran.out) == (3, False, False)
+    assert ran.out.splitlines()[-1] == "what is left is not undone: not all is as it was in generation 1"
+    assert grown.run("release").out == "nothing is withheld\n"
+
+
+def test_what_is_back_and_was_to_be_back_later_is_withheld_with_the_instant_told(site: Site) -> None:
+    site.block("one", "one.example")
+    site.act("off", "suspend", "a/one", "until: 2098-01-01")
+    assert site.apply().code == 0
+    site.act("on", "reinstate", "a/one", start="2026-03-01")
+    assert site.apply().code == 0
+    ran = site.run("rollback", "1", "--reason", "x")
+    assert ran.code == 0
+    assert ran.out.splitlines()[0] == (
+        "withheld: a/one/one; in generation 1 it is in force from 2098-01-01T00:00:00Z on, release it for "
+        "then"
+    )
+    assert not site.is_blocked("one.example")
+
+
+def test_many_that_are_left_are_a_screenful(site: Site) -> None:
+    path = site.folder / "site.yaml"
+    path.write_text(path.read_text().replace("max_added: 5", "max_added: 500"))
+    for number in range(60):
+        site.block(f"n{number:02}", f"n{number:02}.example", until="2098-01-01")
+    site.apply()
+    for number in range(60):
+        site.act(f"p{number:02}", "amend", f"a/n{number:02}", "until: 2099-01-01")
+    assert site.apply().code == 0
+    told = site.run("rollback", "1", "--reason", "x").out.splitlines()
+    assert (len(told), told[50]) == (52, "… and 10 more are left")
+
+
+def test_what_would_take_with_it_what_is_enforced_is_left(site: Site) -> None:
+    path = site.folder / "site.yaml"
+    path.write_text(f"{path.read_text()}review: {{overdue: lapse}}\n")
+    site.block("one", "one.example", until="2099-01-01\n    review_by: 2026-02-01")
+    added = "{id: more, names: [more.example], regions: [ID], from: 2026-03-01, until: 2099-01-01}"
+    site.act("amend", "amend", "a/one/one", f"add: [{added}]", start="2026-03-01")
+    assert site.apply().code == 0
+    assert (site.is_blocked("one.example"), site.is_blocked("more.example")) == (False, True)
+    site.act("reviewed", "amend", "a/one/one", "review_by: 2098-01-01", start="2026-04-01")
+    assert site.apply().code == 0
+    ran = site.run("rollback", "1", "--reason", "x")
+    assert (ran.code, "withheld:" in ran.out) == (3, False)
+    assert (
+        "left: a/one/one: to withhold it would free a/amend/more, which generation 1 blocks itself."
+        in ran.out
+    )
+    assert site.is_blocked("more.example")

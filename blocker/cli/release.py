@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from blocker.policy.records import Withheld
 
 
 _SHOWN = 50
@@ -22,6 +24,8 @@ _SHOWN = 50
 def command(site: Path, refs: Sequence[str], rollback: str | None) -> None:
     """Enforce withheld directives or orders again, at once; all of them, or none if one is not withheld.
 
+    What was withheld more than once, by hand and by a rollback or by several rollbacks, stays withheld until
+    the last of them is ended: REF ends what was done by hand or, where nothing was, lets it out of rollbacks.
     Without any it lists what is withheld, since when, by whom and why, and changes nothing.
     """
     from blocker import sitefile
@@ -31,25 +35,39 @@ def command(site: Path, refs: Sequence[str], rollback: str | None) -> None:
     from blocker.policy.withholding import release, withheld
 
     loaded = sitefile.load(site)
-    chosen = list(dict.fromkeys(refs))
-    if not chosen or rollback is not None:
-        held = withheld(loaded.state)
-        if rollback is None:
-            show.table(
-                ("withheld", "since", "by", "why"),
-                [(ref, show.moment(one.at), one.by, one.reason) for ref, one in held.items()],
-            )
-            if not held:
-                click.echo("nothing is withheld")
-            return
-        number = generation(loaded, rollback)
-        chosen += [ref for ref, one in held.items() if is_of(one.reason, number) and ref not in chosen]
-        if not chosen:
-            raise click.BadParameter(
-                f"nothing is withheld by a rollback to generation {number}", param_hint="--rollback"
-            )
-    release(loaded.state, tuple(chosen), by=whoami(loaded), now=time.time(), warn=show.warning)
-    for ref in chosen[:_SHOWN]:
-        click.echo(f"released: {ref} is enforced again where it is in force.")
-    if len(chosen) > _SHOWN:
-        click.echo(f"… and {len(chosen) - _SHOWN:,} more")
+    acts = [(ref, act) for ref, several in withheld(loaded.state).items() for act in several]
+    if not refs and rollback is None:
+        show.table(
+            ("withheld", "since", "by", "why"),
+            [(ref, show.moment(act.at), act.by, act.reason) for ref, act in acts],
+        )
+        if not acts:
+            click.echo("nothing is withheld")
+        return
+    number = None if rollback is None else generation(loaded, rollback)
+    if number is not None and not refs and not any(is_of(act.reason, number) for _, act in acts):
+        raise click.BadParameter(
+            f"nothing is withheld by a rollback to generation {number}", param_hint="--rollback"
+        )
+    still = release(
+        loaded.state,
+        tuple(dict.fromkeys(refs)),
+        rollback=number,
+        by=whoami(loaded),
+        now=time.time(),
+        warn=show.warning,
+    )
+    for ref in list(still)[:_SHOWN]:
+        click.echo(f"released: {ref}{_after(ref, still[ref])}")
+    if len(still) > _SHOWN:
+        click.echo(f"… and {len(still) - _SHOWN:,} more; `blocker release` lists what is still withheld")
+
+
+def _after(ref: str, still: Mapping[str, Sequence[Withheld]]) -> str:
+    """Whether it is enforced again, or what withholds it still."""
+    if not still:
+        return " is enforced again where it is in force."
+    name = ref if ref in still else min(still)
+    whole = "" if name == ref else f" with {name}"
+    why = "; ".join(act.reason for act in still[name])
+    return f", and still withheld{whole}: {why}. `blocker release {name}` ends that"

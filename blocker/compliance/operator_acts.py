@@ -57,8 +57,10 @@ _REVIEW = {
 
 
 def own(one: Entry) -> Iterator[tuple[str, str]]:
-    """What the event withholds or releases; a rollback withholds all that its detail names."""
-    if one.event in (WITHHELD, RELEASED):
+    """What the event withholds or releases; a rollback withholds all that its detail names, and to end
+    one of several acts releases nothing.
+    """
+    if one.event == WITHHELD or (one.event == RELEASED and not one.facts.get("still")):
         yield one.event, one.subject
     refs = one.facts.get("refs") if one.event == ROLLED_BACK else None
     for ref in sorted(map(str, refs)) if isinstance(refs, list) else ():

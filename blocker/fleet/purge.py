@@ -178,7 +178,7 @@ def fresh(now_is: Force, *, since: float, now: float) -> set[Known]:
 
 def let_go(policy: Snapshot, region: str, since: float) -> set[Known]:
     """What the operator withheld after `since`."""
-    withheld = {ref for ref, one in policy.withheld.items() if one.at > since}
+    withheld = {ref for ref, acts in policy.withheld.items() if min(act.at for act in acts) > since}
     return {
         (one.ref, policy.orders.get(one.order, ""))
         for one in policy.directives.values()

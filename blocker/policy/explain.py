@@ -108,8 +108,9 @@ def _standing(
             return Standing(directive=one, state="lifted", by=lifts[0].id, since=one.ends)
         return Standing(directive=one, state="ended", by=_until_by(book, one, one.ends or 0), since=one.ends)
     if held := one.lineage & policy.withheld.keys():
-        act = policy.withheld[min(held)]
-        reason = f"{act.reason}, {act.by}" if isinstance(act, Withheld) else ""
+        acts = policy.withheld[min(held)]
+        known = [act for act in acts if isinstance(act, Withheld)] if isinstance(acts, tuple) else []
+        reason = "; ".join(f"{act.reason}, {act.by}" for act in known)
         return Standing(directive=one, state="withheld", by=min(held), reason=reason)
     if (cut := cuts.get(one.ref)) is not None:
         return Standing(directive=one, state="removed", by=cut.order, since=cut.windows[0][0])

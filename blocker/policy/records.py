@@ -182,12 +182,20 @@ def unpack_generation(octets: bytes) -> Generation:
     return Generation(**{**record, "quarantined": tuple(record["quarantined"])})
 
 
-def pack_withheld(withheld: Mapping[str, Withheld]) -> bytes:
-    return _json({ref: {"reason": one.reason, "at": one.at, "by": one.by} for ref, one in withheld.items()})
+def pack_withheld(withheld: Mapping[str, Sequence[Withheld]]) -> bytes:
+    """Every act that withholds a ref, by ref; one alone is no list, so that older versions read it."""
+    found = {
+        ref: [{"reason": one.reason, "at": one.at, "by": one.by} for one in acts]
+        for ref, acts in withheld.items()
+    }
+    return _json({ref: acts[0] if len(acts) == 1 else acts for ref, acts in found.items()})
 
 
-def unpack_withheld(octets: bytes) -> dict[str, Withheld]:
-    return {ref: Withheld(**record) for ref, record in json.loads(octets).items()}
+def unpack_withheld(octets: bytes) -> dict[str, tuple[Withheld, ...]]:
+    return {
+        ref: tuple(Withheld(**one) for one in (acts if isinstance(acts, list) else [acts]))
+        for ref, acts in json.loads(octets).items()
+    }
 
 
 def pack_trust(trust: Trust) -> bytes:

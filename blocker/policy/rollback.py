@@ -9,6 +9,7 @@ generation enforces at this instant, by its own orders, is left as it is: it has
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
     from blocker.orders.model import Order
     from blocker.orders.timetable import Scheduled, Span
+
+
+_MARKED = re.compile(r"rollback to generation \d+: ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +64,17 @@ def reason_of(generation: int, why: str) -> str:
 def is_of(reason: str, generation: int) -> bool:
     """Whether it was a rollback to this generation that withheld it."""
     return reason.startswith(_mark(generation))
+
+
+def is_by_hand(reason: str) -> bool:
+    """Whether no rollback withheld it."""
+    return not _MARKED.match(reason)
+
+
+def is_same(reason: str, other: str) -> bool:
+    """Whether both are by hand, or both by rollbacks to one generation."""
+    one, two = _MARKED.match(reason), _MARKED.match(other)
+    return (one and one[0]) == (two and two[0])
 
 
 def _mark(generation: int) -> str:

@@ -196,7 +196,7 @@ class Snapshot:
         arrivals = records.unpack_arrivals(txn.get(b"arrivals", db=meta, default=b"{}"))
         self.arrivals = {id_: arrivals.get(id_, 0) for id_ in self.orders}
         self.enforcement: Enforcement = records.unpack_enforcement(txn.get(b"site", db=meta))
-        self.withheld: Mapping[str, Withheld] = records.unpack_withheld(
+        self.withheld: Mapping[str, tuple[Withheld, ...]] = records.unpack_withheld(
             txn.get(b"withheld", db=meta, default=b"{}")
         )
         self.owed: Mapping[str, Owed] = records.unpack_owed(txn.get(b"owed", db=meta, default=b"{}"))

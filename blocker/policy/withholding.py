@@ -11,7 +11,7 @@ from blocker.policy import outbox, writer
 from blocker.policy.chain import Event
 from blocker.policy.examine import recall
 from blocker.policy.reader import Reader
-from blocker.policy.rollback import undoing
+from blocker.policy.rollback import is_by_hand, is_of, undoing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,20 +49,54 @@ def withhold(state: Path, ref: str, one: Withheld, *, warn: Callable[[str], None
 
 
 def release(
-    state: Path, refs: Sequence[str], *, by: str, now: float, warn: Callable[[str], None] | None = None
-) -> None:
-    """Enforce them again, all or none. Raises OrdersInvalid if one of them is not withheld. `warn` as in
-    `withhold`.
+    state: Path,
+    refs: Sequence[str],
+    *,
+    rollback: int | None = None,
+    by: str,
+    now: float,
+    warn: Callable[[str], None] | None = None,
+) -> dict[str, dict[str, tuple[Withheld, ...]]]:
+    """End what withholds these, all or none, and all that a rollback to the generation `rollback` did.
+
+    Of a ref it ends what was done by hand or, where nothing was, what rollbacks did. What another act still
+    withholds is not enforced again: for each ref released, those acts by what they withhold it with. Raises
+    OrdersInvalid if one of them is not withheld. `warn` as in `withhold`.
     """
-    held = withheld(state)
+    reader = Reader(state)
+    try:
+        with reader.snapshot() as policy:
+            held, directives = policy.withheld, list(policy.directives.values())
+    finally:
+        reader.close()
     unknown = [ref for ref in refs if ref not in held]
     if unknown:
         raise OrdersInvalid(
             [Problem(id="not-withheld", path=ref, message=_not_withheld(ref, held)) for ref in unknown]
         )
-    events = [Event(at=now, event="released", subject=ref, detail={"by": by}) for ref in refs]
-    writer.release(state, *refs, at=now, events=events)
+    ended = {ref: tuple(act for act in held[ref] if is_by_hand(act.reason)) or held[ref] for ref in refs}
+    if rollback is not None:
+        for ref, acts in sorted(held.items()):
+            if of := tuple(act for act in acts if is_of(act.reason, rollback)):
+                ended[ref] = (*ended.get(ref, ()), *of)
+    left = {ref: tuple(act for act in acts if act not in ended.get(ref, ())) for ref, acts in held.items()}
+    still = {}
+    for ref in ended:
+        reached = [one.lineage for one in directives if ref in one.lineage]
+        whole = frozenset.intersection(*reached) if reached else frozenset([ref])
+        still[ref] = {name: acts for name, acts in left.items() if acts and name in whole}
+    events = [
+        Event(
+            at=now,
+            event="released",
+            subject=ref,
+            detail={"by": by, **({"still": True} if still[ref].get(ref) else {})},
+        )
+        for ref in ended
+    ]
+    writer.release(state, ended, at=now, events=events)
     outbox.tell(state, warn)
+    return still
 
 
 def roll_back(
@@ -83,7 +117,7 @@ def roll_back(
     reader = Reader(state)
     try:
         with reader.snapshot() as policy:
-            last, arrivals, held = policy.generation.number, policy.arrivals, policy.withheld.keys()
+            last, arrivals, held = policy.generation.number, policy.arrivals, policy.withheld
             digests, lapse = policy.orders, policy.enforcement.lapses
     finally:
         reader.close()
@@ -93,7 +127,9 @@ def roll_back(
     came = {id_ for id_ in orders if arrivals[id_] > generation}
     before = schedule((order for id_, order in orders.items() if id_ not in came), lapse=lapse)
     found = undoing(before, schedule(orders.values(), lapse=lapse), one.at, orders=orders, came=came)
-    refs = tuple(ref for ref in found.refs if ref not in held)
+    refs = tuple(
+        ref for ref in found.refs if not any(is_of(act.reason, generation) for act in held.get(ref, ()))
+    )
     if refs and not dry_run:
         detail = {
             "generation": generation,
@@ -118,17 +154,17 @@ def no_such_generation(asked: str, last: int) -> OrdersInvalid:
     return OrdersInvalid([Problem(id="no-such-generation", path=repr(asked), message=message)])
 
 
-def _not_withheld(ref: str, held: Mapping[str, Withheld]) -> str:
+def _not_withheld(ref: str, held: Mapping[str, object]) -> str:
     if over := [other for other in held if ref.startswith(f"{other}/")]:
         return f"{ref!r} is withheld with all of its order; release {over[0]!r}"
     if under := [other for other in held if other.startswith(f"{ref}/")]:
         return f"not all of {ref!r} is withheld, only parts of it; release {', '.join(under[:_TOLD])}"
-    known = ", ".join([*list(held)[:_TOLD], *(["…"] if len(held) > _TOLD else [])]) or "none"
+    known = ", ".join([*sorted(held)[:_TOLD], *(["…"] if len(held) > _TOLD else [])]) or "none"
     return f"{ref!r} is not withheld; withheld are: {known}"
 
 
-def withheld(state: Path) -> dict[str, Withheld]:
-    """What the operator does not enforce, by ref or order id, sorted. Raises StoreError."""
+def withheld(state: Path) -> dict[str, tuple[Withheld, ...]]:
+    """What the operator does not enforce and by which acts, by ref or order id, sorted. Raises StoreError."""
     reader = Reader(state)
     try:
         with reader.snapshot() as policy:

@@ -21,6 +21,7 @@ from blocker.policy import records, store
 from blocker.policy.chain import Event, salted
 from blocker.policy.directives import SUBJECT_ROLES, Role, by_role
 from blocker.policy.records import Trust
+from blocker.policy.rollback import is_same
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -92,20 +93,30 @@ def commit(
 
 
 def withhold(state: Path, one: Withheld, *refs: str, events: Sequence[Event] = ()) -> None:
-    """Stop enforcing directives or whole orders, at once and in one. Raises StoreError."""
+    """Stop enforcing directives or whole orders, at once and in one. An act of the same kind on one of them,
+    by hand or by a rollback to the same generation, it replaces. Raises StoreError.
+    """
     with _withholding(state, one.at, events) as held:
-        held.update(dict.fromkeys(refs, one))
-
-
-def release(state: Path, *refs: str, at: float, events: Sequence[Event] = ()) -> None:
-    """Enforce them again, at once; `at` is now, in epoch seconds. Raises StoreError."""
-    with _withholding(state, at, events) as held:
         for ref in refs:
-            held.pop(ref, None)
+            held[ref] = (*(act for act in held.get(ref, ()) if not is_same(act.reason, one.reason)), one)
+
+
+def release(
+    state: Path, acts: Mapping[str, Collection[Withheld]], *, at: float, events: Sequence[Event] = ()
+) -> None:
+    """End these acts by ref, at once: what no other act withholds is enforced again; `at` is now, in epoch
+    seconds. Raises StoreError.
+    """
+    with _withholding(state, at, events) as held:
+        for ref, ended in acts.items():
+            left = tuple(act for act in held.pop(ref, ()) if act not in ended)
+            held.update({ref: left} if left else {})
 
 
 @contextmanager
-def _withholding(state: Path, at: float, events: Sequence[Event]) -> Iterator[dict[str, Withheld]]:
+def _withholding(
+    state: Path, at: float, events: Sequence[Event]
+) -> Iterator[dict[str, tuple[Withheld, ...]]]:
     """What is withheld, to be changed."""
     with _transaction(state) as (txn, databases):
         meta = databases["meta"]

@@ -89,7 +89,7 @@ class Store:
 
     state: Path
     number: int = 0
-    withheld: Sequence[str] = field(default=())
+    withheld: Mapping[str, Sequence[Withheld]] = field(default_factory=dict)
 
     def hold(self, world: World) -> None:
         """Make the store hold the world, as an apply does."""
@@ -107,8 +107,8 @@ class Store:
             base=str(self.number) if self.number else "",
         )
         self.number += 1
-        for ref in self.withheld:
-            release(self.state, ref, at=time.time())
+        release(self.state, self.withheld, at=time.time())
+        act = Withheld(reason="lab", at=time.time(), by="lab")
         for ref in world.withheld:
-            withhold(self.state, Withheld(reason="lab", at=time.time(), by="lab"), ref)
-        self.withheld = world.withheld
+            withhold(self.state, act, ref)
+        self.withheld = dict.fromkeys(world.withheld, (act,))

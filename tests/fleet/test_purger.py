@@ -116,9 +116,10 @@ def test_what_the_operator_changed_while_nobody_was_here_is_purged_at_the_start(
     order = block("grok.example", start=NOW - 10**6, until=NOW + 10**6)
     store(tmp_path, order)
     purger = make(tmp_path, point("powerdns", "rpz"))
-    writer.withhold(tmp_path, Withheld(reason="mistaken", at=NOW + 1000, by="noc"), order.id)
+    act = Withheld(reason="mistaken", at=NOW + 1000, by="noc")
+    writer.withhold(tmp_path, act, order.id)
     if released:
-        writer.release(tmp_path, order.id, at=NOW + 7200)
+        writer.release(tmp_path, {order.id: (act,)}, at=NOW + 7200)
     with purger._live.snapshot() as snapshot:  # The apply is older than max_ttl.
         purger.look(snapshot, NOW + (7201 if released else 4000))
     assert list(purger.caches[0].due) == [GROK]

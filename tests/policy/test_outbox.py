@@ -101,7 +101,7 @@ def test_of_what_no_room_is_left_for_the_sums_are_told(
     monkeypatch.setattr(writer, "ROOM", 1)
     withheld(tmp_path, EPOCH + 1)
     withheld(tmp_path, EPOCH + 2)
-    writer.release(tmp_path, "x/1", at=EPOCH + 3, events=[Event(at=EPOCH + 3, event="released")])
+    writer.release(tmp_path, {}, at=EPOCH + 3, events=[Event(at=EPOCH + 3, event="released")])
     assert outbox.compare(tmp_path) == (2, [])
     outbox.tell(tmp_path)
     assert told(tmp_path) == [(EPOCH, "applied"), (EPOCH + 3, "not-kept")]

@@ -69,7 +69,8 @@ def test_generations_and_withholdings_are_read_back_as_they_were_written(
         quarantined=tuple(words[3:]),
     )
     assert records.unpack_generation(records.pack_generation(generation)) == generation
-    held = {word: records.Withheld(reason=words[0], at=at, by=words[1]) for word in words}
+    act = records.Withheld(reason=words[0], at=at, by=words[1])
+    held = {word: (act,) * count for count, word in enumerate(sorted(set(words)), 1)}
     assert records.unpack_withheld(records.pack_withheld(held)) == held
     assert records.unpack_instant(records.pack_instant(at + 0.25)) == at + 0.25
     orders = dict(itertools.pairwise(words))

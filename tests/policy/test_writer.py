@@ -242,11 +242,11 @@ def test_withholding_survives_every_commit_until_its_release(tmp_path: Path) -> 
     commit(tmp_path, first, base=base)
     reader = Reader(tmp_path)
     with reader.snapshot() as snapshot:
-        assert snapshot.withheld == {"x/1/d": held}
+        assert snapshot.withheld == {"x/1/d": (held,)}
         assert not decide(snapshot, key("a.example"), "ID", EPOCH).is_blocked
     reader.close()
     for _ in range(2):  # The second release finds nothing to do.
-        writer.release(tmp_path, "x/1/d", at=EPOCH + 1)
+        writer.release(tmp_path, {"x/1/d": (held,)}, at=EPOCH + 1)
     reader = Reader(tmp_path)
     with reader.snapshot() as snapshot:
         assert snapshot.withheld == {}

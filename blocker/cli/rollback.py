@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from blocker.policy.rollback import Left
+    from blocker.policy.rollback import Left, Undoing
 
 
 _SHOWN = 50
@@ -33,7 +33,6 @@ def command(site: Path, generation: str, reason: str, dry_run: bool) -> int:
     """
     from blocker import sitefile
     from blocker.cli import inputs, show
-    from blocker.errors import PlanRefused
     from blocker.policy.records import Withheld
     from blocker.policy.rollback import reason_of
     from blocker.policy.withholding import roll_back
@@ -43,7 +42,14 @@ def command(site: Path, generation: str, reason: str, dry_run: bool) -> int:
     loaded = sitefile.load(site)
     number = inputs.generation(loaded, generation)
     one = Withheld(reason=reason_of(number, reason), at=time.time(), by=inputs.whoami(loaded))
-    done = roll_back(loaded, number, one, dry_run=dry_run, warn=show.warning)
+    return _say(roll_back(loaded, number, one, dry_run=dry_run, warn=show.warning), number, dry_run)
+
+
+def _say(done: Undoing, number: int, dry_run: bool) -> int:
+    """Print what was withheld and what was left; the exit code."""
+    from blocker.cli import show
+    from blocker.errors import PlanRefused
+
     for ref in done.refs[:_SHOWN]:
         later = f"; {_later(done.later[ref], number)}" if ref in done.later else ""
         click.echo(f"{'would be withheld' if dry_run else 'withheld'}: {ref}{later}")
@@ -53,12 +59,14 @@ def command(site: Path, generation: str, reason: str, dry_run: bool) -> int:
         show.hanging("left: ", _left(left, number))
     if len(done.left) > _SHOWN:
         click.echo(f"… and {len(done.left) - _SHOWN:,} more are left")
+    for change in done.site:
+        show.hanging("site: ", f"{change}. A rollback leaves it; undo it in site.yaml, and `blocker apply`")
     if done.refs and not dry_run:
         click.echo(
             "no longer enforced here, whatever is applied later; `blocker release REF...` ends that for one "
             f"or several, `blocker release --rollback {number}` for all"
         )
-    if done.left:
+    if done.left or done.site:
         click.echo(f"what is left is not undone: not all is as it was in generation {number}")
         return PlanRefused.exit_code
     if not done.refs:

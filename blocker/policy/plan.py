@@ -246,11 +246,15 @@ def _review(live: Live, new: Enforcement) -> str:
     return "" if live.enforcement is None or live.enforcement.review == new.review else new.review
 
 
+def changed_settings(old: Enforcement, new: Enforcement) -> list[str]:
+    """What the two say differently."""
+    fields = ("regions", "default_region", "ttl", "max_ttl", "info_url", "review")
+    return [name for name in fields if getattr(old, name) != getattr(new, name)]
+
+
 def _site_changes(live: Live, new: Enforcement, zones: tuple[str, ...]) -> Iterable[str]:
     if live.enforcement is None:
         return
-    for name in ("regions", "default_region", "ttl", "max_ttl", "info_url", "review"):
-        if getattr(live.enforcement, name) != getattr(new, name):
-            yield name
+    yield from changed_settings(live.enforcement, new)
     if live.zones != zones:
         yield "zones"

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 
+SITE = b"site@"
+
 _NUMBER = struct.Struct(">I")
 _PAIR = struct.Struct(">IB")
 _COUNT = struct.Struct(">Q")
@@ -171,6 +173,11 @@ def unpack_enforcement(octets: bytes) -> Enforcement:
     record = json.loads(octets)
     regions = {region: tuple(map(ip_network, found)) for region, found in record.pop("regions").items()}
     return Enforcement(regions=regions, **record)
+
+
+def site_key(generation: int) -> bytes:
+    """Where `meta` keeps the site values from this generation on, in the order of generations."""
+    return SITE + pack_number(generation)
 
 
 def pack_generation(generation: Generation) -> bytes:

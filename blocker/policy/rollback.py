@@ -48,12 +48,13 @@ class Left:
 class Undoing:
     """What a rollback does: `refs` are the ids of orders and refs of directives to be withheld, sorted.
     `later` tells of those that the older orders alone would have in force at a later time, from when (epoch
-    seconds).
+    seconds). `site` says which settings of the site changed since.
     """
 
     refs: tuple[str, ...] = ()
     later: Mapping[str, float]
     left: tuple[Left, ...] = ()
+    site: tuple[str, ...] = ()
 
 
 def reason_of(generation: int, why: str) -> str:

@@ -150,6 +150,7 @@ class Snapshot:
     """
 
     __slots__ = (
+        "_meta",
         "_names",
         "_records",
         "_samples",
@@ -181,7 +182,7 @@ class Snapshot:
         pulse: Callable[[], None],
         before: Snapshot | None = None,
     ) -> None:
-        meta = databases["meta"]
+        meta = self._meta = databases["meta"]
         form = txn.get(b"format", db=meta)
         if form is None:
             raise NothingApplied(f"{path}: no policy has been applied yet; run `blocker apply`")
@@ -227,6 +228,15 @@ class Snapshot:
         # A hot path: without a database named in the call, a look-up takes half the time.
         self.find: Callable[[Key], bytes | None] = txn.get
         return self
+
+    def site_at(self, generation: int) -> Enforcement | None:
+        """What enforcers were told of the site by this generation; None if nobody kept it then."""
+        with self._txn.cursor(db=self._meta) as cursor:
+            there = cursor.set_range(records.site_key(generation + 1))
+            there = cursor.prev() if there else cursor.last()
+            if not there or not cursor.key().startswith(records.SITE):
+                return None
+            return records.unpack_enforcement(cursor.value())
 
     def set_of(self, key: Key) -> int | None:
         """The id of the set of pairs at this very name; `find` gives it packed."""

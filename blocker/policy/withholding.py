@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,16 +11,17 @@ from blocker.orders.schedule import schedule
 from blocker.policy import outbox, writer
 from blocker.policy.chain import Event
 from blocker.policy.examine import recall
+from blocker.policy.plan import changed_settings
 from blocker.policy.reader import Reader
 from blocker.policy.rollback import is_by_hand, is_of, undoing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from blocker.policy.records import Withheld
     from blocker.policy.rollback import Undoing
-    from blocker.site import Site
+    from blocker.site import Enforcement, Site
 
 
 _TOLD = 5  # refs of many in one sentence
@@ -118,15 +120,19 @@ def roll_back(
     try:
         with reader.snapshot() as policy:
             last, arrivals, held = policy.generation.number, policy.arrivals, policy.withheld
-            digests, lapse = policy.orders, policy.enforcement.lapses
+            digests, enforced = policy.orders, policy.enforcement
+            was = policy.site_at(generation)
     finally:
         reader.close()
     if not 0 <= generation < last:
         raise no_such_generation(str(generation), last)
     orders = {id_: recall(site, id_, digest).order for id_, digest in digests.items()}
     came = {id_ for id_ in orders if arrivals[id_] > generation}
-    before = schedule((order for id_, order in orders.items() if id_ not in came), lapse=lapse)
-    found = undoing(before, schedule(orders.values(), lapse=lapse), one.at, orders=orders, came=came)
+    kept = (order for id_, order in orders.items() if id_ not in came)
+    before = schedule(kept, lapse=(was or enforced).lapses)
+    found = undoing(
+        before, schedule(orders.values(), lapse=enforced.lapses), one.at, orders=orders, came=came
+    )
     refs = tuple(
         ref for ref in found.refs if not any(is_of(act.reason, generation) for act in held.get(ref, ()))
     )
@@ -141,7 +147,26 @@ def roll_back(
         }
         writer.withhold(state, one, *refs, events=[Event(at=one.at, event="rolled-back", detail=detail)])
         outbox.tell(state, warn)
-    return replace(found, refs=refs)
+    return replace(found, refs=refs, site=_site_since(was, enforced) if generation else ())
+
+
+def _site_since(was: Enforcement | None, site: Enforcement) -> tuple[str, ...]:
+    """What site.yaml changed of the site, in words: no order did, and nothing that is withheld undoes it."""
+    if was is None:
+        return ("what site.yaml said then is not known: a version applied it that did not keep it",)
+    return tuple(
+        f"{name} changed since; it was {_said(getattr(was, name))}, it is {_said(getattr(site, name))}"
+        for name in changed_settings(was, site)
+    )
+
+
+def _said(value: object) -> str:
+    if isinstance(value, Mapping):
+        shown = [
+            f"{region}: {', '.join(map(str, several)) or 'nothing'}" for region, several in value.items()
+        ]
+        return f"{{{'; '.join(shown)}}}"
+    return "not set" if value in (None, "") else str(value)
 
 
 def no_such_generation(asked: str, last: int) -> OrdersInvalid:

@@ -256,9 +256,21 @@ class _Commit:
         owed = {id_: one for id_, one in owed.items() if id_ in target.orders}
         self._txn.put(b"owed", records.pack_owed(owed), db=meta)
         self._txn.put(b"trust", records.pack_trust(target.trust), db=meta)
-        self._txn.put(b"site", records.pack_enforcement(target.enforcement), db=meta)
+        self._keep_site(records.pack_enforcement(target.enforcement), target.generation.number)
         self._txn.put(b"zones", records.pack_zones(target.zones), db=meta)
         self._txn.put(b"generation", records.pack_generation(target.generation), db=meta)
+
+    def _keep_site(self, site: bytes, generation: int) -> None:
+        """What the site is, and what it was until now: a rollback must know what a generation enforced."""
+        meta = self._db["meta"]
+        before, octets = self._txn.get(b"site", db=meta), self._txn.get(b"generation", db=meta)
+        with self._txn.cursor(db=meta) as cursor:
+            is_kept = cursor.set_range(records.site_key(0)) and cursor.key().startswith(records.SITE)
+        if octets and not is_kept:  # A store that an older version wrote: it knows the last generation's.
+            self._txn.put(records.site_key(records.unpack_generation(octets).number), before, db=meta)
+        if site != before:
+            self._txn.put(records.site_key(generation), site, db=meta)
+        self._txn.put(b"site", site, db=meta)
 
     def _remove(self, gone: Mapping[int, Scheduled], former: Callable[[Scheduled], Iterable[Key]]) -> None:
         """Take the directives out of every name: of those they are known to have had and, if the counts say

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import lmdb
 import pytest
+
+from blocker.policy import records
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Site
@@ -394,3 +397,49 @@ def test_what_is_withheld_with_its_order_too_is_said_to_be(mistaken: Site) -> No
         "`blocker release a/two` ends that\n"
     )
     assert not mistaken.is_blocked("two.example")
+
+
+def test_what_the_site_lets_lapse_and_keeps_again_is_withheld_and_the_setting_told(site: Site) -> None:
+    path = site.folder / "site.yaml"
+    plain = path.read_text()
+    path.write_text(f"{plain}review: {{overdue: lapse}}\n")
+    site.block("rev", "rev.example", until="2099-01-01\n    review_by: 2026-02-01")
+    assert site.apply().code == 0
+    site.block("two", "two.example")
+    assert site.apply().code == 0
+    assert not site.is_blocked("rev.example")
+    path.write_text(plain)
+    assert site.apply().code == 0
+    assert site.is_blocked("rev.example")
+    ran = site.run("rollback", "2", "--reason", "x")
+    assert ran.code == 3
+    assert ran.out.startswith(
+        "withheld: a/rev/one\nsite: review changed since; it was lapse, it is keep. A rollback leaves it; "
+        "undo it in site.yaml, and `blocker apply`\n"
+    )
+    assert not site.is_blocked("rev.example")
+    assert site.is_blocked("two.example")
+
+
+def test_regions_that_grew_are_told_for_no_order_did_that(mistaken: Site) -> None:
+    path = mistaken.folder / "site.yaml"
+    path.write_text(path.read_text().replace('GB: ["198.51.100.0/24"]', 'GB: ["0.0.0.0/0"]'))
+    assert mistaken.apply().code == 0
+    ran = mistaken.run("rollback", "2", "--reason", "x")
+    assert (ran.code, "nothing that came" in ran.out) == (3, False)
+    assert "site: regions changed since; it was {" in ran.out
+    assert "GB: 198.51.100.0/24" in ran.out
+    assert "GB: 0.0.0.0/0" in ran.out
+    assert mistaken.run("rollback", "0", "--reason", "x").code == 0
+
+
+def test_what_no_version_kept_of_the_site_is_told_not_to_be_known(mistaken: Site) -> None:
+    with lmdb.open(str(mistaken.folder / "state" / "policy.lmdb"), subdir=False, max_dbs=5) as store:
+        meta = store.open_db(b"meta", create=False)
+        with store.begin(write=True) as txn:
+            assert txn.delete(records.site_key(1), db=meta)
+    mistaken.block("four", "four.example")
+    assert mistaken.apply().code == 0
+    ran = mistaken.run("rollback", "1", "--reason", "x")
+    assert (ran.code, "site: what site.yaml said then is not known" in ran.out) == (3, True)
+    assert mistaken.run("rollback", "2", "--reason", "x").code == 0

@@ -60,7 +60,8 @@ class Approved:
     `approved` are the approvals of the orders that have enough, by id; `given` those of every judged order.
     `missing` says of each other order what it lacks. `emergency` are those of `approved` that an emergency
     lets in. `refused` are the orders that must stay out. `signers` is the digest of signers.yaml, which was
-    `issued` then. `kept` are the octets of the signatures and of that file, by digest, for the archive.
+    `issued` then. `kept` are the octets of the signatures and of that file, by digest, for the archive;
+    `verified` is what OpenSSH said of each signature, for who looks again.
     """
 
     approved: Mapping[str, tuple[Approval, ...]] = field(default_factory=dict)
@@ -72,6 +73,7 @@ class Approved:
     signers: str = ""
     issued: float = 0.0
     kept: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    verified: Mapping[tuple[str, keygen.Claim], str] = field(default_factory=dict, repr=False)
 
 
 def examine(  # noqa: PLR0913 - what the folder says, what is applied, what is asked
@@ -84,6 +86,7 @@ def examine(  # noqa: PLR0913 - what the folder says, what is applied, what is a
     owed: Collection[str] = (),
     since: float = 0.0,
     emergency: Collection[str] = (),
+    verified: Mapping[tuple[str, keygen.Claim], str] | None = None,
     now: float,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Approved:
@@ -91,7 +94,7 @@ def examine(  # noqa: PLR0913 - what the folder says, what is applied, what is a
 
     `recall` gives the applied form of an order. A signers.yaml issued before `since` is believed no more.
     `emergency` are the ids of orders that a person wants in on the emergency's approvals. Raises NotApproved
-    if one of those can't come in so.
+    if one of those can't come in so. What was `verified` before is not verified again, all else is judged.
     """
     asked = site.approvals
     if asked is None:
@@ -112,7 +115,7 @@ def examine(  # noqa: PLR0913 - what the folder says, what is applied, what is a
         return Request(filed=filed[id_], octets=sources[id_], seats=asked.rules[rule], is_owed=id_ in applied)
 
     late = [id_ for id_ in owed if id_ in filed and applied.get(id_) == filed[id_].order.digest]
-    bench = _Bench(asked, site.orders, since, now, progress)
+    bench = _Bench(asked, site.orders, since, verified or {}, now, progress)
     try:
         found = bench.judge([request(id_) for id_ in (*new, *late)], frozenset(emergency))
     except keygen.CantVerify as error:
@@ -144,12 +147,14 @@ class _Bench:
         asked: Approvals,
         orders: Path,
         since: float,
+        verified: Mapping[tuple[str, keygen.Claim], str],
         now: float,
         progress: Callable[[str, int, int], None] | None,
     ) -> None:
         self._asked = asked
         self._orders = orders
         self._since = since
+        self._heard = dict(verified)
         self._now = now
         self._progress = progress
         self._beside = Beside()
@@ -191,6 +196,7 @@ class _Bench:
             signers=digest,
             issued=instant(known.issued),
             kept=self._kept,
+            verified=self._heard,
         )
 
     def _keep(self, signed: Sequence[Signed]) -> None:
@@ -258,10 +264,12 @@ class _Bench:
             good, flaws = self._signatures(path, shown, known, namespace)
             found.append(([], flaws))
             claimed += [(number, one, keygen.Claim(envelope=one.envelope, octets=octets)) for one in good]
-        reasons = keygen.verify([claim for *_, claim in claimed], namespace, self._progress)
-        for (number, one, _), reason in zip(claimed, reasons, strict=True):
+        fresh = [claim for *_, claim in claimed if (namespace, claim) not in self._heard]
+        for claim, reason in zip(fresh, keygen.verify(fresh, namespace, self._progress), strict=True):
+            self._heard[namespace, claim] = reason
+        for number, one, claim in claimed:
             signed, flaws = found[number]
-            if reason:
+            if reason := self._heard[namespace, claim]:
                 flaws.append((one.path, judge.mismatch(reason)))
             else:
                 signed.append(one)

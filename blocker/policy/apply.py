@@ -181,8 +181,8 @@ def apply(
     """Make the plan the live policy, without what is held in it unless it is accepted; the new generation.
 
     `accept` is the digest of a plan that a person reviewed: it lets that one plan past the guard, and what
-    is held in it. Raises TooMuchChange, StalePlan, StoreError, and OrdersInvalid if a names_file changed
-    under us. `warn` is told if the ledger can't be written: the policy holds all the same.
+    is held in it. Raises TooMuchChange, StalePlan, NotApproved, StoreError, and OrdersInvalid if a names_file
+    changed under us. `warn` is told if the ledger can't be written: the policy holds all the same.
     """
     site, whole = prepared.site, prepared
     prepared = whole.accepted(accept) if accept else whole.unasked
@@ -197,6 +197,7 @@ def apply(
         quarantined=prepared.quarantined,
     )
     keep(prepared)
+    approving.confirm(site, prepared.signed, prepared.loaded, prepared.live, prepared.plan.orders_added, now)
     owed = approving.let_in(prepared.signed, site, by=by, reason=reason, now=now)
     writer.commit(
         site.state,
@@ -264,7 +265,7 @@ def settle(prepared: Prepared, *, now: float, warn: Callable[[str], None] | None
     """Note the approvals that an emergency owed, where they are there now; of which orders. The ledger is
     told of that, and of what it could not be told before.
 
-    Raises StoreError. `warn` as in `apply`.
+    Raises StalePlan and StoreError. `warn` as in `apply`.
     """
     given = approving.settle(prepared.site, prepared.signed, prepared.live, prepared.loaded.sources, now)
     outbox.tell(prepared.site.state, warn)

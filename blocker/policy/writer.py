@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter, defaultdict
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +86,7 @@ def commit(
                 f"({digest[:12] or 'empty'}), the plan is for generation {target.generation.number} from "
                 f"{base[:12] or 'empty'}; run `blocker plan` again"
             )
+        _refuse_older(_trust(txn, databases["meta"]), target.trust)
         tell = progress or (lambda _what, _done, _total: None)
         _Commit(txn, databases, tell).run(target)
         _post(txn, databases["meta"], events)
@@ -130,17 +131,34 @@ def _withholding(
 
 
 def settle(state: Path, given: Collection[str], trust: Trust, *, events: Sequence[Event] = ()) -> None:
-    """Note that these orders' approvals are owed no more, and by what orders come in. Raises StoreError.
+    """Note that these orders' approvals are owed no more, and by what orders come in, if nobody noted that
+    yet. Raises StalePlan and StoreError.
 
     Of the `events` those about orders that owe nothing any more are not told.
     """
     with _transaction(state) as (txn, databases):
         meta = databases["meta"]
+        before = _trust(txn, meta)
+        _refuse_older(before, trust)
+        trust = replace(trust, rules=before.rules or trust.rules)
         owed = records.unpack_owed(txn.get(b"owed", db=meta, default=b"{}"))
         left = {id_: one for id_, one in owed.items() if id_ not in given}
         txn.put(b"owed", records.pack_owed(left), db=meta)
         txn.put(b"trust", records.pack_trust(trust), db=meta)
         _post(txn, meta, [one for one in events if one.subject in owed])
+
+
+def _trust(txn: Any, meta: Any) -> Trust:
+    return records.unpack_trust(txn.get(b"trust", db=meta, default=b"{}"))
+
+
+def _refuse_older(before: Trust, trust: Trust) -> None:
+    """Who was revoked must not come back: a signers.yaml that was known once is the oldest to judge by."""
+    if trust.issued < before.issued:
+        raise StalePlan(
+            "a newer signers.yaml was seen since the plan was made, and its signatures were judged by an "
+            "older one; run `blocker plan` again"
+        )
 
 
 def tidy(state: Path, told: Iterable[bytes]) -> None:

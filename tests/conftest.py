@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 hypothesis.settings.register_profile("fresh", deadline=None)
-hypothesis.settings.register_profile("steady", derandomize=True)
+hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("steady")
 
 REQUIRED = os.environ.get("BLOCKER_ENGINES") == "required"

@@ -51,7 +51,7 @@ def confirm(
         loaded.filed,
         loaded.sources,
         live.orders,
-        lambda order: recall(site.state, order, live.orders[order]).order,
+        lambda order: recall(site, order, live.orders[order]).order,
         since=live.trust.issued,
         emergency=signed.emergency.intersection(brought),
         verified=signed.verified,

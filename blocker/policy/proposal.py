@@ -52,10 +52,15 @@ def document(
     by_order: dict[str, list[Scheduled]] = {}
     for one in scheduled:
         by_order.setdefault(one.order, []).append(one)
+    withheld = {
+        one.ref: since
+        for one in (*live.directives.values(), *scheduled)
+        if not one.is_cut and (since := _withheld(one, live)) is not None
+    }
     counts = {change.ref: change.names for change in plan.changes}
     new = [
         {
-            **_order(orders[id_], by_order.get(id_, ()), counts, judged, read),
+            **_order(orders[id_], by_order.get(id_, ()), counts, judged, read, withheld),
             "approved_by": [
                 {"who": one.who, "roles": list(one.roles), "key": one.key}
                 for one in plan.approvals.get(id_, ())
@@ -71,6 +76,7 @@ def document(
         "generation": live.number,
         "added": plan.added,
         "removed": plan.removed,
+        "withheld": sum(change.names for change in plan.changes if change.blocks and change.ref in withheld),
         "live_names": plan.live_names,
         "orders_added": list(plan.orders_added),
         "orders_dropped": list(plan.orders_dropped),
@@ -79,7 +85,7 @@ def document(
         "orders": sorted(new, key=lambda one: (_RANK[one["state"]], one["id"])),
         "site_changes": list(plan.site_changes),
         "review": plan.review,
-        "changes": [_change(change, live) for change in plan.changes],
+        "changes": [_change(change, live, withheld) for change in plan.changes],
         "lists": {
             "missing": judged.is_blind,
             "package": judged.package,
@@ -106,12 +112,17 @@ def in_force(windows: Iterable[Window]) -> str:
 
 
 def _order(
-    order: Order, written: Iterable[Scheduled], counts: Mapping[str, int], judged: Judged, read: Read
+    order: Order,
+    written: Iterable[Scheduled],
+    counts: Mapping[str, int],
+    judged: Judged,
+    read: Read,
+    withheld: Mapping[str, float],
 ) -> dict[str, Any]:
     held, radius = judged.holds.get(order.id, ()), judged.radii.get(order.id)
     waits = order.id in judged.waits
     to_be_done = due(order)
-    directives = [_directive(one, counts, read) for one in written]
+    directives = [_directive(one, counts, read, withheld) for one in written]
     return {
         "id": order.id,
         "state": "held" if held else "waits" if waits else "new",
@@ -158,7 +169,21 @@ def _act(order: Order) -> str:
     return f"amends {order.of} {since}: {', '.join(does)}"
 
 
-def _directive(one: Scheduled, counts: Mapping[str, int], read: Read) -> dict[str, Any]:
+def _withheld(one: Scheduled, live: Live) -> float | None:
+    """Since when the operator does not enforce the directive."""
+    acts = [act.at for name in one.lineage & live.withheld.keys() for act in live.withheld[name]]
+    return min(acts, default=None)
+
+
+def _until_released(ref: str, withheld: Mapping[str, float]) -> str:
+    if ref not in withheld:
+        return ""
+    return f"by this operator since {instant(round(withheld[ref]))}, and so it stays until it is released"
+
+
+def _directive(
+    one: Scheduled, counts: Mapping[str, int], read: Read, withheld: Mapping[str, float]
+) -> dict[str, Any]:
     first = list(islice(_names(one.names, read), SHOWN + 1))
     count = counts.get(one.ref, len(first))
     return {
@@ -167,6 +192,7 @@ def _directive(one: Scheduled, counts: Mapping[str, int], read: Read) -> dict[st
         "action": str(one.action),
         "regions": list(one.regions),
         "in_force": in_force(one.windows),
+        "withheld": _until_released(one.ref, withheld),
         "review_by": "" if one.review_by is None else instant(one.review_by),
         "names": count,
         "first": first if len(first) <= SHOWN else first[:SHOWN],
@@ -196,7 +222,7 @@ def _why(why: Why) -> dict[str, Any]:
     }
 
 
-def _change(change: Change, live: Live) -> dict[str, Any]:
+def _change(change: Change, live: Live, withheld: Mapping[str, float]) -> dict[str, Any]:
     was = live.directives.get(change.ref)
     return {
         "ref": change.ref,
@@ -204,5 +230,6 @@ def _change(change: Change, live: Live) -> dict[str, Any]:
         "names": change.names,
         "windows": [list(window) for window in change.windows],
         "in_force": in_force(change.windows),
+        "withheld": _until_released(change.ref, withheld),
         "was": "" if was is None else in_force(was.windows),
     }

@@ -72,9 +72,10 @@ REVIEW = {
 
 def close(plan: dict[str, Any]) -> None:
     """Print the sums, the digest, and the way past what is held."""
+    withheld = f" ({plan['withheld']:,} of them withheld: not enforced)" if plan["withheld"] else ""
     _paragraph(
-        f"{show.counted(plan['added'], 'name')} blocked that were not, {plan['removed']:,} freed unasked, "
-        f"{plan['live_names']:,} live now"
+        f"{show.counted(plan['added'], 'name')} blocked that were not{withheld}, {plan['removed']:,} freed "
+        f"unasked, {plan['live_names']:,} live now"
     )
     _paragraph(judged_by(plan["lists"]))
     click.echo(f"plan {plan['digest']}")
@@ -165,6 +166,8 @@ def _directive(one: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "in force", f"{one['in_force']}{review}"
     if one["until_accepted"]:
         yield "without held", one["until_accepted"]
+    if one["withheld"]:
+        yield "withheld", one["withheld"]
 
 
 def _why(why: dict[str, Any]) -> str:
@@ -184,6 +187,8 @@ def _change(one: dict[str, Any]) -> None:
     _fact("in force", f"{one['in_force']}; {names}")
     if one["was"] != one["in_force"]:
         _fact("before", one["was"])
+    if one["withheld"]:
+        _fact("withheld", one["withheld"])
 
 
 def _width() -> int:

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 
 SHAPE = (
-    "An object: digest, base, next, generation, added, removed, live_names, refusal, orders_added, "
-    "orders_dropped, held and waits (ids of orders), orders (a list of {id, state, kind, authority, "
+    "An object: digest, base, next, generation, added, removed, withheld (how many of the added are), "
+    "live_names, refusal, orders_added, orders_dropped, held and waits (ids of orders), orders (a list of "
+    "{id, state, kind, authority, "
     "legal_basis, reference, issued, received, due, publication, file, document, act, waits_for, names, "
     "directives, depths, covers, why (a list of {id, count, first, sentence}), approved_by, is_emergency}), "
     "site_changes, regions (who is in them newly, or no more), review, "
-    "changes (a list of {ref, what, names, windows, in_force, was}), lists ({missing, "
-    "package, suffixes, editions}), quarantined, reach (by point, the ids of what it can't do), "
+    "changes (a list of {ref, what, names, windows, in_force, withheld, was}), lists "
+    "({missing, package, suffixes, editions}), quarantined, reach (by point, the ids of what it can't do), "
     "approvals_required (whether the site asks for any), approvals_changed (whether its rules are new), "
     "approvals (by order, as approvals --json has them), emergency (orders that one lets in), "
     "approvals_owed (by order, when), problems (as check)."

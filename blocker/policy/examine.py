@@ -58,6 +58,7 @@ def live_policy(state: Path) -> Live:
                 zones=policy.zones,
                 owed=policy.owed,
                 trust=policy.trust,
+                withheld=policy.withheld,
             )
     finally:
         reader.close()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from blocker.approvals.judge import Approval
     from blocker.orders.model import Order
     from blocker.orders.timetable import Scheduled, Window
-    from blocker.policy.records import Owed
+    from blocker.policy.records import Owed, Withheld
     from blocker.policy.regions import Growth
     from blocker.site import Enforcement, Limits
 
@@ -37,8 +37,8 @@ RATIOS_FROM = 1000  # live names below which ratios say nothing
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
     """What is applied now. `counts` are names by ref, `zones` those that the names were looked at for, `owed`
-    the orders that an emergency let in and whose approvals are owed, `trust` is by what orders came in; the
-    empty policy is `NOTHING`.
+    the orders that an emergency let in and whose approvals are owed, `trust` is by what orders came in,
+    `withheld` what the operator does not enforce; the empty policy is `NOTHING`.
     """
 
     digest: str = ""
@@ -51,6 +51,7 @@ class Live:
     zones: tuple[str, ...] = ()
     owed: Mapping[str, Owed] = field(default_factory=dict)
     trust: Trust = field(default_factory=Trust)
+    withheld: Mapping[str, tuple[Withheld, ...]] = field(default_factory=dict)
 
 
 NOTHING = Live(orders={}, directives={}, counts={})

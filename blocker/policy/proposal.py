@@ -50,14 +50,18 @@ def document(  # noqa: PLR0913 - the plan and what it was made of
     """The plan as a value that JSON can hold. `read` gives the content of a names_file, `emergency` are the
     orders that come in on fewer approvals, `unasked` the timetable without what is held.
     """
-    meanwhile = {one.ref: one.windows for one in unasked}
     by_order: dict[str, list[Scheduled]] = {}
     for one in scheduled:
         by_order.setdefault(one.order, []).append(one)
+    withheld = {
+        one.ref: since
+        for one in (*live.directives.values(), *scheduled)
+        if not one.is_cut and (since := _withheld(one, live)) is not None
+    }
     counts = {change.ref: change.names for change in plan.changes}
     new = [
         {
-            **_order(orders[id_], by_order.get(id_, ()), counts, judged, read, meanwhile),
+            **_order(orders[id_], by_order.get(id_, ()), counts, judged, read, withheld),
             "approved_by": [
                 {"who": one.who, "roles": list(one.roles), "key": one.key}
                 for one in plan.approvals.get(id_, ())
@@ -66,6 +70,10 @@ def document(  # noqa: PLR0913 - the plan and what it was made of
         }
         for id_ in plan.orders_added
     ]
+    whole = {one.ref: one.windows for one in scheduled}
+    meanwhile = {one.ref: in_force(one.windows) for one in unasked if one.windows != whole[one.ref]}
+    for each in (each for one in new for each in one["directives"]):
+        each["until_accepted"] = meanwhile.get(each["ref"], "")
     return {
         "digest": plan.digest,
         "base": plan.base,
@@ -73,6 +81,7 @@ def document(  # noqa: PLR0913 - the plan and what it was made of
         "generation": live.number,
         "added": plan.added,
         "removed": plan.removed,
+        "withheld": sum(change.names for change in plan.changes if change.blocks and change.ref in withheld),
         "live_names": plan.live_names,
         "orders_added": list(plan.orders_added),
         "orders_dropped": list(plan.orders_dropped),
@@ -82,7 +91,7 @@ def document(  # noqa: PLR0913 - the plan and what it was made of
         "site_changes": list(plan.site_changes),
         "review": plan.review,
         "regions": list(plan.regions),
-        "changes": [_change(change, live) for change in plan.changes],
+        "changes": [_change(change, live, withheld) for change in plan.changes],
         "lists": {
             "missing": judged.is_blind,
             "package": judged.package,
@@ -114,12 +123,12 @@ def _order(
     counts: Mapping[str, int],
     judged: Judged,
     read: Read,
-    meanwhile: Mapping[str, tuple[Window, ...]],
+    withheld: Mapping[str, float],
 ) -> dict[str, Any]:
     held, radius = judged.holds.get(order.id, ()), judged.radii.get(order.id)
     waits = order.id in judged.waits
     to_be_done = due(order)
-    directives = [_directive(one, counts, read, meanwhile.get(one.ref, one.windows)) for one in written]
+    directives = [_directive(one, counts, read, withheld) for one in written]
     return {
         "id": order.id,
         "state": "held" if held else "waits" if waits else "new",
@@ -166,8 +175,20 @@ def _act(order: Order) -> str:
     return f"amends {order.of} {since}: {', '.join(does)}"
 
 
+def _withheld(one: Scheduled, live: Live) -> float | None:
+    """Since when the operator does not enforce the directive."""
+    acts = [act.at for name in one.lineage & live.withheld.keys() for act in live.withheld[name]]
+    return min(acts, default=None)
+
+
+def _until_released(ref: str, withheld: Mapping[str, float]) -> str:
+    if ref not in withheld:
+        return ""
+    return f"by this operator since {instant(round(withheld[ref]))}, and so it stays until it is released"
+
+
 def _directive(
-    one: Scheduled, counts: Mapping[str, int], read: Read, meanwhile: tuple[Window, ...]
+    one: Scheduled, counts: Mapping[str, int], read: Read, withheld: Mapping[str, float]
 ) -> dict[str, Any]:
     first = list(islice(_names(one.names, read), SHOWN + 1))
     count = counts.get(one.ref, len(first))
@@ -177,7 +198,7 @@ def _directive(
         "action": str(one.action),
         "regions": list(one.regions),
         "in_force": in_force(one.windows),
-        "until_accepted": "" if meanwhile == one.windows else in_force(meanwhile),
+        "withheld": _until_released(one.ref, withheld),
         "review_by": "" if one.review_by is None else instant(one.review_by),
         "names": count,
         "first": first if len(first) <= SHOWN else first[:SHOWN],
@@ -207,7 +228,7 @@ def _why(why: Why) -> dict[str, Any]:
     }
 
 
-def _change(change: Change, live: Live) -> dict[str, Any]:
+def _change(change: Change, live: Live, withheld: Mapping[str, float]) -> dict[str, Any]:
     was = live.directives.get(change.ref)
     return {
         "ref": change.ref,
@@ -215,5 +236,6 @@ def _change(change: Change, live: Live) -> dict[str, Any]:
         "names": change.names,
         "windows": [list(window) for window in change.windows],
         "in_force": in_force(change.windows),
+        "withheld": _until_released(change.ref, withheld),
         "was": "" if was is None else in_force(was.windows),
     }

@@ -443,3 +443,26 @@ def test_what_no_version_kept_of_the_site_is_told_not_to_be_known(mistaken: Site
     ran = mistaken.run("rollback", "1", "--reason", "x")
     assert (ran.code, "site: what site.yaml said then is not known" in ran.out) == (3, True)
     assert mistaken.run("rollback", "2", "--reason", "x").code == 0
+
+
+def test_a_plan_says_of_what_is_withheld_that_it_stays_so(mistaken: Site) -> None:
+    mistaken.run("rollback", "1", "--reason", "a mistake")
+    added = "{id: more, names: [more.example], regions: [ID], from: 2026-03-01, until: 2099-01-01}"
+    mistaken.act("amend", "amend", "a/two", f"add: [{added}]", "until: 2099-06-01", "remove: [x.two.example]")
+    target = mistaken.folder / "plan.html"
+    seen = mistaken.run("plan", "--html", str(target)).out
+    assert "names blocked that were not (2 of them withheld: not enforced), 0 freed" in seen
+    assert seen.count("  withheld      by this operator since ") == 2
+    assert seen.count(" UTC, and so it stays until it is released\n") == 2
+    page = target.read_text(encoding="utf-8")
+    assert page.count("and so it stays until it is released") == 2
+    assert "(2 of them withheld: not enforced)" in page
+    made = json.loads(mistaken.run("plan", "--json").out)
+    assert made["withheld"] == 2
+    assert {one["ref"]: bool(one["withheld"]) for one in made["changes"]} == {
+        "a/amend/more": True,
+        "a/amend:remove": False,
+        "a/two/one": True,
+    }
+    assert "2 of them withheld" in mistaken.apply().out
+    assert not mistaken.is_blocked("more.example")

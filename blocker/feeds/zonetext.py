@@ -112,7 +112,7 @@ class _Zone:
         lower = name.lower()
         if lower == "@":
             return self._origin
-        found = lower if lower.endswith(".") or not self._origin else f"{lower}.{self._origin}"
+        found = lower if lower.endswith(".") or not self._origin else f"{lower}.{self._origin.lstrip('.')}"
         if len(found) > MAX_NAME:
             raise Damaged("feed-format", "a name is longer than 255 octets; fetch the zone anew.", line)
         return found
@@ -142,13 +142,22 @@ class _Zone:
         name = self._rows.written(owner, line)
         if not name:
             return
-        if kind == "CNAME" and data[0].lower() in _PASSES:
+        if kind == "CNAME" and self._exempts(owner, self._absolute(data[0], line)):
             self._passes[name] = line
         elif kind in _BLOCKS:
             self._last = name
             (self._below if name.startswith(BELOW) else self._alone)[name] = None
         else:
             self._rows.skip(line, "trigger", f"{owner} {kind}")
+
+    def _exempts(self, owner: str, target: str) -> bool:
+        """Whether an alias lets its name through: by a target of its own for that or, as zones did before
+        there was one and servers still understand, by the name itself.
+        """
+        return target in _PASSES or target.removesuffix(".") in (
+            owner,
+            f"{owner}.{self._apex}".removesuffix("."),
+        )
 
     def extract(self) -> Extract:
         if self._edition is None:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from blocker.feeds import formats
 from blocker.orders import filing, parse
+from blocker.orders.model import Match
 from tests.feeds.samples import (
     ADDRESS,
     LATER,
@@ -224,6 +226,51 @@ def test_a_zone_tells_a_name_from_what_is_below_it(fed: Fed) -> None:
     assert fed.run("check").out == ""
     assert fed.run("apply", "--yes").code == 0
     assert blocked(fed, *every) == {"www.alone.example", "below.example", "both.example"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "self.example CNAME rpz-passthru.",
+        "self.example CNAME self.example.",
+        "Self.example 60 IN CNAME SELF.example.",
+        "self.example CNAME self.example",
+        "self.example CNAME ( self.example. )",
+        "self.example.rpz.example. CNAME self.example.",
+        "*.self.example CNAME *.self.example.",
+        "$ORIGIN example.rpz.example.\nself CNAME self.example.",
+        "$ORIGIN .\nself.example.rpz.example CNAME self.example",
+        "$ORIGIN .\nself.example.rpz.example CNAME rpz-passthru",
+    ],
+)
+def test_what_a_zone_exempts_in_any_form_is_not_blocked(fed: Fed, row: str) -> None:
+    fed.feed("rpz")
+    said = fed.taken(f"{zone(NAMES)}{row}\n")
+    assert (said["names"], said["problems"]) == (len(NAMES), [])
+    assert b"self" not in fed.orders["2026-11-28-list.listed.txt"]
+
+
+def test_an_alias_to_another_name_blocks_and_one_to_itself_in_a_transfer_exempts() -> None:
+    head = "$ORIGIN rpz.example.\n@ 30 IN SOA a. b. 1 60 60 60 60\n"
+    found = formats.read(
+        "axfr",
+        f"{head}landing.example CNAME wall.example.\nself.example CNAME self.example.\n".encode(),
+        Match.SUBTREE,
+    )
+    assert set(found.names) == {b"=landing.example"}
+
+
+def test_a_zone_whose_names_are_relative_to_the_root_is_the_same_zone(fed: Fed) -> None:
+    fed.feed("rpz")
+    fed.take(zone(NAMES))
+    text = (
+        "$ORIGIN .\n$TTL 60\nrpz.example IN SOA localhost. root.localhost. 1 60 60 60 60\n"
+        + "".join(f"{name}.rpz.example CNAME .\n*.{name}.rpz.example CNAME .\n" for name in NAMES[:5])
+        + "$ORIGIN rpz.example.\n"
+        + "".join(f"{name} CNAME .\n*.{name} CNAME .\n" for name in NAMES[5:])
+    )
+    ran = fed.take(text)
+    assert (ran.code, ran.err) == (0, "list: nothing changed\n")
 
 
 def test_exact_is_what_the_feeds_policy_says(fed: Fed) -> None:

@@ -61,6 +61,9 @@ def difference(
         gone = gone & extract.ended
     else:
         absent = frozenset()
+    if extract.unsaid:
+        absent |= gone & extract.unsaid
+        gone -= extract.unsaid
     stays = listed | absent if absent else listed
     removed = frozenset(name for name in gone if not any(above in stays for above in _covering(name)))
     along = _taken_along(before & stays, removed) if removed else ()

@@ -15,11 +15,12 @@ import re
 from typing import TYPE_CHECKING
 
 from blocker.feeds import textlines
-from blocker.feeds.extract import BELOW, ONLY, Damaged, Edition, Extract, Rows
-from blocker.orders.model import Match
+from blocker.feeds.extract import BELOW, ONLY, Damaged, Edition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from blocker.feeds.extract import Extract, Rows
 
 MAX_RECORD = 8192
 MAX_WORDS = 500
@@ -35,10 +36,9 @@ _PASSES = frozenset({"rpz-passthru.", "rpz-tcp-only."})
 _BLOCKS = frozenset({"A", "AAAA", "CNAME"})
 
 
-def read(octets: bytes, match: Match) -> Extract:
-    """The zone. Raises Damaged. `match` has no say: a zone tells a name from all below it."""
-    del match
-    zone = _Zone()
+def read(octets: bytes, rows: Rows) -> Extract:
+    """The zone. Raises Damaged."""
+    zone = _Zone(rows)
     for line, tokens in _records(octets):
         zone.take(line, tokens)
     return zone.extract()
@@ -68,8 +68,8 @@ def _records(octets: bytes) -> Iterator[tuple[int, list[str]]]:
 class _Zone:
     """A zone while it is read. Names are relative to its apex, without a final dot."""
 
-    def __init__(self) -> None:
-        self._rows = Rows(Match.EXACT)
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
         self._alone: dict[bytes, None] = {}
         self._below: dict[bytes, None] = {}
         self._passes: dict[bytes, int] = {}

@@ -30,6 +30,7 @@ WAIVABLE = frozenset(
         "feed-too-few",
         "feed-changed-too-much",
         "feed-older",
+        "feed-same-edition",
         "feed-ahead",
         "feed-tail-missing",
         "feed-last-unknown",
@@ -78,6 +79,7 @@ FEED_CHECKS: dict[str, str] = {
     "feed-too-few": "the document has fewer names than the feed always has",
     "feed-changed-too-much": "more names came or went at once than the feed allows",
     "feed-older": "the document is older than the last one",
+    "feed-same-edition": "the document has the number of the last one, and other names",
     "feed-tail-missing": "the last name of the last document is gone, as when a list is cut off",
     "feed-ahead": "the document has dates that are yet to come",
     "feed-last-unknown": "the last document can't be read, so that a cut-off one can't be told by it",
@@ -268,6 +270,16 @@ def _judge_state(
                 "fetch it anew."
             ),
         )
+    if last is not None and extract.edition and extract.edition.is_numbered and difference:
+        is_same = last.edition is not None and last.edition.order == extract.edition.order
+        if is_same and extract.names.keys() != last.names.keys():
+            yield (
+                "feed-same-edition",
+                (
+                    f"the document is of {extract.edition.text}, as the last one is, but lists other names; "
+                    "fetch it anew, or ask its authority."
+                ),
+            )
     if extract.edition and extract.edition.at is not None and extract.edition.at > at + MOST_AHEAD:
         yield (
             "feed-ahead",

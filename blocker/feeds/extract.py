@@ -52,13 +52,15 @@ class Edition(NamedTuple):
     """Which state of the list this is: comparable within one format, and as people read it.
 
     `is_serial` says that `order` is one SOA serial, which goes round (RFC 1982). `at` is its newest date in
-    epoch seconds, None if it has none.
+    epoch seconds, None if it has none. `is_numbered` says that its authority numbers the states of the list,
+    so that a number has one content; the newest date of an entry stays when another entry goes.
     """
 
     order: tuple[int, ...]
     text: str
     is_serial: bool = False
     at: float | None = None
+    is_numbered: bool = False
 
     def is_before(self, other: Edition) -> bool:
         """Whether this is an older state of the list than the other."""
@@ -169,7 +171,8 @@ class Rows:
 
     def put(self, name: bytes, date: str = "") -> None:
         """Take a name in its listed form."""
-        self.last = name
+        if name not in self.names:  # What stood before would be there in a list that is cut off, too.
+            self.last = name
         known = self.names.setdefault(name, date)
         if date and date < known:
             self.names[name] = date

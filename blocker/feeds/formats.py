@@ -135,7 +135,9 @@ def _adm_edition(line: str, number: int) -> Edition:
             number,
         ) from error
     at = datetime(year, month, day, tzinfo=UTC).timestamp()
-    return Edition((when.toordinal(), serial), f"{when.isoformat()}, serial {serial}", at=at)
+    return Edition(
+        (when.toordinal(), serial), f"{when.isoformat()}, serial {serial}", at=at, is_numbered=True
+    )
 
 
 def it_cncpo(octets: bytes, rows: Rows) -> Extract:

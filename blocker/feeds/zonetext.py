@@ -122,7 +122,7 @@ class _Zone:
             raise Damaged("feed-header", "the zone does not begin with its SOA record; fetch it anew.", line)
         serial = int(data[2]) % (1 << 32)
         self._apex = owner
-        self._edition = Edition((serial,), f"serial {serial}", is_serial=True)
+        self._edition = Edition((serial,), f"serial {serial}", is_serial=True, is_numbered=True)
 
     def _relative(self, absolute: str, line: int) -> str:
         apex = self._apex or ""
@@ -145,8 +145,10 @@ class _Zone:
         if kind == "CNAME" and self._exempts(owner, self._absolute(data[0], line)):
             self._passes[name] = line
         elif kind in _BLOCKS:
-            self._last = name
-            (self._below if name.startswith(BELOW) else self._alone)[name] = None
+            listed = self._below if name.startswith(BELOW) else self._alone
+            if name not in listed:
+                self._last = name
+            listed[name] = None
         else:
             self._rows.skip(line, "trigger", f"{owner} {kind}")
 

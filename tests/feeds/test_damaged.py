@@ -360,6 +360,19 @@ OWN = [
         " feed-older: the document is of 2024-08-29, serial 9 and the last one of 2025-08-29, serial 1",
     ),
     Bad(
+        "it-adm",
+        "another name under the same number",
+        adm(LATER, 1),
+        " feed-same-edition: the document is of 2025-08-29, serial 1, as the last one is, but lists other "
+        "names; fetch it anew, or ask its authority.",
+    ),
+    Bad(
+        "rpz",
+        "another name under the same serial",
+        zone(LATER, 1),
+        " feed-same-edition: the document is of serial 1, as the last one is, but lists other names; ",
+    ),
+    Bad(
         "it-cncpo",
         "no columns",
         lines(NAMES),
@@ -530,7 +543,10 @@ def test_a_damaged_document_changes_nothing_and_is_told_in_this_sentence(fed: Fe
 BY_ITSELF = [
     bad
     for bad in TABLE
-    if not any(id_ in bad.said for id_ in ("feed-changed-too-much", "feed-older", "feed-tail-missing"))
+    if not any(
+        id_ in bad.said
+        for id_ in ("feed-changed-too-much", "feed-older", "feed-same-edition", "feed-tail-missing")
+    )
 ]
 
 

@@ -19,6 +19,7 @@ from tests.feeds.samples import (
     NAMES,
     OTHERS,
     URL,
+    adm,
     entry,
     hazard,
     hosts,
@@ -549,6 +550,26 @@ def test_a_list_cut_off_is_noticed_though_its_last_name_says_nothing_more(fed: F
     ran = fed.take(lines(NAMES[:-1]))
     assert (ran.code, fed.orders) == (2, before)
     assert f" feed-tail-missing: '{last}', with which the last document ended, is gone" in ran.err
+
+
+@pytest.mark.parametrize("format_", ["names", "hosts", "rpz"])
+def test_a_list_cut_off_is_noticed_though_its_last_name_stands_in_it_twice(fed: Fed, format_: str) -> None:
+    fed.feed(format_, more="    max_change: 1\n")
+    fed.take(MAKERS[format_]([*NAMES, NAMES[0]]))
+    before = fed.orders
+    fed.at("2026-11-30T12:00:00+00:00")
+    ran = fed.take(MAKERS[format_](NAMES[:-1], 2))
+    assert (ran.code, fed.orders) == (2, before)
+    assert f" feed-tail-missing: '{'*.' if format_ == 'rpz' else ''}{NAMES[-1]}', with which" in ran.err
+
+
+def test_a_person_may_let_another_document_of_the_same_number_past(fed: Fed) -> None:
+    fed.feed("it-adm", more="    max_change: 1\n")
+    fed.take(adm(NAMES))
+    fed.at("2026-11-30T12:00:00+00:00")
+    document = adm(LATER)
+    digest = hashlib.sha256(document.encode()).hexdigest()
+    assert fed.take(document, "--accept", digest, "--reason", "asked the authority").code == 0
 
 
 def test_without_the_last_document_nothing_is_lifted_until_a_person_says_so(fed: Fed) -> None:

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from blocker.feeds.extract import Damaged, Edition, Extract, Rows
+from blocker.feeds.extract import Damaged, Edition
 
 if TYPE_CHECKING:
-    from blocker.orders.model import Match
+    from blocker.feeds.extract import Extract, Rows
 
 _WARSAW = ZoneInfo("Europe/Warsaw")
 _TIME = re.compile(
@@ -25,9 +25,9 @@ _TIME = re.compile(
 _KEYS = ("RegisterPositionId", "DomainAddress", "InsertDate")
 
 
-def read(octets: bytes, match: Match) -> Extract:
+def read(octets: bytes, rows: Rows) -> Extract:
     """The list. Raises Damaged."""
-    rows, ended, numbers = Rows(match), set[bytes](), set[int]()
+    numbers = set[int]()
     newest = datetime.min.replace(tzinfo=UTC)
     for place, entry in enumerate(_entries(octets), 1):
         number = _number(entry, place)
@@ -36,23 +36,11 @@ def read(octets: bytes, match: Match) -> Extract:
         numbers.add(number)
         since = _moment(entry, "InsertDate", number)
         until = _moment(entry, "DeleteDate", number) if entry.get("DeleteDate") else None
-        newest = max(newest, since)
-        if until is None:
-            # There are no lines to tell in JSON: an entry's number stands for one.
-            rows.add(entry["DomainAddress"], number, since.isoformat())
-            continue
-        if until < since:
-            raise Damaged(
-                "feed-dates-contradict",
-                f"the entry {number} is deleted before it is inserted; ask its authority.",
-            )
-        newest = max(newest, until)
-        name = rows.written(entry["DomainAddress"], number)
-        if name:
-            ended.add(name)
+        newest = max(newest, since, until or since)
+        # There are no lines to tell in JSON: an entry's number stands for one.
+        rows.entry(entry["DomainAddress"], number, since, until)
     return rows.extract(
-        edition=Edition((int(newest.timestamp()),), newest.isoformat(), at=newest.timestamp()),
-        ended=frozenset(ended - rows.names.keys()),
+        edition=Edition((int(newest.timestamp()),), newest.isoformat(), at=newest.timestamp())
     )
 
 

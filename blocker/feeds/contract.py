@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blocker.feeds.difference import Difference
-    from blocker.feeds.extract import Extract
+    from blocker.feeds.extract import Extract, Row
     from blocker.orders.model import Action, Authority, Publication
     from blocker.site import Endpoint
 
@@ -30,6 +30,7 @@ WAIVABLE = frozenset(
         "feed-too-few",
         "feed-changed-too-much",
         "feed-older",
+        "feed-same-edition",
         "feed-ahead",
         "feed-tail-missing",
         "feed-last-unknown",
@@ -40,6 +41,12 @@ WAIVABLE = frozenset(
 
 MOST_AHEAD = 86_400
 """Seconds that a document's newest date may lie after its retrieval: zones and clocks differ."""
+
+MOST_ODD = 10
+ODD_ROWS, ODD_ROWS_IF_MANY = 20, 100
+"""How many rows may be unreadable before the whole document counts as damaged: one in 20 up to 10 of them,
+and one in 100 of a longer list. These are left out, and told.
+"""
 
 LEAST_CHANGE = 1
 """Names that may come and go in a list so short that its ratio allows none."""
@@ -64,13 +71,15 @@ FEED_CHECKS: dict[str, str] = {
     "feed-namespace": "an XML document is of another namespace",
     "feed-header": "the head of the document is not what the format has",
     "feed-date": "a date in the document is none",
-    "feed-dates-contradict": "an entry ends before it begins",
+    "feed-dates-contradict": "entries end before they begin, and count for nothing",
+    "feed-later": "warning: entries have dates yet to come, and say nothing until then",
     "feed-row-twice": "two entries have one number",
-    "feed-row-unreadable": "rows are neither names, URLs nor addresses",
+    "feed-row-unreadable": "rows are neither names, URLs nor addresses: few are left out, many are damage",
     "feed-exception": "a zone exempts a name below one that it lists, which an order made of it can't say",
     "feed-too-few": "the document has fewer names than the feed always has",
     "feed-changed-too-much": "more names came or went at once than the feed allows",
     "feed-older": "the document is older than the last one",
+    "feed-same-edition": "the document has the number of the last one, and other names",
     "feed-tail-missing": "the last name of the last document is gone, as when a list is cut off",
     "feed-ahead": "the document has dates that are yet to come",
     "feed-last-unknown": "the last document can't be read, so that a cut-off one can't be told by it",
@@ -148,16 +157,13 @@ def judge(
     def complain(id_: str, message: str, *, line: int = 0) -> None:
         found.append(Problem(id=id_, path=feed.name, message=message, line=line, column=min(line, 1)))
 
-    bad = [row for row in extract.skipped if row.kind == "unreadable"]
-    if bad:
-        count = extract.counts["unreadable"]
-        more = f" and {count - 1:,} more" if count > 1 else ""
-        complain(
-            "feed-row-unreadable",
-            f"{bad[0].text[:60]!r}{more} is neither a name nor a URL nor an address, so the document may be "
-            "damaged; fetch it anew, or ask its authority.",
-            line=bad[0].line,
-        )
+    if _is_damaged(extract, has_end=has_end):
+        for id_, row, what in _odd(extract):
+            complain(
+                id_,
+                f"{what}, so the document may be damaged; fetch it anew, or ask its authority.",
+                line=row.line,
+            )
     if not extract.names:
         # Nothing else is told of it: whatever a person may accept, this would lift a whole register.
         complain(
@@ -186,6 +192,66 @@ def judge(
     return found
 
 
+def _is_damaged(extract: Extract, *, has_end: bool) -> bool:
+    """Whether its odd rows are more than a slip. A format that tells where a document ends holds its rows
+    apart, too: there, a broken one is only odd.
+    """
+    odd = sum(extract.counts.get(kind, 0) for _, kinds, _ in _ODD for kind in kinds)
+    allowed = max(extract.rows // ODD_ROWS_IF_MANY, min(extract.rows // ODD_ROWS, MOST_ODD))
+    return odd > allowed or (not has_end and extract.counts.get("broken", 0) > 0)
+
+
+def _odd(extract: Extract) -> Iterator[tuple[str, Row, str]]:
+    """The rows that can't be read: the check's id, the first one, and what they are."""
+    for id_, kinds, what in _ODD:
+        rows = [row for row in extract.skipped if row.kind in kinds]
+        if rows:
+            count = sum(extract.counts.get(kind, 0) for kind in kinds)
+            more = f" and {count - 1:,} more" if count > 1 else ""
+            yield id_, rows[0], f"{rows[0].text[:60]!r}{more} {what}"
+
+
+_ODD = (
+    (
+        "feed-row-unreadable",
+        ("broken", "unreadable"),
+        "is neither a name nor a URL nor an address",
+    ),
+    ("feed-dates-contradict", ("contradicting",), "ends before it begins"),
+)
+
+
+def left_out(extract: Extract, place: str) -> list[Problem]:
+    """The rows that a document which is taken all the same doesn't say anything with, or not yet."""
+    found = [
+        Problem(
+            id=id_,
+            path=place,
+            line=row.line,
+            column=1,
+            message=f"{what}; it is left out, and a name that such an entry is about stays as it is. "
+            "Ask the authority."
+            if id_ == "feed-dates-contradict"
+            else f"{what}; it is left out, and the rest is taken. Ask the authority.",
+        )
+        for id_, row, what in _odd(extract)
+    ]
+    if extract.later:
+        first, more = extract.later[0], len(extract.later) - 1
+        found.append(
+            Problem(
+                id="feed-later",
+                path=place,
+                line=first.line,
+                column=1,
+                message=f"{first.text[:60]!r}{f' and {more:,} more' if more else ''} has a date yet to come, "
+                "which does nothing until then; import the document again at that time.",
+                severity="warning",
+            )
+        )
+    return found
+
+
 def _judge_state(
     extract: Extract,
     difference: Difference,
@@ -204,12 +270,22 @@ def _judge_state(
                 "fetch it anew."
             ),
         )
+    if last is not None and extract.edition and extract.edition.is_numbered and difference:
+        is_same = last.edition is not None and last.edition.order == extract.edition.order
+        if is_same and extract.names.keys() != last.names.keys():
+            yield (
+                "feed-same-edition",
+                (
+                    f"the document is of {extract.edition.text}, as the last one is, but lists other names; "
+                    "fetch it anew, or ask its authority."
+                ),
+            )
     if extract.edition and extract.edition.at is not None and extract.edition.at > at + MOST_AHEAD:
         yield (
             "feed-ahead",
             (
-                f"the document has the date {extract.edition.text}, which is yet to come, and what it "
-                "lists or lifts would hold at once; ask its authority."
+                f"the document has the date {extract.edition.text}, which is yet to come, by more "
+                "than clocks differ; ask its authority."
             ),
         )
     if last is None and is_known and difference:

@@ -2,12 +2,15 @@
 
 An amend removes by cutting a name *with all below it* out of what was ordered before, and never touches what
 it adds itself. So a name that stays while one at or above it goes is ordered anew by the same amend; and one
-that goes while a name above it stays is not cut, for that would free what still is listed. Pure.
+that goes while a name above it stays is not cut, for that would free what still is listed. But where absence
+says nothing, that it goes is said once and must be kept: it is cut, and the name above it is ordered anew.
+Pure.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from blocker.feeds.extract import BELOW, ONLY
@@ -61,10 +64,18 @@ def difference(
         gone = gone & extract.ended
     else:
         absent = frozenset()
+    if extract.unsaid:
+        absent |= gone & extract.unsaid
+        gone -= extract.unsaid
     stays = listed | absent if absent else listed
     removed = frozenset(name for name in gone if not any(above in stays for above in _covering(name)))
+    freed = set[bytes]()
+    if keeps_absent:
+        for name in gone - removed:
+            freed.update(above for above in _covering(name) if above in before and above in stays)
+        removed = frozenset(gone)
     along = _taken_along(before & stays, removed) if removed else ()
-    again = frozenset(name for name in along if not is_within(name, withdrawn))
+    again = frozenset(name for name in chain(along, freed) if not is_within(name, withdrawn))
     cuts = {cut(name) for name in removed}
     return Difference(
         added=added,

@@ -1,25 +1,27 @@
 """The formats of official lists, each one function from octets to an Extract.
 
-A format's function takes the whole document and the match that its names have, and either gives an Extract or
-raises Damaged: it never gives a part. It must not look at files, the clock, or what was listed before. Octets
-are hostile: the callers bound their number, the functions bound depth and length. Pure.
+A format's function takes the whole document and the Rows to put its names into, and either gives an Extract
+or raises Damaged: it never gives a part. It must not look at files, the clock, or what was listed before.
+Octets are hostile: the callers bound their number, the functions bound depth and length. Pure.
 
 The lists of lines are here; what needs a parser of its own has a module.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from blocker.feeds import certpl, hazard, textlines, zonetext
-from blocker.feeds.extract import Damaged, Edition, Extract, Rows
+from blocker.feeds.extract import Damaged, Edition, Rows
+from blocker.orders.model import Match
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from blocker.orders.model import Match
+    from blocker.feeds.extract import Extract
 
 MAX_LINE = 4096
 
@@ -36,15 +38,18 @@ _ADDRESS = re.compile(r"[0-9a-fA-F:.]*(?:\.|:)[0-9a-fA-F:.]*(?:%\S*)?")
 
 
 class Format(NamedTuple):
-    """A format: how it is read, whether a document tells where it ends, whether absence lifts."""
+    """A format: how it is read, whether a document tells where it ends, whether absence lifts, and whether a
+    name is told from all below it, whatever the feed's policy says.
+    """
 
-    read: Callable[[bytes, Match], Extract]
+    read: Callable[[bytes, Rows], Extract]
     has_end: bool = False
     absence_lifts: bool = True
+    is_exact: bool = False
 
 
-def read(name: str, octets: bytes, match: Match) -> Extract:
-    """What a document of the format says. Raises Damaged."""
+def read(name: str, octets: bytes, match: Match, *, at: float = math.inf) -> Extract:
+    """What a document of the format says at that time (epoch seconds). Raises Damaged."""
     octets = octets.removeprefix(_BOM)
     if not octets.strip():
         raise Damaged("feed-empty", "the document is empty; fetch it anew.")
@@ -62,7 +67,8 @@ def read(name: str, octets: bytes, match: Match) -> Extract:
             f"the octet 0x{octets[odd.start()]:02x} has no place in a list; fetch it anew.",
             octets.count(b"\n", 0, odd.start()) + 1,
         )
-    return FORMATS[name].read(octets, match)
+    form = FORMATS[name]
+    return form.read(octets, Rows(Match.EXACT if form.is_exact else match, at))
 
 
 def _lines(octets: bytes) -> Iterator[tuple[int, str]]:
@@ -73,22 +79,20 @@ def _lines(octets: bytes) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-def names(octets: bytes, match: Match) -> Extract:
+def names(octets: bytes, rows: Rows) -> Extract:
     """One name a line, # comments."""
-    rows = Rows(match)
     for number, line in _lines(octets):
         rows.add(line, number)
     return rows.extract()
 
 
-def hosts(octets: bytes, match: Match) -> Extract:
+def hosts(octets: bytes, rows: Rows) -> Extract:
     """An address and names, as in /etc/hosts; the host's own names are not part of the list."""
-    rows = Rows(match)
     for number, line in _lines(octets):
         address, *listed = line.split()
         if not _ADDRESS.fullmatch(address) or not listed:
             rows.rows += 1
-            rows.skip(number, "unreadable", line)
+            rows.skip(number, "broken", line)
             continue
         for name in listed:
             if name.lower() not in _OWN:
@@ -102,9 +106,8 @@ _OWN = frozenset(
 )
 
 
-def it_adm(octets: bytes, match: Match) -> Extract:
+def it_adm(octets: bytes, rows: Rows) -> Extract:
     """A head with serial, year, day and month, then one name a line, with URLs and addresses among them."""
-    rows = Rows(match)
     edition: Edition | None = None
     for number, line in _lines(octets):
         if edition is None:
@@ -132,12 +135,13 @@ def _adm_edition(line: str, number: int) -> Edition:
             number,
         ) from error
     at = datetime(year, month, day, tzinfo=UTC).timestamp()
-    return Edition((when.toordinal(), serial), f"{when.isoformat()}, serial {serial}", at=at)
+    return Edition(
+        (when.toordinal(), serial), f"{when.isoformat()}, serial {serial}", at=at, is_numbered=True
+    )
 
 
-def it_cncpo(octets: bytes, match: Match) -> Extract:
+def it_cncpo(octets: bytes, rows: Rows) -> Extract:
     """`;` between the columns, a name or URL in the first or second, after the row's number if it has one."""
-    rows = Rows(match)
     for number, line in _lines(octets):
         columns = [column.strip().strip('"') for column in line.split(";")]
         if len(columns) < 2:
@@ -158,7 +162,7 @@ FORMATS: dict[str, Format] = {
     "it-cncpo": Format(it_cncpo),
     "names": Format(names),
     "hosts": Format(hosts),
-    "rpz": Format(zonetext.read),
-    "axfr": Format(zonetext.read, has_end=True),
+    "rpz": Format(zonetext.read, is_exact=True),
+    "axfr": Format(zonetext.read, has_end=True, is_exact=True),
 }
 """Every format by its name in feeds.yaml. `axfr` is `rpz` fetched otherwise: a transfer has an end."""

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from xml.parsers import expat
 from zoneinfo import ZoneInfo
 
-from blocker.feeds.extract import Damaged, Edition, Extract, Rows
+from blocker.feeds.extract import Damaged, Edition
 
 if TYPE_CHECKING:
-    from blocker.orders.model import Match
+    from blocker.feeds.extract import Extract, Rows
 
 NAMESPACE = "http://www.hazard.mf.gov.pl/2017/03/21/"
 MAX_TEXT = 4096
@@ -29,10 +29,10 @@ _FIELDS = frozenset({"AdresDomeny", "DataWpisu", "DataWykreslenia"})
 _ROOT, _ENTRY = "Rejestr", "PozycjaRejestru"
 
 
-def read(octets: bytes, match: Match) -> Extract:
+def read(octets: bytes, rows: Rows) -> Extract:
     """The register. Raises Damaged."""
     parser = expat.ParserCreate("utf-8", namespace_separator=" ")
-    reader = _Reader(parser, Rows(match))
+    reader = _Reader(parser, rows)
     try:
         parser.Parse(octets, True)
     except expat.ExpatError as error:
@@ -73,7 +73,6 @@ class _Reader:
         self._number = 0
         self._line = 0
         self._numbers: set[int] = set()
-        self._ended: set[bytes] = set()
         self._newest = datetime.min.replace(tzinfo=UTC)
         parser.XmlDeclHandler = self._declared
         parser.StartDoctypeDeclHandler = self._doctype
@@ -86,8 +85,7 @@ class _Reader:
             raise Damaged("feed-empty", "the register has no entry; fetch it anew.")
         when = self._newest
         return self._rows.extract(
-            edition=Edition((int(when.timestamp()),), when.isoformat(), at=when.timestamp()),
-            ended=frozenset(self._ended - self._rows.names.keys()),
+            edition=Edition((int(when.timestamp()),), when.isoformat(), at=when.timestamp())
         )
 
     def _damaged(self, id_: str, message: str) -> Damaged:
@@ -169,23 +167,12 @@ class _Reader:
                 "feed-format", f"the entry {self._number} has no address or no date; fetch it anew."
             )
         since = self._moment("DataWpisu")
-        self._newest = max(self._newest, since)
         until = self._moment("DataWykreslenia") if self._entry.get("DataWykreslenia", "").strip() else None
-        if until is None:
-            self._rows.add(listed, self._line, since.isoformat())
-            return
-        if until < since:
-            raise self._damaged(
-                "feed-dates-contradict",
-                f"the entry {self._number} leaves the register before it enters it; ask its authority.",
-            )
-        self._newest = max(self._newest, until)
-        name = self._rows.written(listed, self._line)
-        if name:
-            self._ended.add(name)
+        self._newest = max(self._newest, since, until or since)
+        self._rows.entry(listed, self._line, since, until)
 
     def _moment(self, field: str) -> datetime:
-        """A time of Warsaw; of an hour that comes twice the first one is meant."""
+        """A time of Warsaw; of an hour that comes twice the first one is meant, if it can be."""
         written = self._entry[field].strip()
         found = _TIME.fullmatch(written)
         try:

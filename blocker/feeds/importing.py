@@ -68,7 +68,7 @@ def make(site: Site, feed: Feed, source: Source, *, accept: str = "", reason: st
     nothing = Imported(feed=feed, source=source, files={})
     try:
         _check_accepted(source, accept)
-        extract = formats.read(feed.format, source.octets, feed.match)
+        extract = formats.read(feed.format, source.octets, feed.match, at=source.at)
     except Damaged as damaged:
         return replace(nothing, problems=(_damage(feed, source, damaged),))
     if feed.until is not None and feed.until.timestamp() <= source.at:
@@ -106,12 +106,13 @@ def make(site: Site, feed: Feed, source: Source, *, accept: str = "", reason: st
     waived = [one for one in found if accept and one.id in contract.WAIVABLE]
     is_waivable = all(one.id in contract.WAIVABLE for one in found)
     wrong = [_with_way_out(one, feed, source, is_waivable) for one in found if one not in waived]
+    left_out = [] if wrong else contract.left_out(whole, source.place)
     result = replace(
         nothing,
         extract=extract,
         change=change,
         accepted=tuple(one.id for one in waived),
-        problems=(*wrong, *protected, *contract.warnings(feed, change)),
+        problems=(*wrong, *left_out, *protected, *contract.warnings(feed, change)),
     )
     if wrong or not change:
         return result

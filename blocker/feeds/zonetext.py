@@ -15,11 +15,12 @@ import re
 from typing import TYPE_CHECKING
 
 from blocker.feeds import textlines
-from blocker.feeds.extract import BELOW, ONLY, Damaged, Edition, Extract, Rows
-from blocker.orders.model import Match
+from blocker.feeds.extract import BELOW, ONLY, Damaged, Edition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from blocker.feeds.extract import Extract, Rows
 
 MAX_RECORD = 8192
 MAX_WORDS = 500
@@ -35,10 +36,9 @@ _PASSES = frozenset({"rpz-passthru.", "rpz-tcp-only."})
 _BLOCKS = frozenset({"A", "AAAA", "CNAME"})
 
 
-def read(octets: bytes, match: Match) -> Extract:
-    """The zone. Raises Damaged. `match` has no say: a zone tells a name from all below it."""
-    del match
-    zone = _Zone()
+def read(octets: bytes, rows: Rows) -> Extract:
+    """The zone. Raises Damaged."""
+    zone = _Zone(rows)
     for line, tokens in _records(octets):
         zone.take(line, tokens)
     return zone.extract()
@@ -68,8 +68,8 @@ def _records(octets: bytes) -> Iterator[tuple[int, list[str]]]:
 class _Zone:
     """A zone while it is read. Names are relative to its apex, without a final dot."""
 
-    def __init__(self) -> None:
-        self._rows = Rows(Match.EXACT)
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
         self._alone: dict[bytes, None] = {}
         self._below: dict[bytes, None] = {}
         self._passes: dict[bytes, int] = {}
@@ -112,7 +112,7 @@ class _Zone:
         lower = name.lower()
         if lower == "@":
             return self._origin
-        found = lower if lower.endswith(".") or not self._origin else f"{lower}.{self._origin}"
+        found = lower if lower.endswith(".") or not self._origin else f"{lower}.{self._origin.lstrip('.')}"
         if len(found) > MAX_NAME:
             raise Damaged("feed-format", "a name is longer than 255 octets; fetch the zone anew.", line)
         return found
@@ -122,7 +122,7 @@ class _Zone:
             raise Damaged("feed-header", "the zone does not begin with its SOA record; fetch it anew.", line)
         serial = int(data[2]) % (1 << 32)
         self._apex = owner
-        self._edition = Edition((serial,), f"serial {serial}", is_serial=True)
+        self._edition = Edition((serial,), f"serial {serial}", is_serial=True, is_numbered=True)
 
     def _relative(self, absolute: str, line: int) -> str:
         apex = self._apex or ""
@@ -142,13 +142,24 @@ class _Zone:
         name = self._rows.written(owner, line)
         if not name:
             return
-        if kind == "CNAME" and data[0].lower() in _PASSES:
+        if kind == "CNAME" and self._exempts(owner, self._absolute(data[0], line)):
             self._passes[name] = line
         elif kind in _BLOCKS:
-            self._last = name
-            (self._below if name.startswith(BELOW) else self._alone)[name] = None
+            listed = self._below if name.startswith(BELOW) else self._alone
+            if name not in listed:
+                self._last = name
+            listed[name] = None
         else:
             self._rows.skip(line, "trigger", f"{owner} {kind}")
+
+    def _exempts(self, owner: str, target: str) -> bool:
+        """Whether an alias lets its name through: by a target of its own for that or, as zones did before
+        there was one and servers still understand, by the name itself.
+        """
+        return target in _PASSES or target.removesuffix(".") in (
+            owner,
+            f"{owner}.{self._apex}".removesuffix("."),
+        )
 
     def extract(self) -> Extract:
         if self._edition is None:

@@ -183,7 +183,8 @@ OWN = [
         hazard(NAMES).replace(
             "</DataWpisu>", "</DataWpisu><DataWykreslenia>2025-01-01T00:00:00</DataWykreslenia>", 1
         ),
-        "feed-dates-contradict: the entry 1 leaves the register before it enters it; ask its authority.",
+        ":3:1 feed-dates-contradict: 'casino-0.example' ends before it begins, so the document may be "
+        "damaged; fetch it anew, or ask its authority.",
     ),
     Bad(
         "pl-hazard",
@@ -232,8 +233,8 @@ OWN = [
         "pl-hazard",
         "an entry of tomorrow's tomorrow",
         hazard(LATER).replace("2026-01-01", "2026-12-24", 1),
-        " feed-ahead: the document has the date 2026-12-24T12:00:00+01:00, which is yet to come, and what it "
-        "lists or lifts would hold at once; ask its authority.",
+        " feed-ahead: the document has the date 2026-12-24T12:00:00+01:00, which is yet to come, by more "
+        "than clocks differ; ask its authority.",
     ),
     Bad(
         "cert-pl",
@@ -281,7 +282,7 @@ OWN = [
         "cert-pl",
         "deleted before inserted",
         json.dumps([position(7, NAMES[0], "2026-01-02T00:00:00", "2026-01-01T00:00:00")]),
-        " feed-dates-contradict: the entry 7 is deleted before it is inserted; ask its authority.",
+        ":7:1 feed-dates-contradict: 'casino-0.example' ends before it begins, so the document may be ",
     ),
     Bad(
         "cert-pl",
@@ -359,6 +360,19 @@ OWN = [
         " feed-older: the document is of 2024-08-29, serial 9 and the last one of 2025-08-29, serial 1",
     ),
     Bad(
+        "it-adm",
+        "another name under the same number",
+        adm(LATER, 1),
+        " feed-same-edition: the document is of 2025-08-29, serial 1, as the last one is, but lists other "
+        "names; fetch it anew, or ask its authority.",
+    ),
+    Bad(
+        "rpz",
+        "another name under the same serial",
+        zone(LATER, 1),
+        " feed-same-edition: the document is of serial 1, as the last one is, but lists other names; ",
+    ),
+    Bad(
         "it-cncpo",
         "no columns",
         lines(NAMES),
@@ -397,6 +411,18 @@ OWN = [
         "two names become one",
         lines(NAMES).replace("casino-1.example\ncasino-2", "casino-1.example casino-2"),
         ":2:1 feed-row-unreadable: 'casino-1.example casino-2.example' is neither",
+    ),
+    Bad(
+        "names",
+        "half of it another format",
+        lines([*NAMES, *(f"a..{name}" for name in NAMES)]),
+        ":11:1 feed-row-unreadable: 'a..casino-0.example' and 9 more is neither a name nor",
+    ),
+    Bad(
+        "names",
+        "markup among the names",
+        lines([*NAMES, *(f"n{at}.example" for at in range(100)), "<p>x.example</p>"]),
+        ":111:1 feed-row-unreadable: '<p>x.example</p>' is neither a name nor",
     ),
     Bad(
         "hosts",
@@ -517,7 +543,10 @@ def test_a_damaged_document_changes_nothing_and_is_told_in_this_sentence(fed: Fe
 BY_ITSELF = [
     bad
     for bad in TABLE
-    if not any(id_ in bad.said for id_ in ("feed-changed-too-much", "feed-older", "feed-tail-missing"))
+    if not any(
+        id_ in bad.said
+        for id_ in ("feed-changed-too-much", "feed-older", "feed-same-edition", "feed-tail-missing")
+    )
 ]
 
 
@@ -544,7 +573,7 @@ def test_what_a_document_is_refused_for_is_in_the_table() -> None:
         "feed-unknown", "feed-source-invalid", "feed-format-unknown", "feed-absence-unknown",
         "feed-end-unclear", "duplicate-feed", "feed-name-invalid", "feed-too-large", "feed-order-ended",
         "feed-orders-broken", "feed-absent-kept", "feed-removed-by-order", "feed-order-exists",
-        "feed-accept-other", "feed-last-unknown", "feed-cuts-others",
+        "feed-accept-other", "feed-last-unknown", "feed-cuts-others", "feed-later",
     }  # fmt: skip
     told = " ".join(bad.said for bad in TABLE)
     assert {id_ for id_ in FEED_CHECKS if f"{id_}:" not in told} == elsewhere

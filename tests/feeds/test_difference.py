@@ -72,6 +72,21 @@ def test_where_absence_says_nothing_only_what_is_said_to_be_over_goes(
     assert change.absent == before - after - ended
 
 
+@given(before=LISTED, after=LISTED, ended=LISTED)
+def test_what_is_said_to_be_over_is_kept_once_and_frees_nothing_that_stays(
+    before: set[bytes], after: set[bytes], ended: set[bytes]
+) -> None:
+    before, after = without_covered(before), without_covered(after)
+    extract = Extract(names=dict.fromkeys(after, ""), ended=frozenset(ended - after))
+    change = difference(before, extract, keeps_absent=True)
+    assert change.removed == before & (ended - after)
+    cuts = {cut(one) for one in change.removed}
+    for name in ASKED:
+        held = blocked(before, name) and not any(covers(one, name) for one in cuts)
+        said = blocked((before - change.removed) | after, name)
+        assert (held or blocked(set(change.added | change.again), name)) == said, name
+
+
 @given(before=LISTED, after=LISTED, withdrawn=LISTED)
 def test_what_others_took_out_is_never_added(
     before: set[bytes], after: set[bytes], withdrawn: set[bytes]

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from blocker.feeds import formats
 from blocker.orders import filing, parse
+from blocker.orders.model import Match
 from tests.feeds.samples import (
     ADDRESS,
     LATER,
@@ -17,6 +19,7 @@ from tests.feeds.samples import (
     NAMES,
     OTHERS,
     URL,
+    adm,
     entry,
     hazard,
     hosts,
@@ -226,6 +229,176 @@ def test_a_zone_tells_a_name_from_what_is_below_it(fed: Fed) -> None:
     assert blocked(fed, *every) == {"www.alone.example", "below.example", "both.example"}
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        "self.example CNAME rpz-passthru.",
+        "self.example CNAME self.example.",
+        "Self.example 60 IN CNAME SELF.example.",
+        "self.example CNAME self.example",
+        "self.example CNAME ( self.example. )",
+        "self.example.rpz.example. CNAME self.example.",
+        "*.self.example CNAME *.self.example.",
+        "$ORIGIN example.rpz.example.\nself CNAME self.example.",
+        "$ORIGIN .\nself.example.rpz.example CNAME self.example",
+        "$ORIGIN .\nself.example.rpz.example CNAME rpz-passthru",
+    ],
+)
+def test_what_a_zone_exempts_in_any_form_is_not_blocked(fed: Fed, row: str) -> None:
+    fed.feed("rpz")
+    said = fed.taken(f"{zone(NAMES)}{row}\n")
+    assert (said["names"], said["problems"]) == (len(NAMES), [])
+    assert b"self" not in fed.orders["2026-11-28-list.listed.txt"]
+
+
+def test_an_alias_to_another_name_blocks_and_one_to_itself_in_a_transfer_exempts() -> None:
+    head = "$ORIGIN rpz.example.\n@ 30 IN SOA a. b. 1 60 60 60 60\n"
+    found = formats.read(
+        "axfr",
+        f"{head}landing.example CNAME wall.example.\nself.example CNAME self.example.\n".encode(),
+        Match.SUBTREE,
+    )
+    assert set(found.names) == {b"=landing.example"}
+
+
+def test_a_zone_whose_names_are_relative_to_the_root_is_the_same_zone(fed: Fed) -> None:
+    fed.feed("rpz")
+    fed.take(zone(NAMES))
+    text = (
+        "$ORIGIN .\n$TTL 60\nrpz.example IN SOA localhost. root.localhost. 1 60 60 60 60\n"
+        + "".join(f"{name}.rpz.example CNAME .\n*.{name}.rpz.example CNAME .\n" for name in NAMES[:5])
+        + "$ORIGIN rpz.example.\n"
+        + "".join(f"{name} CNAME .\n*.{name} CNAME .\n" for name in NAMES[5:])
+    )
+    ran = fed.take(text)
+    assert (ran.code, ran.err) == (0, "list: nothing changed\n")
+
+
+ODD = [
+    "foo..odd.example",
+    ".foo.odd.example",
+    "x@odd.example",
+    "a" * 64 + ".odd.example",
+    "\N{GRINNING FACE}.odd.example",
+    "p\N{CYRILLIC SMALL LETTER A}y.odd.example",
+    "*x.odd.example",
+    "\N{FULLWIDTH LATIN SMALL LETTER G}oogle.com",
+    "goo\N{SOFT HYPHEN}gle.com",
+    "goo\N{ZERO WIDTH SPACE}gle.com",
+    "goo\N{ZERO WIDTH SPACE}gle.b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example",
+    "google\N{IDEOGRAPHIC FULL STOP}com",
+]
+MANY = (*NAMES, *(f"more-{number}.example" for number in range(20)))
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("format_", WITH_OTHERS)
+def test_one_odd_row_is_left_out_and_told_and_the_rest_is_taken(fed: Fed, format_: str, odd: str) -> None:
+    fed.feed(format_)
+    fed.take(MAKERS[format_](MANY))
+    fed.at("2026-11-29T12:00:00+00:00")
+    said = fed.taken(MAKERS[format_](("new.example", odd, *MANY), 2))
+    assert (said["added"], said["removed"], said["skipped"]) == (1, 0, {"unreadable": 1})
+    assert [row["text"] for row in said["not_names"]] == [odd]
+    assert [one["id"] for one in said["problems"] if one["severity"] == "error"] == ["feed-row-unreadable"]
+    assert b"\nnew.example\n" in fed.orders["2026-11-29-list-120000.added.txt"]
+    ran = fed.take(MAKERS[format_](("new.example", odd, *MANY), 2))
+    assert ran.code == 2
+    assert "is neither a name nor a URL nor an address; it is left out, and the rest is taken." in ran.err
+
+
+def test_letters_of_another_script_are_read_in_either_case_and_composed_or_not(fed: Fed) -> None:
+    fed.feed("names")
+    said = fed.taken(
+        lines([*NAMES, "*.B\u00dcCHER.example.", "bu\u0308ro.example", "www.xn--bcher-kva.example"])
+    )
+    assert (said["names"], said["problems"]) == (len(NAMES) + 3, [])
+
+
+def test_an_entry_whose_dates_contradict_leaves_its_name_as_it_is(fed: Fed) -> None:
+    for format_ in ("cert-pl", "pl-hazard"):
+        fed.feed(format_)
+        fed.folder.joinpath("feeds.yaml").write_text(
+            fed.folder.joinpath("feeds.yaml").read_text().replace("folder: reg", f"folder: {format_}")
+        )
+        first = dated(format_, [(name, "2026-01-01T12:00:00", "") for name in MANY])
+        assert fed.take(first).code == 0
+        fed.at("2026-11-29T12:00:00+00:00")
+        wrong = ("2026-01-03T12:00:00", "2026-01-02T12:00:00")
+        rest = [(name, "2026-01-01T12:00:00", "") for name in MANY[1:]]
+        said = fed.taken(dated(format_, [(MANY[0], *wrong), *rest]))
+        assert (said["added"], said["removed"], said["skipped"]) == (0, 0, {"contradicting": 1})
+        said = fed.taken(dated(format_, [("new.example", *wrong), *rest, ("n.example", wrong[1], "")]))
+        assert (said["added"], said["skipped"]) == (1, {"contradicting": 1})
+        assert "feed-dates-contradict" in [one["id"] for one in said["problems"]]
+        fed.at("2026-11-28T12:00:00+00:00")
+
+
+def dated(format_: str, entries: list[tuple[str, str, str]]) -> str:
+    """A document whose entries have these names, beginnings and ends."""
+    if format_ == "cert-pl":
+        return json.dumps([position(at, *one[:2], one[2] or None) for at, one in enumerate(entries, 1)])
+    rows = "".join(
+        entry(at, name, f"<DataWykreslenia>{until}</DataWykreslenia>" if until else "", since)
+        for at, (name, since, until) in enumerate(entries, 1)
+    )
+    return hazard([]).replace("</Rejestr>", f"{rows}</Rejestr>")
+
+
+@pytest.mark.parametrize("format_", ["cert-pl", "pl-hazard"])
+def test_an_end_in_the_hour_that_comes_twice_is_no_contradiction(format_: str) -> None:
+    document = dated(format_, [("x.example", "2026-10-25T02:50:00", "2026-10-25T02:10:00")])
+    found = formats.read(format_, document.encode(), Match.SUBTREE)
+    assert set(found.ended) == {b"x.example"}
+    assert not found.counts
+
+
+def test_a_deletion_below_a_name_that_stays_is_not_undone_when_that_goes_too(fed: Fed) -> None:
+    fed.feed("cert-pl", more="    max_change: 1\n")
+    since, until = "2026-01-01T12:00:00", "2026-02-01T12:00:00"
+    rest = [(name, since, "") for name in NAMES]
+    fed.take(dated("cert-pl", [*rest, ("p.example", since, ""), ("a.p.example", since, "")]))
+    fed.apply()
+    every = ["p.example", "a.p.example", "b.p.example"]
+    fed.at("2026-11-29T12:00:00+00:00")
+    second = dated("cert-pl", [*rest, ("p.example", since, ""), ("a.p.example", since, until)])
+    assert fed.take(second).code == 0
+    ran = fed.run("check")
+    assert (ran.code, ran.out) == (0, "")
+    assert fed.run("apply", "--yes").code == 0
+    assert blocked(fed, *every) == set(every)
+    assert fed.take(second).err == "list: nothing changed\n"
+    fed.at("2026-11-30T12:00:00+00:00")
+    assert fed.take(dated("cert-pl", [*rest, ("p.example", since, until)])).code == 0
+    assert fed.run("apply", "--yes").code == 0
+    assert blocked(fed, *every, NAMES[0]) == {NAMES[0]}
+
+
+@pytest.mark.parametrize("format_", ["cert-pl", "pl-hazard"])
+def test_a_date_does_nothing_before_its_time(fed: Fed, format_: str) -> None:
+    fed.feed(format_)
+    kept = [(name, "2026-01-01T12:00:00", "") for name in NAMES[1:]]
+    fed.take(dated(format_, [(NAMES[0], "2026-01-01T12:00:00", ""), *kept]))
+    before = fed.orders
+    document = dated(
+        format_,
+        [
+            (NAMES[0], "2026-01-01T12:00:00", "2026-11-29T10:00:00"),
+            ("new.example", "2026-11-29T10:00:00", ""),
+            *kept,
+        ],
+    )
+    ran = fed.take(document)
+    assert (ran.code, fed.orders) == (0, before)
+    assert (
+        " feed-later: 'casino-0.example' and 1 more has a date yet to come, which does nothing until then; "
+        "import the document again at that time.\n" in ran.err
+    )
+    fed.at("2026-11-29T09:00:00+00:00")
+    said = fed.taken(document)
+    assert (said["added"], said["removed"], said["problems"]) == (1, 1, [])
+
+
 def test_exact_is_what_the_feeds_policy_says(fed: Fed) -> None:
     fed.feed("hosts", more="    match: exact\n")
     fed.take(hosts(NAMES))
@@ -398,6 +571,26 @@ def test_a_list_cut_off_is_noticed_though_its_last_name_says_nothing_more(fed: F
     ran = fed.take(lines(NAMES[:-1]))
     assert (ran.code, fed.orders) == (2, before)
     assert f" feed-tail-missing: '{last}', with which the last document ended, is gone" in ran.err
+
+
+@pytest.mark.parametrize("format_", ["names", "hosts", "rpz"])
+def test_a_list_cut_off_is_noticed_though_its_last_name_stands_in_it_twice(fed: Fed, format_: str) -> None:
+    fed.feed(format_, more="    max_change: 1\n")
+    fed.take(MAKERS[format_]([*NAMES, NAMES[0]]))
+    before = fed.orders
+    fed.at("2026-11-30T12:00:00+00:00")
+    ran = fed.take(MAKERS[format_](NAMES[:-1], 2))
+    assert (ran.code, fed.orders) == (2, before)
+    assert f" feed-tail-missing: '{NAMES[-1]}', with which" in ran.err
+
+
+def test_a_person_may_let_another_document_of_the_same_number_past(fed: Fed) -> None:
+    fed.feed("it-adm", more="    max_change: 1\n")
+    fed.take(adm(NAMES))
+    fed.at("2026-11-30T12:00:00+00:00")
+    document = adm(LATER)
+    digest = hashlib.sha256(document.encode()).hexdigest()
+    assert fed.take(document, "--accept", digest, "--reason", "asked the authority").code == 0
 
 
 def test_without_the_last_document_nothing_is_lifted_until_a_person_says_so(fed: Fed) -> None:

@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from blocker import __version__, bounded
@@ -88,6 +88,8 @@ def from_url(url: str, at: int, known: Validators) -> tuple[Source | None, Valid
         raise PointError(f"{url}: it can't be reached: {error.reason}"[:300]) from error
     except (OSError, http.client.HTTPException) as error:
         raise PointError(f"{url}: it can't be read: {error or type(error).__name__}"[:300]) from error
+    except ValueError as error:  # What urllib says of an address that is none, its own or a redirect's.
+        raise PointError(f"{url}: it, or what it redirects to, is not an address: {error}"[:300]) from error
     return Source(octets=octets, place=url, at=at), validators
 
 
@@ -109,6 +111,14 @@ def _opener() -> urllib.request.OpenerDirector:
 class _Redirects(urllib.request.HTTPRedirectHandler):
     max_redirections = max_repeats = MAX_REDIRECTS
 
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage
+    ) -> Any:
+        fp.close()  # Nobody needs its body, which may have no end.
+        return super().http_error_302(req, fp, code, msg, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
     def redirect_request(
         self,
         req: urllib.request.Request,
@@ -119,7 +129,6 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         newurl: str,
     ) -> urllib.request.Request | None:
         if urlsplit(newurl).scheme != "https":
-            fp.close()
             raise urllib.error.URLError("it redirects to something else than https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 

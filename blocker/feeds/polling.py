@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from blocker.errors import OrdersInvalid, PointError, StoreError
+from blocker.errors import BlockerError, PointError, StoreError
 from blocker.feeds import aside, importing, transfer
 from blocker.feeds import fetch as fetching
 from blocker.feeds.contract import Axfr
@@ -100,19 +100,25 @@ def poll(
         memory = recall(site, feed)
         if memory.due > now:
             continue
+        following = _failed(feed, memory, now)
         try:
             done, validators = _import(site, feed, now, memory)
-        except (OrdersInvalid, PointError) as error:
+            if done is not None:
+                made.append(done)
+            if done is None or not any(one.severity == "error" for one in done.problems):
+                following = Memory(due=now + delay(feed, 0, _chance()), **asdict(validators))
+        except BlockerError as error:
             warn(f"{feed.name}: {error}")
             worst = max(worst, error.exit_code)
-            remember(site, feed, _failed(feed, memory, now))
-            continue
-        if done is not None:
-            made.append(done)
-        if done is not None and any(one.severity == "error" for one in done.problems):
-            remember(site, feed, _failed(feed, memory, now))
-        else:
-            remember(site, feed, Memory(due=now + delay(feed, 0, _chance()), **asdict(validators)))
+        except Exception as error:  # noqa: BLE001 - a bug with one feed is not the others'
+            # What it says of itself may hold what is not for everybody: a key, a sealed name.
+            warn(f"{feed.name}: {type(error).__name__}: this is a bug; the other feeds are imported")
+            worst = max(worst, BlockerError.exit_code)
+        try:
+            remember(site, feed, following)
+        except StoreError as error:
+            warn(f"{feed.name}: {error}")
+            worst = max(worst, error.exit_code)
     return made, worst
 
 

@@ -16,6 +16,7 @@ import trustme
 from blocker.errors import OrdersInvalid, PointError
 from blocker.feeds import fetch, polling
 from blocker.feeds.fetch import Validators
+from tests.feeds.conftest import FEED
 from tests.feeds.samples import NAMES, lines
 from tests.feeds.test_damaged import feed
 
@@ -229,3 +230,70 @@ def test_the_wait_doubles_up_to_a_day_and_is_a_little_longer_by_chance() -> None
         86400
     ]
     assert polling.delay(one, 60, 1) == pytest.approx(86400 * 1.1)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://[::1",
+        "https://a..b/",
+        f"https://{'a' * 70}.example/",
+        "https://\u0142.example/",
+        "https://x:y/",
+    ],
+)
+def test_a_redirect_to_what_is_no_address_is_told(web: Web, address: str) -> None:
+    web.status, web.headers = 302, {"Location": address.encode().decode("latin-1")}
+    assert refused(web).startswith(": it")
+
+
+def test_a_source_that_is_no_address_is_told(fed: Fed) -> None:
+    fed.feed("names")
+    ran = fed.run("import", "list", "https://localhost:1/\u0142")
+    assert (ran.code, ran.out) == (5, "")
+    assert "is not an address" in ran.err
+
+
+def two(fed: Fed, first: str) -> None:
+    """Two feeds: this one's source, then a file with a good list."""
+    form = {"format": "names", "minimum": 1, "more": ""}
+    (fed.folder / "good").write_text(lines(NAMES))
+    feeds = FEED.format(name="bad", source=first, **form) + FEED.format(name="list", source="good", **form)
+    (fed.folder / "feeds.yaml").write_text(f"feeds:\n{feeds}")
+
+
+def remembered(fed: Fed, name: str = "list") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((fed.folder / "state" / "feeds" / f"{name}.json").read_text())
+    return found
+
+
+def test_one_server_s_bad_redirect_keeps_no_other_feed_from_its_import(fed: Fed, web: Web) -> None:
+    two(fed, web.url)
+    web.status, web.headers = 302, {"Location": "https://[::1"}
+    ran = fed.run("import", "--poll", "--json")
+    assert (ran.code, json.loads(ran.out)[0]["feed"]) == (5, "list")
+    assert (remembered(fed, "bad")["failures"], remembered(fed)["failures"]) == (1, 0)
+
+
+def test_a_bug_with_one_feed_keeps_no_other_from_its_import_and_tells_no_secret(
+    fed: Fed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two(fed, "https://localhost:1/")
+
+    def broken(*_: object) -> None:
+        raise KeyError("a secret")
+
+    monkeypatch.setattr(fetch, "from_url", broken)
+    ran = fed.run("import", "--poll", "--json")
+    assert (ran.code, json.loads(ran.out)[0]["order"]) == (1, "reg/2026-11-28-list")
+    assert "bad: KeyError: this is a bug" in ran.err
+    assert "a secret" not in ran.err
+    assert remembered(fed, "bad")["failures"] == 1
+
+
+def test_what_can_t_be_remembered_of_one_feed_keeps_no_other_from_its_import(fed: Fed) -> None:
+    two(fed, "good")
+    (fed.folder / "state" / "feeds" / ".bad.json.new").mkdir(parents=True)
+    ran = fed.run("import", "--poll", "--json")
+    assert (ran.code, len(json.loads(ran.out))) == (4, 2)
+    assert "bad.json: it can't be written" in ran.err

@@ -76,6 +76,7 @@ FEED_CHECKS: dict[str, str] = {
     "feed-last-unknown": "the last document can't be read, so that a cut-off one can't be told by it",
     "feed-cuts-others": "a name that goes would take along what an order of somebody else added",
     "feed-order-ended": "the feed's order has ended, so that nothing can be added to it",
+    "feed-order-ahead": "an order that the feed made is yet to begin, as when a clock was wrong",
     "feed-orders-broken": "the feed's own orders have problems",
     "feed-absent-kept": "warning: names are absent without being said to be lifted, and stay",
     "feed-removed-by-order": "warning: the feed lists names that an order of its own removed",

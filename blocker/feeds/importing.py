@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from blocker.feeds.extract import Extract
     from blocker.feeds.family import Family
     from blocker.feeds.mint import Source
+    from blocker.orders.model import Order
     from blocker.site import Site
 
 _DOCUMENT = bounded.Words(
@@ -82,6 +83,8 @@ def make(site: Site, feed: Feed, source: Source, *, accept: str = "", reason: st
     )
     if known is not None and known.is_over:
         return replace(nothing, problems=(_over(feed, known),), extract=extract)
+    if known is not None and known.ahead:
+        return replace(nothing, problems=(_ahead(feed, known.ahead[0], site, applied),), extract=extract)
     before = known.listed if known is not None else frozenset()
     whole = extract
     extract, protected = _without_protected(extract, before, feed, site)
@@ -217,6 +220,21 @@ def _over(feed: Feed, known: Family) -> Problem:
         path=feed.name,
         message=f"'{known.block.id}' has ended, so nothing can be added to it. If the list is to hold again, "
         "a person must decide so: give the feed another name in feeds.yaml, and it starts a new order.",
+    )
+
+
+def _ahead(feed: Feed, order: Order, site: Site, applied: Mapping[str, str]) -> Problem:
+    way = (
+        f"`blocker new --kind lift --of {order.id}` with a 'from' that is not later than its own, then apply"
+        if order.id in applied
+        else "remove that file, which is not applied"
+    )
+    return Problem(
+        id="feed-order-ahead",
+        path=bounded.printable(site.orders / f"{order.id}.yaml"),
+        message=f"this order of '{feed.name}' is yet to begin ({order.issued:%Y-%m-%dT%H:%M:%SZ}): the clock "
+        "was ahead when it was made, or is behind now. Nothing is imported meanwhile; set the clock right, "
+        f"{way} and import again.",
     )
 
 

@@ -59,6 +59,10 @@ def delay(feed: Feed, failures: int, chance: float) -> float:
     return wait * (1 + JITTER * chance)
 
 
+def _longest(feed: Feed) -> float:
+    return max(LONGEST, feed.interval) * (1 + JITTER)
+
+
 @contextmanager
 def alone(site: Site) -> Iterator[None]:
     """One import at a time: the next one waits. Raises StoreError."""
@@ -98,8 +102,8 @@ def poll(
     worst = 0
     for feed in feeds:
         memory = recall(site, feed)
-        if memory.due > now:
-            continue
+        if now < memory.due <= now + _longest(feed):
+            continue  # One that is later still was written by a clock that was ahead.
         following = _failed(feed, memory, now)
         try:
             done, validators = _import(site, feed, now, memory)

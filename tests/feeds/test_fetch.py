@@ -297,3 +297,14 @@ def test_what_can_t_be_remembered_of_one_feed_keeps_no_other_from_its_import(fed
     ran = fed.run("import", "--poll", "--json")
     assert (ran.code, len(json.loads(ran.out))) == (4, 2)
     assert "bad.json: it can't be written" in ran.err
+
+
+def test_what_a_clock_ahead_remembered_keeps_no_feed_waiting(fed: Fed, web: Web) -> None:
+    fed.feed("names", source=web.url)
+    web.status = 500
+    fed.at("2036-01-01T12:00:00+00:00")
+    fed.run("import", "--poll")
+    fed.at("2026-11-29T12:00:00+00:00")
+    ran = fed.run("import", "--poll")
+    assert (ran.code, len(web.asked)) == (5, 2)
+    assert fed.run("import", "--poll").code == 0

@@ -730,3 +730,50 @@ def test_a_url_that_is_no_longer_listed_is_nothing_to_lift(fed: Fed, format_: st
     )
     said = fed.taken(text)
     assert (said["names"], said["skipped"]) == (10, {"url": 1})
+
+
+AHEAD = "2036-01-01T12:00:00+00:00"
+
+
+@pytest.mark.parametrize("is_applied", [False, True])
+@pytest.mark.parametrize("is_first", [False, True])
+def test_an_order_made_while_the_clock_was_ahead_stops_imports_until_it_is_gone(
+    fed: Fed, is_applied: bool, is_first: bool
+) -> None:
+    fed.feed("names", more="    max_change: 0.5\n")
+    if not is_first:
+        fed.take(lines(NAMES))
+        fed.run("apply", "--yes")
+    fed.at(AHEAD)
+    assert fed.take(lines(("wrong.example", *NAMES))).code == 0
+    id_ = "reg/2036-01-01-list" if is_first else "reg/2036-01-01-list-120000"
+    if is_applied:
+        fed.run("apply", "--yes")
+    before = fed.orders
+    fed.at("2026-11-29T12:00:00+00:00")
+    for listed in ((*NAMES, "wrong.example"), NAMES):
+        ran = fed.take(lines(listed))
+        assert (ran.code, fed.orders) == (2, before)
+        assert f"{id_}.yaml feed-order-ahead: this order of 'list' is yet to begin (2036-01-01T12:" in ran.err
+    if is_applied:
+        assert f"`blocker new --kind lift --of {id_}`" in ran.err
+        fed.act("mend", "lift", id_, start="2026-11-29")
+    else:
+        assert "remove that file" in ran.err
+        (fed.folder / "orders" / f"{id_}.yaml").unlink()
+    assert fed.run("check").code == 0
+    ran = fed.take(lines(("right.example", *NAMES)))
+    assert (ran.code, ran.err) == (0, "not applied: see `blocker plan`, then `blocker apply`\n")
+    assert fed.run("apply", "--yes").code == 0
+    assert blocked(fed, *NAMES, "right.example", "wrong.example") == {*NAMES, "right.example"}
+    assert not fed.is_blocked("wrong.example", at="2036-06-01")
+
+
+def test_a_name_of_an_order_that_was_lifted_before_it_began_may_come(fed: Fed) -> None:
+    fed.feed("names", more="    max_change: 0.5\n")
+    fed.take(lines(NAMES))
+    fed.at(AHEAD)
+    fed.take(lines(("new.example", *NAMES)))
+    fed.act("mend", "lift", "reg/2036-01-01-list-120000", start="2026-11-29")
+    fed.at("2026-11-29T12:00:00+00:00")
+    assert fed.taken(lines(("new.example", *NAMES)))["added"] == 1

@@ -75,6 +75,8 @@ def from_url(url: str, at: int, known: Validators) -> tuple[Source | None, Valid
         request.add_header("If-Modified-Since", known.modified)
     try:
         with _opener().open(request, timeout=TIMEOUT) as answer:
+            if answer.status != http.HTTPStatus.OK:  # Accepted, altered by a proxy, or a part of it.
+                raise PointError(f"{url}: the server answers {answer.status} {answer.reason}"[:300])
             octets = _body(answer, url)
             validators = Validators(
                 etag=_field(answer.headers, "ETag"), modified=_field(answer.headers, "Last-Modified")

@@ -42,6 +42,8 @@ _DOCUMENT = bounded.Words(
 )
 _MODE = 0o640  # Not everything that authorities send may be read by everybody.
 
+_LEFT_OUT = "protected-name"
+
 NO_CHANGE = Difference()
 
 
@@ -59,6 +61,11 @@ class Imported:
     files: Mapping[str, bytes]
     problems: tuple[Problem, ...] = ()
     accepted: tuple[str, ...] = ()
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the document was not taken; one is taken though protected names are left out of it."""
+        return any(one.severity == "error" and one.id != _LEFT_OUT for one in self.problems)
 
 
 def make(site: Site, feed: Feed, source: Source, *, accept: str = "", reason: str = "") -> Imported:
@@ -271,7 +278,7 @@ def _without_protected(
         return extract, []
     problems = [
         Problem(
-            id="protected-name",
+            id=_LEFT_OUT,
             path=feed.name,
             message=f"'{name.decode()}' would block '{found[name]}', which this site protects; it is left "
             "out. Take it off the protected list if a person so decides.",

@@ -13,6 +13,7 @@ import json
 import random
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from blocker.errors import BlockerError, PointError, StoreError
@@ -44,13 +45,16 @@ _BOUND = 4096
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
     """What is remembered of a feed: when it is due (epoch seconds), how often it failed since it last went
-    well, what the server said of the last good document.
+    well; what the server said of the last good document, the `source` that it came from, and the `orders`
+    that were made of the feed's documents so far, as a digest of their names.
     """
 
     due: float = 0.0
     failures: int = 0
     etag: str = ""
     modified: str = ""
+    source: str = ""
+    orders: str = ""
 
 
 def delay(feed: Feed, failures: int, chance: float) -> float:
@@ -81,8 +85,12 @@ def fetch(site: Site, feed: Feed, at: int) -> Source:
     """The feed's document, whole. Raises OrdersInvalid, PointError."""
     source, _ = _fetch(site, feed, at, Validators())
     if source is None:
-        raise PointError(f"{feed.source}: the server says that nothing changed, though it was not asked")
+        raise _unasked(feed)
     return source
+
+
+def _unasked(feed: Feed) -> PointError:
+    return PointError(f"{_place(feed)}: the server says that nothing changed, though it was not asked")
 
 
 def _fetch(site: Site, feed: Feed, at: int, known: Validators) -> tuple[Source | None, Validators]:
@@ -109,8 +117,13 @@ def poll(
             done, validators = _import(site, feed, now, memory)
             if done is not None:
                 made.append(done)
-            if done is None or not any(one.severity == "error" for one in done.problems):
-                following = Memory(due=now + delay(feed, 0, _chance()), **asdict(validators))
+            if done is None or not done.is_refused:
+                following = Memory(
+                    due=now + delay(feed, 0, _chance()),
+                    source=_place(feed),
+                    orders=_orders(site, feed),
+                    **asdict(validators),
+                )
         except BlockerError as error:
             warn(f"{feed.name}: {error}")
             worst = max(worst, error.exit_code)
@@ -127,11 +140,13 @@ def poll(
 
 
 def _import(site: Site, feed: Feed, now: float, memory: Memory) -> tuple[Imported | None, Validators]:
-    known = (
-        Validators(etag=memory.etag, modified=memory.modified) if _has_orders(site, feed) else Validators()
-    )
+    # What the server said is about the document that the last order was made of, and of no use without it.
+    is_same = memory.source == _place(feed) and memory.orders == _orders(site, feed) != ""
+    known = Validators(etag=memory.etag, modified=memory.modified) if is_same else Validators()
     source, validators = _fetch(site, feed, int(now), known)
     if source is None:
+        if known == Validators():
+            raise _unasked(feed)
         return None, validators
     made = importing.make(site, feed, source)
     if made.files:
@@ -148,10 +163,18 @@ def _chance() -> float:
     return random.random()  # noqa: S311 - it keeps pollers apart and no secret
 
 
-def _has_orders(site: Site, feed: Feed) -> bool:
-    """Whether what the server said of the last document is about orders that are still there."""
-    found = (site.orders / feed.folder).glob("*.yaml")
-    return any(is_own(f"{feed.folder}/{path.stem}", feed.folder, feed.name) for path in found)
+def _orders(site: Site, feed: Feed) -> str:
+    """A digest of the names of the orders that the feed's imports made, empty if there is none."""
+    found = (path.stem for path in (site.orders / feed.folder).glob("*.yaml"))
+    own = sorted(slug for slug in found if is_own(f"{feed.folder}/{slug}", feed.folder, feed.name))
+    return sha256("\n".join(own).encode()).hexdigest() if own else ""
+
+
+def _place(feed: Feed) -> str:
+    """Where the feed's documents come from."""
+    if isinstance(feed.source, Axfr):
+        return f"{feed.source.zone} at {feed.source.primary}"
+    return str(feed.source)
 
 
 def recall(site: Site, feed: Feed) -> Memory:
@@ -164,6 +187,8 @@ def recall(site: Site, feed: Feed) -> Memory:
             failures=int(found["failures"]),
             etag=str(found["etag"]),
             modified=str(found["modified"]),
+            source=str(found["source"]),
+            orders=str(found["orders"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return Memory()

@@ -214,7 +214,7 @@ def test_a_feed_that_fails_waits_longer_each_time_and_is_told(fed: Fed, web: Web
     assert json.loads((fed.folder / "state" / "feeds" / "list.json").read_text())["failures"] == 4
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"due": "x"}', '{"due": 1}', "\xff"])
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"due": "x"}', '{"due": 1e999}', '{"due": 1}', "\xff"])
 def test_what_is_remembered_and_can_t_be_read_is_forgotten(fed: Fed, content: str) -> None:
     fed.feed("names")
     (fed.folder / "list").write_text(lines(NAMES))
@@ -308,3 +308,55 @@ def test_what_a_clock_ahead_remembered_keeps_no_feed_waiting(fed: Fed, web: Web)
     ran = fed.run("import", "--poll")
     assert (ran.code, len(web.asked)) == (5, 2)
     assert fed.run("import", "--poll").code == 0
+
+
+def test_a_protected_name_on_a_list_is_told_and_no_failure_of_its_server(fed: Fed, web: Web) -> None:
+    fed.feed("names", source=web.url, more="    interval: 1h\n")
+    web.body, web.headers = lines((*NAMES, "kept.example")).encode(), {"ETag": '"1"'}
+    for hour, asked in ((12, 1), (14, 2)):
+        fed.at(f"2026-11-28T{hour}:00:00+00:00")
+        ran = fed.run("import", "--poll")
+        assert (ran.code, len(web.asked)) == ({12: 2, 14: 0}[hour], asked)
+    assert web.asked[1]["If-None-Match"] == '"1"'
+    web.headers = {"ETag": '"2"'}
+    fed.at("2026-11-28T16:00:00+00:00")
+    assert fed.run("import", "--poll").code == 2  # It has nothing to write, and tells the name again.
+    assert remembered(fed)["failures"] == 0
+
+
+def test_what_a_server_said_is_not_sent_to_another(fed: Fed, web: Web) -> None:
+    fed.feed("names", source=web.url)
+    web.body, web.headers = lines(NAMES).encode(), {"ETag": '"1"'}
+    fed.run("import", "--poll")
+    fed.feed("names", source=web.url + "/elsewhere", more="    max_change: 0.5\n")
+    web.body = lines((*NAMES, "new.example")).encode()
+    fed.at("2026-11-29T12:00:00+00:00")
+    assert json.loads(fed.run("import", "--poll", "--json").out)[0]["added"] == 1
+    assert "If-None-Match" not in web.asked[1]
+
+
+def test_an_amend_that_somebody_deleted_comes_again(fed: Fed, web: Web) -> None:
+    fed.feed("names", source=web.url, more="    max_change: 0.5\n")
+    web.body, web.headers = lines(NAMES).encode(), {"ETag": '"1"'}
+    fed.run("import", "--poll")
+    web.body, web.headers = lines((*NAMES, "new.example")).encode(), {"ETag": '"2"'}
+    for day in (29, 30):
+        fed.at(f"2026-11-{day}T12:00:00+00:00")
+        assert json.loads(fed.run("import", "--poll", "--json").out)[0]["added"] == 1
+        (fed.folder / "orders" / "reg" / f"2026-11-{day}-list-120000.yaml").unlink()
+
+
+def test_nothing_changed_is_no_answer_of_a_server_that_was_not_asked_so(fed: Fed, web: Web) -> None:
+    fed.feed("names", source=web.url)
+    web.status = 304
+    for words in (["list"], ["--poll"]):
+        ran = fed.run("import", *words)
+        assert (ran.code, fed.orders) == (5, {})
+        assert "the server says that nothing changed, though it was not asked" in ran.err
+    assert remembered(fed)["failures"] == 1
+
+
+@pytest.mark.parametrize("status", [202, 203, 206])
+def test_what_is_no_whole_document_of_the_server_s_own_is_none(web: Web, status: int) -> None:
+    web.status, web.body = status, lines(NAMES).encode()
+    assert refused(web).startswith(f": the server answers {status} ")

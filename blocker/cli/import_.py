@@ -76,7 +76,7 @@ def command(
         raise click.UsageError("--poll goes with --json alone")
     loaded = sitefile.load(site)
     now = time.time()
-    with polling.alone(loaded):
+    with polling.alone(loaded, warn=show.warning):
         if poll:
             made, worst = polling.poll(loaded, _feeds(loaded), now, warn=show.warning)
         else:

@@ -30,7 +30,7 @@ TIMEOUT = 30.0
 """Seconds without an octet."""
 
 DEADLINE = 900.0
-"""Seconds that the whole document may take."""
+"""Seconds that the whole document may take, with its head and all redirects."""
 
 MAX_REDIRECTS = 3
 
@@ -74,7 +74,7 @@ def from_url(url: str, at: int, known: Validators) -> tuple[Source | None, Valid
     if known.modified:
         request.add_header("If-Modified-Since", known.modified)
     try:
-        with _opener().open(request, timeout=TIMEOUT) as answer:
+        with _opener(time.monotonic() + DEADLINE).open(request, timeout=TIMEOUT) as answer:
             if answer.status != http.HTTPStatus.OK:  # Accepted, altered by a proxy, or a part of it.
                 raise PointError(f"{url}: the server answers {answer.status} {answer.reason}"[:300])
             octets = _body(answer, url)
@@ -95,12 +95,14 @@ def from_url(url: str, at: int, known: Validators) -> tuple[Source | None, Valid
     return Source(octets=octets, place=url, at=at), validators
 
 
-def _opener() -> urllib.request.OpenerDirector:
+def _opener(deadline: float) -> urllib.request.OpenerDirector:
     """What speaks https, and through the environment's proxy if it has one, and nothing else."""
+    context = ssl.create_default_context()
+    context.sslsocket_class = type("_Timely", (_Timely,), {"deadline": deadline})
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
-        urllib.request.HTTPSHandler(context=ssl.create_default_context()),
+        urllib.request.HTTPSHandler(context=context),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.UnknownHandler(),
@@ -108,6 +110,23 @@ def _opener() -> urllib.request.OpenerDirector:
     ):
         opener.add_handler(handler)
     return opener
+
+
+class _Timely(ssl.SSLSocket):
+    """A connection from which nothing is read after the deadline, however slowly it comes."""
+
+    deadline: float
+
+    def recv_into(self, *arguments: Any, **words: Any) -> int:
+        left = self.deadline - time.monotonic()
+        try:
+            if left > 0:
+                self.settimeout(min(TIMEOUT, left))
+                return super().recv_into(*arguments, **words)
+        except TimeoutError:
+            if left > TIMEOUT:
+                raise
+        raise TimeoutError(f"it takes longer than {DEADLINE:.0f} s")
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -138,13 +157,10 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 def _body(answer: http.client.HTTPResponse, url: str) -> bytes:
     said = _field(answer.headers, "Content-Length")
     held = bytearray()
-    deadline = time.monotonic() + DEADLINE
     while piece := answer.read(_PIECE):
         held += piece
         if len(held) > MAX_LIST_OCTETS:
             raise _damaged("feed-too-large", url, "the document is larger than 512 MiB.")
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"it takes longer than {DEADLINE:.0f} s")
     if said.isdigit() and len(held) != int(said):
         raise _damaged(
             "feed-cut-off", url, f"{len(held):,} octets came of {int(said):,}; it is fetched anew next time."

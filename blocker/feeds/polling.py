@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import random
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -27,6 +29,7 @@ from blocker.policy import store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+    from typing import TextIO
 
     from blocker.feeds.contract import Feed
     from blocker.feeds.importing import Imported
@@ -40,6 +43,7 @@ JITTER = 0.1
 """How much later than its interval a feed is asked, at most."""
 
 _BOUND = 4096
+_TRIES, _PAUSE = 10, 0.1  # How long an import waits for another one without a word.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,17 +72,31 @@ def _longest(feed: Feed) -> float:
 
 
 @contextmanager
-def alone(site: Site) -> Iterator[None]:
-    """One import at a time: the next one waits. Raises StoreError."""
+def alone(site: Site, *, warn: Callable[[str], None]) -> Iterator[None]:
+    """One import at a time: the next one waits, and says so. Raises StoreError."""
     folder = site.state / "feeds"
     try:
         store.make(site.state)
         folder.mkdir(exist_ok=True)
-        with (folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with (folder / "lock").open("a+") as lock:
+            _lock(lock, warn)
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
             yield
     except OSError as error:
         raise StoreError(f"{folder}: imports can't be kept apart: {error.strerror}") from error
+
+
+def _lock(lock: TextIO, warn: Callable[[str], None]) -> None:
+    for _ in range(_TRIES):
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(_PAUSE)
+    lock.seek(0)
+    warn(f"another import runs (process {lock.read(20)}); this one waits until it has ended")
+    fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def fetch(site: Site, feed: Feed, at: int) -> Source:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import ssl
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
+from blocker import sitefile
 from blocker.errors import OrdersInvalid, PointError
 from blocker.feeds import fetch, polling
 from blocker.feeds.fetch import Validators
@@ -34,6 +37,7 @@ class Web:
     port: int
     status: int = 200
     body: bytes = b""
+    drip: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     asked: list[dict[str, str]] = field(default_factory=list)
 
@@ -47,6 +51,12 @@ def serving(certificate: trustme.LeafCert) -> Iterator[Web]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             answers.asked.append(dict(self.headers))
+            if answers.drip:
+                with suppress(OSError):
+                    for octet in answers.drip:
+                        self.wfile.write(bytes([octet]))
+                        time.sleep(0.05)
+                return
             status, body = answers.status, answers.body
             if answers.headers.get("ETag") and self.headers.get("If-None-Match") == answers.headers["ETag"]:
                 status, body = 304, b""
@@ -142,6 +152,51 @@ def test_a_document_that_takes_too_long_is_given_up(web: Web, monkeypatch: pytes
     monkeypatch.setattr(fetch, "DEADLINE", -1.0)
     web.body = b"x"
     assert refused(web) == ": it can't be read: it takes longer than -1 s"
+
+
+@pytest.mark.parametrize(
+    "drip",
+    [
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n" + b"x" * 200,
+        b"HTTP/1.1 302 Found\r\nLocation: /list\r\n\r\n",
+    ],
+)
+def test_a_document_that_comes_by_drips_is_given_up_at_its_time(
+    web: Web, monkeypatch: pytest.MonkeyPatch, drip: bytes
+) -> None:
+    monkeypatch.setattr(fetch, "DEADLINE", 1.0)
+    web.drip, began = drip, time.monotonic()
+    assert refused(web) == ": it can't be read: it takes longer than 1 s"
+    assert time.monotonic() - began < 4
+
+
+def test_a_server_that_says_nothing_more_is_given_up_before(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "TIMEOUT", 0.02)
+    web.drip = b"HTTP/1.1 200 OK\r\n"
+    assert "timed out" in refused(web)
+
+
+def test_an_import_says_whom_it_waits_for(fed: Fed) -> None:
+    site = sitefile.load(fed.folder / "site.yaml")
+    with polling.alone(site, warn=pytest.fail):
+        pass
+    told: list[str] = []
+    (fed.folder / "state" / "feeds").mkdir(parents=True, exist_ok=True)
+    with (fed.folder / "state" / "feeds" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write("4711")
+        lock.flush()
+
+        def free(sentence: str) -> None:
+            told.append(sentence)
+            fcntl.flock(lock, fcntl.LOCK_UN)
+
+        with polling.alone(site, warn=free):
+            pass
+    assert told == ["another import runs (process 4711); this one waits until it has ended"]
 
 
 def test_redirects_stay_on_https_and_are_few(web: Web) -> None:

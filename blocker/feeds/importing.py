@@ -315,7 +315,8 @@ def _envelope(feed: Feed, known: Family) -> list[Problem]:
             path=feed.name,
             message=f"feeds.yaml has another {', '.join(other)} than '{block.id}', which keeps its own, as "
             "its amends so far do; only later ones have the new. If it is to hold for all names, give the "
-            f"feed another name, import it, and lift the old block: `blocker new --kind lift --of {block.id}`.",
+            "feed another name, import it, and lift the old block: "
+            f"`blocker new --kind lift --of {block.id}`.",
             severity="warning",
         )
     ]

@@ -57,15 +57,18 @@ def family(
     """
     every = {order.id: order for order in orders}
     book = Book(every.values())
-    own = [one for one in every.values() if is_own(one.id, folder, feed) and not _never_was(book, one)]
-    blocks = sorted((one for one in own if one.kind is Kind.BLOCK), key=relations.came)
+    own = [one for one in every.values() if is_own(one.id, folder, feed) and not _never_comes(book, one, now)]
+    blocks = sorted(
+        (one for one in own if one.kind is Kind.BLOCK),
+        key=lambda one: (not _never_was(book, one), relations.came(one)),
+    )
     if not blocks:
         return None
     block = blocks[-1]
     amends = (
         one
         for one in every.values()
-        if one.kind is Kind.AMEND and block.id in book.lineage(one.of) and not _never_was(book, one)
+        if one.kind is Kind.AMEND and block.id in book.lineage(one.of) and not _never_comes(book, one, now)
     )
     # What others change from a later date on changes nothing until then. Whatever an import writes before it
     # takes effect earlier, so it is cut by their removals, and cuts none of their additions.
@@ -116,6 +119,13 @@ def _starts(order: Order) -> int:
 def _never_was(book: Book, order: Order) -> bool:
     """Whether the order was lifted before it began."""
     return (lifted := book.lifted_from([order.id])) is not None and lifted <= _starts(order)
+
+
+def _never_comes(book: Book, order: Order, now: float) -> bool:
+    """Whether it is yet to begin and won't. One that a court lifts as of a date before it began is another
+    matter: it stays known, so that an import doesn't begin anew what was lifted.
+    """
+    return _starts(order) > now and _never_was(book, order)
 
 
 def _is_cancelled(book: Book, amend: Order, now: float) -> bool:

@@ -147,7 +147,10 @@ def poll(
             worst = max(worst, error.exit_code)
         except Exception as error:  # noqa: BLE001 - a bug with one feed is not the others'
             # What it says of itself may hold what is not for everybody: a key, a sealed name.
-            warn(f"{feed.name}: {type(error).__name__}: this is a bug; the other feeds are imported")
+            warn(
+                f"{feed.name}: {type(error).__name__}: this is a bug, which `blocker import {feed.name}` "
+                "shows whole; the other feeds are imported"
+            )
             worst = max(worst, BlockerError.exit_code)
         try:
             remember(site, feed, following)

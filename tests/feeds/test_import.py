@@ -866,3 +866,23 @@ def test_a_deadline_of_any_length_is_written_so_that_it_can_be_read(fed: Fed, de
     fed.feed("names", more=f"    deadline: {deadline}\n")
     assert fed.take(lines(NAMES)).code == 0
     assert fed.run("check").out == ""
+
+
+def test_a_block_that_was_lifted_as_of_a_date_before_it_began_is_not_begun_anew(fed: Fed) -> None:
+    fed.feed("names")
+    fed.take(lines(NAMES))
+    fed.act("court", "lift", "reg/2026-11-28-list", start="2026-11-28")
+    fed.at("2026-12-01T12:00:00+00:00")
+    ran = fed.take(lines(NAMES))
+    assert (ran.code, "feed-order-ended" in ran.err) == (2, True)
+
+
+def test_a_block_that_was_lifted_before_it_began_stays_out_when_its_date_comes(fed: Fed) -> None:
+    fed.feed("names")
+    fed.at("2026-12-05T12:00:00+00:00")
+    fed.take(lines(NAMES))
+    fed.act("mend", "lift", "reg/2026-12-05-list", start="2026-11-29")
+    fed.at("2026-11-29T12:00:00+00:00")
+    assert fed.taken(lines(NAMES))["order"] == "reg/2026-11-29-list"
+    fed.at("2026-12-09T12:00:00+00:00")
+    assert fed.taken(lines(("new.example", *NAMES)))["added"] == 1

@@ -76,13 +76,15 @@ def command(
         raise click.UsageError("--poll goes with --json alone")
     loaded = sitefile.load(site)
     now = time.time()
-    with polling.alone(loaded):
+    with polling.alone(loaded, warn=show.warning):
         if poll:
             made, worst = polling.poll(loaded, _feeds(loaded), now, warn=show.warning)
         else:
             one = _named(loaded, str(feed), source, out)
             document = polling.fetch(loaded, one, int(now))
-            made, worst = [importing.make(loaded, one, document, accept=accept, reason=reason)], 0
+            words = _words(source, out)
+            made = [importing.make(loaded, one, document, accept=accept, reason=reason, words=words)]
+            worst = 0
             if made[0].files and not dry_run:
                 importing.write(loaded, made[0])
     if as_json:
@@ -93,6 +95,13 @@ def command(
             _display(result, dry_run=dry_run)
     wrong = any(problem.severity == "error" for result in made for problem in result.problems)
     return OrdersInvalid.exit_code if wrong else worst
+
+
+def _words(source: str | None, out: Path | None) -> str:
+    """What was given beside the feed's name, as a shell takes it."""
+    import shlex
+
+    return "".join(f" {shlex.quote(one)}" for one in (source, *(("--out", str(out)) if out else ())) if one)
 
 
 def _feeds(site: Site) -> tuple[Feed, ...]:

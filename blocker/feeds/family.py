@@ -15,7 +15,7 @@ from blocker import names
 from blocker.feeds.difference import cut, is_within
 from blocker.feeds.extract import BELOW, ONLY
 from blocker.orders import relations
-from blocker.orders.model import Kind, Match
+from blocker.orders.model import Kind, Match, instant
 from blocker.orders.schedule import Book, moment
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """The orders of one feed: the `block`, the `latest` of them, the names that they list and those that
-    other orders took out or added. `is_over` says that nothing can be added to them.
+    other orders took out or added. `is_over` says that nothing can be added to them; `ahead` are those of
+    them that are yet to begin, as when the clock was wrong.
     """
 
     block: Order
@@ -36,6 +37,7 @@ class Family:
     withdrawn: frozenset[bytes] = field(repr=False)
     others: frozenset[bytes] = field(repr=False, default=frozenset())
     is_over: bool = False
+    ahead: tuple[Order, ...] = ()
 
 
 def is_own(id_: str, folder: str, feed: str) -> bool:
@@ -54,13 +56,20 @@ def family(
     names_file.
     """
     every = {order.id: order for order in orders}
-    own = [one for one in every.values() if is_own(one.id, folder, feed)]
-    blocks = sorted((one for one in own if one.kind is Kind.BLOCK), key=relations.came)
+    book = Book(every.values())
+    own = [one for one in every.values() if is_own(one.id, folder, feed) and not _never_comes(book, one, now)]
+    blocks = sorted(
+        (one for one in own if one.kind is Kind.BLOCK),
+        key=lambda one: (not _never_was(book, one), relations.came(one)),
+    )
     if not blocks:
         return None
     block = blocks[-1]
-    book = Book(every.values())
-    amends = (one for one in every.values() if one.kind is Kind.AMEND and block.id in book.lineage(one.of))
+    amends = (
+        one
+        for one in every.values()
+        if one.kind is Kind.AMEND and block.id in book.lineage(one.of) and not _never_comes(book, one, now)
+    )
     # What others change from a later date on changes nothing until then. Whatever an import writes before it
     # takes effect earlier, so it is cut by their removals, and cuts none of their additions.
     acts = sorted((one for one in amends if one in own or moment(one)[0] <= now), key=moment)
@@ -98,12 +107,29 @@ def family(
         withdrawn=frozenset(withdrawn),
         others=frozenset(others),
         is_over=all(book.directive(block, one).is_ended(now) for one in block.directives),
+        ahead=tuple(sorted((one for one in own if _starts(one) > now), key=relations.came)),
     )
 
 
+def _starts(order: Order) -> int:
+    """When the order begins to say anything; an import's says all of it at once."""
+    return moment(order)[0] if order.start else min(instant(one.start) for one in order.directives)
+
+
+def _never_was(book: Book, order: Order) -> bool:
+    """Whether the order was lifted before it began."""
+    return (lifted := book.lifted_from([order.id])) is not None and lifted <= _starts(order)
+
+
+def _never_comes(book: Book, order: Order, now: float) -> bool:
+    """Whether it is yet to begin and won't. One that a court lifts as of a date before it began is another
+    matter: it stays known, so that an import doesn't begin anew what was lifted.
+    """
+    return _starts(order) > now and _never_was(book, order)
+
+
 def _is_cancelled(book: Book, amend: Order, now: float) -> bool:
-    window = book.active(amend)
-    return window is None or (window[1] is not None and window[1] <= now)
+    return (lifted := book.lifted_from([amend.id])) is not None and lifted <= now
 
 
 def _added(order: Order, read: Callable[[NamesFile], NameList]) -> set[bytes]:

@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from blocker import __version__, bounded
@@ -30,7 +30,7 @@ TIMEOUT = 30.0
 """Seconds without an octet."""
 
 DEADLINE = 900.0
-"""Seconds that the whole document may take."""
+"""Seconds that the whole document may take, with its head and all redirects."""
 
 MAX_REDIRECTS = 3
 
@@ -74,7 +74,9 @@ def from_url(url: str, at: int, known: Validators) -> tuple[Source | None, Valid
     if known.modified:
         request.add_header("If-Modified-Since", known.modified)
     try:
-        with _opener().open(request, timeout=TIMEOUT) as answer:
+        with _opener(time.monotonic() + DEADLINE).open(request, timeout=TIMEOUT) as answer:
+            if answer.status != http.HTTPStatus.OK:  # Accepted, altered by a proxy, or a part of it.
+                raise PointError(f"{url}: the server answers {answer.status} {answer.reason}"[:300])
             octets = _body(answer, url)
             validators = Validators(
                 etag=_field(answer.headers, "ETag"), modified=_field(answer.headers, "Last-Modified")
@@ -88,15 +90,19 @@ def from_url(url: str, at: int, known: Validators) -> tuple[Source | None, Valid
         raise PointError(f"{url}: it can't be reached: {error.reason}"[:300]) from error
     except (OSError, http.client.HTTPException) as error:
         raise PointError(f"{url}: it can't be read: {error or type(error).__name__}"[:300]) from error
+    except ValueError as error:  # What urllib says of an address that is none, its own or a redirect's.
+        raise PointError(f"{url}: it, or what it redirects to, is not an address: {error}"[:300]) from error
     return Source(octets=octets, place=url, at=at), validators
 
 
-def _opener() -> urllib.request.OpenerDirector:
+def _opener(deadline: float) -> urllib.request.OpenerDirector:
     """What speaks https, and through the environment's proxy if it has one, and nothing else."""
+    context = ssl.create_default_context()
+    context.sslsocket_class = type("_Timely", (_Timely,), {"deadline": deadline})
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
-        urllib.request.HTTPSHandler(context=ssl.create_default_context()),
+        urllib.request.HTTPSHandler(context=context),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.UnknownHandler(),
@@ -106,8 +112,33 @@ def _opener() -> urllib.request.OpenerDirector:
     return opener
 
 
+class _Timely(ssl.SSLSocket):
+    """A connection from which nothing is read after the deadline, however slowly it comes."""
+
+    deadline: float
+
+    def recv_into(self, *arguments: Any, **words: Any) -> int:
+        left = self.deadline - time.monotonic()
+        try:
+            if left > 0:
+                self.settimeout(min(TIMEOUT, left))
+                return super().recv_into(*arguments, **words)
+        except TimeoutError:
+            if left > TIMEOUT:
+                raise
+        raise TimeoutError(f"it takes longer than {DEADLINE:.0f} s")
+
+
 class _Redirects(urllib.request.HTTPRedirectHandler):
     max_redirections = max_repeats = MAX_REDIRECTS
+
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage
+    ) -> Any:
+        fp.close()  # Nobody needs its body, which may have no end.
+        return super().http_error_302(req, fp, code, msg, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
     def redirect_request(
         self,
@@ -119,7 +150,6 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         newurl: str,
     ) -> urllib.request.Request | None:
         if urlsplit(newurl).scheme != "https":
-            fp.close()
             raise urllib.error.URLError("it redirects to something else than https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
@@ -127,13 +157,10 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 def _body(answer: http.client.HTTPResponse, url: str) -> bytes:
     said = _field(answer.headers, "Content-Length")
     held = bytearray()
-    deadline = time.monotonic() + DEADLINE
     while piece := answer.read(_PIECE):
         held += piece
         if len(held) > MAX_LIST_OCTETS:
             raise _damaged("feed-too-large", url, "the document is larger than 512 MiB.")
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"it takes longer than {DEADLINE:.0f} s")
     if said.isdigit() and len(held) != int(said):
         raise _damaged(
             "feed-cut-off", url, f"{len(held):,} octets came of {int(said):,}; it is fetched anew next time."

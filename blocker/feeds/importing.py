@@ -9,28 +9,32 @@ from __future__ import annotations
 
 import gzip
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from blocker import bounded, names
 from blocker.errors import OrdersInvalid, Problem, StoreError
-from blocker.feeds import contract, formats, mint
+from blocker.feeds import contract, feedsfile, formats, mint
 from blocker.feeds.difference import Difference, difference
 from blocker.feeds.extract import BELOW, ONLY, Damaged
 from blocker.feeds.family import family, is_own
-from blocker.orders import check, files, filing
-from blocker.orders.model import Match
+from blocker.orders import check, files, filing, parse
+from blocker.orders.model import Kind, Match, instant
+from blocker.orders.schedule import Book
 from blocker.policy.examine import facts, live_policy
 from blocker.yamltext import MAX_PROBLEMS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
+    from pathlib import Path
 
     from blocker.feeds.contract import Feed
     from blocker.feeds.extract import Extract
     from blocker.feeds.family import Family
     from blocker.feeds.mint import Source
+    from blocker.orders.model import Directive, Order
     from blocker.site import Site
 
 _DOCUMENT = bounded.Words(
@@ -40,6 +44,8 @@ _DOCUMENT = bounded.Words(
     too_large="the file is larger than 512 MiB.",
 )
 _MODE = 0o640  # Not everything that authorities send may be read by everybody.
+
+_LEFT_OUT = "protected-name"
 
 NO_CHANGE = Difference()
 
@@ -59,11 +65,19 @@ class Imported:
     problems: tuple[Problem, ...] = ()
     accepted: tuple[str, ...] = ()
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the document was not taken; one is taken though protected names are left out of it."""
+        return any(one.severity == "error" and one.id != _LEFT_OUT for one in self.problems)
 
-def make(site: Site, feed: Feed, source: Source, *, accept: str = "", reason: str = "") -> Imported:
+
+def make(
+    site: Site, feed: Feed, source: Source, *, accept: str = "", reason: str = "", words: str = ""
+) -> Imported:
     """The order that the document makes of this feed, not written yet. Raises OrdersInvalid, StoreError.
 
     `accept` is the digest of a document that a person looked at: it lets that one past what is WAIVABLE.
+    `words` are what was given beside the feed's name, for a command that can be copied.
     """
     nothing = Imported(feed=feed, source=source, files={})
     try:
@@ -82,6 +96,8 @@ def make(site: Site, feed: Feed, source: Source, *, accept: str = "", reason: st
     )
     if known is not None and known.is_over:
         return replace(nothing, problems=(_over(feed, known),), extract=extract)
+    if known is not None and known.ahead:
+        return replace(nothing, problems=(_ahead(feed, known.ahead[0], site, applied),), extract=extract)
     before = known.listed if known is not None else frozenset()
     whole = extract
     extract, protected = _without_protected(extract, before, feed, site)
@@ -105,18 +121,26 @@ def make(site: Site, feed: Feed, source: Source, *, accept: str = "", reason: st
     found = [replace(one, path=source.place) for one in found]
     waived = [one for one in found if accept and one.id in contract.WAIVABLE]
     is_waivable = all(one.id in contract.WAIVABLE for one in found)
-    wrong = [_with_way_out(one, feed, source, is_waivable) for one in found if one not in waived]
+    wrong = [
+        _with_way_out(one, feed, source, words if is_waivable else None) for one in found if one not in waived
+    ]
     left_out = [] if wrong else contract.left_out(whole, source.place)
     result = replace(
         nothing,
         extract=extract,
         change=change,
         accepted=tuple(one.id for one in waived),
-        problems=(*wrong, *left_out, *protected, *contract.warnings(feed, change)),
+        problems=(
+            *wrong,
+            *left_out,
+            *protected,
+            *contract.warnings(feed, change),
+            *(_envelope(feed, known) if known is not None else _left_behind(site, feed, loaded)),
+        ),
     )
     if wrong or not change:
         return result
-    return _minted(result, known, reason)
+    return _checked(_minted(result, known, reason), site)
 
 
 def _minted(result: Imported, known: Family | None, reason: str) -> Imported:
@@ -135,6 +159,25 @@ def _minted(result: Imported, known: Family | None, reason: str) -> Imported:
     return replace(result, id=id_, files=made)
 
 
+def _checked(made: Imported, site: Site) -> Imported:
+    """The import, and no order of it if that is not one that `check` takes."""
+    path = f"{made.id}.yaml"
+    order = made.files[f"{made.id.rpartition('/')[2]}.yaml"]
+    found, problems = parse.draft(order, path=path, id_=made.id)
+    if found is not None and not problems:
+        problems = check.check(found, facts(site))
+    wrong = [one for one in problems if one.severity == "error"]
+    if not wrong:
+        return made
+    told = Problem(
+        id="feed-order-wrong",
+        path=made.feed.name,
+        message=f"the order that it makes would be refused: {wrong[0].id}: {wrong[0].message} Mend the feed "
+        "in feeds.yaml.",
+    )
+    return replace(made, id="", files={}, problems=(told, *made.problems))
+
+
 def write(site: Site, made: Imported) -> None:
     """Put the files of an import into the orders folder. Raises OrdersInvalid, StoreError."""
     *others, order = made.files
@@ -151,9 +194,23 @@ def write(site: Site, made: Imported) -> None:
         )
     beside = {name: made.files[name] for name in others}
     try:
+        _clear(path, beside)
         filing.place(site.orders, made.id, made.files[order], beside, mode=_MODE)
     except OSError as error:
         raise StoreError(f"{path.parent}: the order can't be written: {error.strerror}") from error
+
+
+def _clear(order: Path, beside: Mapping[str, bytes]) -> None:
+    """Remove what an import that was killed left beside no order: files of these names that no order names.
+    Raises OSError.
+    """
+    left = [path for name in beside if (path := order.with_name(name)).is_file() and not path.is_symlink()]
+    if not left or order.parent.is_symlink():
+        return
+    written = b"\n".join(one.read_bytes() for one in order.parent.glob("*.yaml") if one.is_file())
+    for path in left:
+        if path.name.encode() not in written:
+            path.unlink()
 
 
 def _check_accepted(source: Source, accept: str) -> None:
@@ -174,10 +231,11 @@ def _damage(feed: Feed, source: Source, damaged: Damaged) -> Problem:
     )
 
 
-def _with_way_out(problem: Problem, feed: Feed, source: Source, is_waivable: bool) -> Problem:
+def _with_way_out(problem: Problem, feed: Feed, source: Source, words: str | None) -> Problem:
     way = (
-        f" If a person found it right: `blocker import {feed.name} --accept {source.digest} --reason TEXT`."
-        if is_waivable
+        f" If a person found it right: `blocker import {feed.name}{words} --accept {source.digest} "
+        "--reason TEXT`."
+        if words is not None
         else f" The last good document of '{feed.name}' stands."
     )
     return replace(problem, message=problem.message + way)
@@ -221,6 +279,82 @@ def _over(feed: Feed, known: Family) -> Problem:
     )
 
 
+def _ahead(feed: Feed, order: Order, site: Site, applied: Mapping[str, str]) -> Problem:
+    way = (
+        f"`blocker new --kind lift --of {order.id}` with a 'from' that is not later than its own, then apply"
+        if order.id in applied
+        else "remove that file, which is not applied"
+    )
+    return Problem(
+        id="feed-order-ahead",
+        path=bounded.printable(site.orders / f"{order.id}.yaml"),
+        message=f"this order of '{feed.name}' is yet to begin ({order.issued:%Y-%m-%dT%H:%M:%SZ}): the clock "
+        "was ahead when it was made, or is behind now. Nothing is imported meanwhile; set the clock right, "
+        f"{way} and import again.",
+    )
+
+
+def _envelope(feed: Feed, known: Family) -> list[Problem]:
+    """What feeds.yaml says otherwise than the feed's block, which stands as it was written."""
+    block = known.block
+    said = {
+        "authority": block.authority != feed.authority,
+        "legal_basis": block.legal_basis != feed.legal_basis,
+        "reference": not block.reference.startswith(f"{feed.reference or feed.name}, "),
+        "deadline": block.deadline != (timedelta(seconds=feed.deadline) if feed.deadline else None),
+        "publication": block.publication != feed.publication,
+        "regions": any(set(one.regions) != set(feed.regions) for one in block.directives),
+        "action": any(one.action != feed.action for one in block.directives),
+        "until": any(one.until != feed.until for one in block.directives),
+        "review_after": any(_review(one) != feed.review_after for one in block.directives),
+    }
+    other = [key for key, is_other in said.items() if is_other]
+    if not other:
+        return []
+    return [
+        Problem(
+            id="feed-envelope-changed",
+            path=feed.name,
+            message=f"feeds.yaml has another {', '.join(other)} than '{block.id}', which keeps its own, as "
+            "its amends so far do; only later ones have the new. If it is to hold for all names, give the "
+            "feed another name, import it, and lift the old block: "
+            f"`blocker new --kind lift --of {block.id}`.",
+            severity="warning",
+        )
+    ]
+
+
+def _review(directive: Directive) -> int:
+    end = directive.review_by
+    return 0 if end is None else instant(end) - instant(directive.start)
+
+
+def _left_behind(site: Site, feed: Feed, loaded: files.Loaded) -> list[Problem]:
+    """The blocks in the feed's folder by a feed that feeds.yaml has no more, as when this one was renamed."""
+    known = {one.name for one in feedsfile.load(site.feeds)} if site.feeds is not None else {feed.name}
+    book = Book(one.order for one in loaded.filed.values())
+    found = []
+    for id_, filed in loaded.filed.items():
+        order = filed.order
+        if order.kind is not Kind.BLOCK or order.document is None or not id_.startswith(f"{feed.folder}/"):
+            continue
+        if any(is_own(id_, feed.folder, name) for name in known) or book.lifted_from([id_]) is not None:
+            continue
+        if not files.source(site.orders, id_).startswith(mint.MADE_BY):
+            continue
+        found.append(
+            Problem(
+                id="feed-left-behind",
+                path=feed.name,
+                message=f"'{id_}' is of no feed in feeds.yaml and stands beside the block that begins now: "
+                "what this feed's list drops stays blocked by it. If the feed was renamed, lift it: `blocker "
+                f"new --kind lift --of {id_}`.",
+                severity="warning",
+            )
+        )
+    return found
+
+
 def _last(feed: Feed, site: Site, known: Family | None) -> Extract | None:
     """The last good document that an order was made of, read again; None if it is gone or another one."""
     document = known.latest.document if known is not None else None
@@ -254,7 +388,7 @@ def _without_protected(
         return extract, []
     problems = [
         Problem(
-            id="protected-name",
+            id=_LEFT_OUT,
             path=feed.name,
             message=f"'{name.decode()}' would block '{found[name]}', which this site protects; it is left "
             "out. Take it off the protected list if a person so decides.",

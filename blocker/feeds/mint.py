@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 PLAIN_OCTETS = 1 << 20
 """A longer document is kept compressed: a national list is fetched every hour."""
 
+MADE_BY = b"# Made by `blocker import "
+"""What the file of an order that an import made begins with."""
+
 SUFFIXES = {"pl-hazard": "xml", "cert-pl": "json", "it-cncpo": "csv", "rpz": "zone", "axfr": "zone"}
 
 
@@ -83,6 +86,14 @@ def moment(at: int) -> str:
 
 def _when(at: int) -> datetime:
     return datetime.fromtimestamp(at, UTC)
+
+
+def _duration(seconds: int) -> str:
+    """The length of time in its largest unit: orders may have no long numbers in it."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
 
 
 def _quoted(text: str) -> str:
@@ -198,7 +209,7 @@ class _Files:
             f"reference: {_quoted(f'{feed.reference or feed.name}, {known}')}",
             f"issued: {moment(source.at)}",
             f"received: {moment(source.at)}",
-            *([f"deadline: {feed.deadline}s"] if feed.deadline else []),
+            *([f"deadline: {_duration(feed.deadline)}"] if feed.deadline else []),
             f"publication: {feed.publication}",
             f"document: {{file: {document}, sha256: {_digest(octets)}}}",
             *own,

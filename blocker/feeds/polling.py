@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import random
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from blocker.errors import OrdersInvalid, PointError, StoreError
+from blocker.errors import BlockerError, PointError, StoreError
 from blocker.feeds import aside, importing, transfer
 from blocker.feeds import fetch as fetching
 from blocker.feeds.contract import Axfr
@@ -26,6 +29,7 @@ from blocker.policy import store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+    from typing import TextIO
 
     from blocker.feeds.contract import Feed
     from blocker.feeds.importing import Imported
@@ -39,18 +43,22 @@ JITTER = 0.1
 """How much later than its interval a feed is asked, at most."""
 
 _BOUND = 4096
+_TRIES, _PAUSE = 10, 0.1  # How long an import waits for another one without a word.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
     """What is remembered of a feed: when it is due (epoch seconds), how often it failed since it last went
-    well, what the server said of the last good document.
+    well; what the server said of the last good document, the `source` that it came from, and the `orders`
+    that were made of the feed's documents so far, as a digest of their names.
     """
 
     due: float = 0.0
     failures: int = 0
     etag: str = ""
     modified: str = ""
+    source: str = ""
+    orders: str = ""
 
 
 def delay(feed: Feed, failures: int, chance: float) -> float:
@@ -59,26 +67,48 @@ def delay(feed: Feed, failures: int, chance: float) -> float:
     return wait * (1 + JITTER * chance)
 
 
+def _longest(feed: Feed) -> float:
+    return max(LONGEST, feed.interval) * (1 + JITTER)
+
+
 @contextmanager
-def alone(site: Site) -> Iterator[None]:
-    """One import at a time: the next one waits. Raises StoreError."""
+def alone(site: Site, *, warn: Callable[[str], None]) -> Iterator[None]:
+    """One import at a time: the next one waits, and says so. Raises StoreError."""
     folder = site.state / "feeds"
     try:
         store.make(site.state)
         folder.mkdir(exist_ok=True)
-        with (folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with (folder / "lock").open("a+") as lock:
+            _lock(lock, warn)
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
             yield
     except OSError as error:
         raise StoreError(f"{folder}: imports can't be kept apart: {error.strerror}") from error
+
+
+def _lock(lock: TextIO, warn: Callable[[str], None]) -> None:
+    for _ in range(_TRIES):
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(_PAUSE)
+    lock.seek(0)
+    warn(f"another import runs (process {lock.read(20)}); this one waits until it has ended")
+    fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def fetch(site: Site, feed: Feed, at: int) -> Source:
     """The feed's document, whole. Raises OrdersInvalid, PointError."""
     source, _ = _fetch(site, feed, at, Validators())
     if source is None:
-        raise PointError(f"{feed.source}: the server says that nothing changed, though it was not asked")
+        raise _unasked(feed)
     return source
+
+
+def _unasked(feed: Feed) -> PointError:
+    return PointError(f"{_place(feed)}: the server says that nothing changed, though it was not asked")
 
 
 def _fetch(site: Site, feed: Feed, at: int, known: Validators) -> tuple[Source | None, Validators]:
@@ -98,30 +128,46 @@ def poll(
     worst = 0
     for feed in feeds:
         memory = recall(site, feed)
-        if memory.due > now:
-            continue
+        if now < memory.due <= now + _longest(feed):
+            continue  # One that is later still was written by a clock that was ahead.
+        following = _failed(feed, memory, now)
         try:
             done, validators = _import(site, feed, now, memory)
-        except (OrdersInvalid, PointError) as error:
+            if done is not None:
+                made.append(done)
+            if done is None or not done.is_refused:
+                following = Memory(
+                    due=now + delay(feed, 0, _chance()),
+                    source=_place(feed),
+                    orders=_orders(site, feed),
+                    **asdict(validators),
+                )
+        except BlockerError as error:
             warn(f"{feed.name}: {error}")
             worst = max(worst, error.exit_code)
-            remember(site, feed, _failed(feed, memory, now))
-            continue
-        if done is not None:
-            made.append(done)
-        if done is not None and any(one.severity == "error" for one in done.problems):
-            remember(site, feed, _failed(feed, memory, now))
-        else:
-            remember(site, feed, Memory(due=now + delay(feed, 0, _chance()), **asdict(validators)))
+        except Exception as error:  # noqa: BLE001 - a bug with one feed is not the others'
+            # What it says of itself may hold what is not for everybody: a key, a sealed name.
+            warn(
+                f"{feed.name}: {type(error).__name__}: this is a bug, which `blocker import {feed.name}` "
+                "shows whole; the other feeds are imported"
+            )
+            worst = max(worst, BlockerError.exit_code)
+        try:
+            remember(site, feed, following)
+        except StoreError as error:
+            warn(f"{feed.name}: {error}")
+            worst = max(worst, error.exit_code)
     return made, worst
 
 
 def _import(site: Site, feed: Feed, now: float, memory: Memory) -> tuple[Imported | None, Validators]:
-    known = (
-        Validators(etag=memory.etag, modified=memory.modified) if _has_orders(site, feed) else Validators()
-    )
+    # What the server said is about the document that the last order was made of, and of no use without it.
+    is_same = memory.source == _place(feed) and memory.orders == _orders(site, feed) != ""
+    known = Validators(etag=memory.etag, modified=memory.modified) if is_same else Validators()
     source, validators = _fetch(site, feed, int(now), known)
     if source is None:
+        if known == Validators():
+            raise _unasked(feed)
         return None, validators
     made = importing.make(site, feed, source)
     if made.files:
@@ -138,10 +184,18 @@ def _chance() -> float:
     return random.random()  # noqa: S311 - it keeps pollers apart and no secret
 
 
-def _has_orders(site: Site, feed: Feed) -> bool:
-    """Whether what the server said of the last document is about orders that are still there."""
-    found = (site.orders / feed.folder).glob("*.yaml")
-    return any(is_own(f"{feed.folder}/{path.stem}", feed.folder, feed.name) for path in found)
+def _orders(site: Site, feed: Feed) -> str:
+    """A digest of the names of the orders that the feed's imports made, empty if there is none."""
+    found = (path.stem for path in (site.orders / feed.folder).glob("*.yaml"))
+    own = sorted(slug for slug in found if is_own(f"{feed.folder}/{slug}", feed.folder, feed.name))
+    return sha256("\n".join(own).encode()).hexdigest() if own else ""
+
+
+def _place(feed: Feed) -> str:
+    """Where the feed's documents come from."""
+    if isinstance(feed.source, Axfr):
+        return f"{feed.source.zone} at {feed.source.primary}"
+    return str(feed.source)
 
 
 def recall(site: Site, feed: Feed) -> Memory:
@@ -154,6 +208,8 @@ def recall(site: Site, feed: Feed) -> Memory:
             failures=int(found["failures"]),
             etag=str(found["etag"]),
             modified=str(found["modified"]),
+            source=str(found["source"]),
+            orders=str(found["orders"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return Memory()

@@ -109,7 +109,7 @@ class Cost:
 
 def _import(site: Site, feed: Feed) -> Cost:
     begun = time.perf_counter()
-    with polling.alone(site):
+    with polling.alone(site, warn=print):
         source = polling.fetch(site, feed, int(time.time()))
     fetched = time.perf_counter()
     made = importing.make(site, feed, source)

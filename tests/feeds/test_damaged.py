@@ -573,7 +573,9 @@ def test_what_a_document_is_refused_for_is_in_the_table() -> None:
         "feed-unknown", "feed-source-invalid", "feed-format-unknown", "feed-absence-unknown",
         "feed-end-unclear", "duplicate-feed", "feed-name-invalid", "feed-too-large", "feed-order-ended",
         "feed-orders-broken", "feed-absent-kept", "feed-removed-by-order", "feed-order-exists",
-        "feed-accept-other", "feed-last-unknown", "feed-cuts-others", "feed-later",
+        "feed-accept-other", "feed-order-ahead",
+        "feed-order-wrong", "feed-envelope-changed", "feed-left-behind", "feed-last-unknown",
+        "feed-cuts-others", "feed-later",
     }  # fmt: skip
     told = " ".join(bad.said for bad in TABLE)
     assert {id_ for id_ in FEED_CHECKS if f"{id_}:" not in told} == elsewhere

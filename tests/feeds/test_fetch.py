@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import ssl
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -13,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
+from blocker import sitefile
 from blocker.errors import OrdersInvalid, PointError
 from blocker.feeds import fetch, polling
 from blocker.feeds.fetch import Validators
+from tests.feeds.conftest import FEED
 from tests.feeds.samples import NAMES, lines
 from tests.feeds.test_damaged import feed
 
@@ -33,6 +37,7 @@ class Web:
     port: int
     status: int = 200
     body: bytes = b""
+    drip: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     asked: list[dict[str, str]] = field(default_factory=list)
 
@@ -46,6 +51,12 @@ def serving(certificate: trustme.LeafCert) -> Iterator[Web]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             answers.asked.append(dict(self.headers))
+            if answers.drip:
+                with suppress(OSError):
+                    for octet in answers.drip:
+                        self.wfile.write(bytes([octet]))
+                        time.sleep(0.05)
+                return
             status, body = answers.status, answers.body
             if answers.headers.get("ETag") and self.headers.get("If-None-Match") == answers.headers["ETag"]:
                 status, body = 304, b""
@@ -143,6 +154,51 @@ def test_a_document_that_takes_too_long_is_given_up(web: Web, monkeypatch: pytes
     assert refused(web) == ": it can't be read: it takes longer than -1 s"
 
 
+@pytest.mark.parametrize(
+    "drip",
+    [
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n" + b"x" * 200,
+        b"HTTP/1.1 302 Found\r\nLocation: /list\r\n\r\n",
+    ],
+)
+def test_a_document_that_comes_by_drips_is_given_up_at_its_time(
+    web: Web, monkeypatch: pytest.MonkeyPatch, drip: bytes
+) -> None:
+    monkeypatch.setattr(fetch, "DEADLINE", 1.0)
+    web.drip, began = drip, time.monotonic()
+    assert refused(web) == ": it can't be read: it takes longer than 1 s"
+    assert time.monotonic() - began < 4
+
+
+def test_a_server_that_says_nothing_more_is_given_up_before(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "TIMEOUT", 0.02)
+    web.drip = b"HTTP/1.1 200 OK\r\n"
+    assert "timed out" in refused(web)
+
+
+def test_an_import_says_whom_it_waits_for(fed: Fed) -> None:
+    site = sitefile.load(fed.folder / "site.yaml")
+    with polling.alone(site, warn=pytest.fail):
+        pass
+    told: list[str] = []
+    (fed.folder / "state" / "feeds").mkdir(parents=True, exist_ok=True)
+    with (fed.folder / "state" / "feeds" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write("4711")
+        lock.flush()
+
+        def free(sentence: str) -> None:
+            told.append(sentence)
+            fcntl.flock(lock, fcntl.LOCK_UN)
+
+        with polling.alone(site, warn=free):
+            pass
+    assert told == ["another import runs (process 4711); this one waits until it has ended"]
+
+
 def test_redirects_stay_on_https_and_are_few(web: Web) -> None:
     web.status, web.headers = 302, {"Location": "http://localhost/list"}
     assert "it redirects to something else than https" in refused(web)
@@ -213,7 +269,7 @@ def test_a_feed_that_fails_waits_longer_each_time_and_is_told(fed: Fed, web: Web
     assert json.loads((fed.folder / "state" / "feeds" / "list.json").read_text())["failures"] == 4
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"due": "x"}', '{"due": 1}', "\xff"])
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"due": "x"}', '{"due": 1e999}', '{"due": 1}', "\xff"])
 def test_what_is_remembered_and_can_t_be_read_is_forgotten(fed: Fed, content: str) -> None:
     fed.feed("names")
     (fed.folder / "list").write_text(lines(NAMES))
@@ -229,3 +285,133 @@ def test_the_wait_doubles_up_to_a_day_and_is_a_little_longer_by_chance() -> None
         86400
     ]
     assert polling.delay(one, 60, 1) == pytest.approx(86400 * 1.1)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://[::1",
+        "https://a..b/",
+        f"https://{'a' * 70}.example/",
+        "https://\u0142.example/",
+        "https://x:y/",
+    ],
+)
+def test_a_redirect_to_what_is_no_address_is_told(web: Web, address: str) -> None:
+    web.status, web.headers = 302, {"Location": address.encode().decode("latin-1")}
+    assert refused(web).startswith(": it")
+
+
+def test_a_source_that_is_no_address_is_told(fed: Fed) -> None:
+    fed.feed("names")
+    ran = fed.run("import", "list", "https://localhost:1/\u0142")
+    assert (ran.code, ran.out) == (5, "")
+    assert "is not an address" in ran.err
+
+
+def two(fed: Fed, first: str) -> None:
+    """Two feeds: this one's source, then a file with a good list."""
+    form = {"format": "names", "minimum": 1, "more": ""}
+    (fed.folder / "good").write_text(lines(NAMES))
+    feeds = FEED.format(name="bad", source=first, **form) + FEED.format(name="list", source="good", **form)
+    (fed.folder / "feeds.yaml").write_text(f"feeds:\n{feeds}")
+
+
+def remembered(fed: Fed, name: str = "list") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((fed.folder / "state" / "feeds" / f"{name}.json").read_text())
+    return found
+
+
+def test_one_server_s_bad_redirect_keeps_no_other_feed_from_its_import(fed: Fed, web: Web) -> None:
+    two(fed, web.url)
+    web.status, web.headers = 302, {"Location": "https://[::1"}
+    ran = fed.run("import", "--poll", "--json")
+    assert (ran.code, json.loads(ran.out)[0]["feed"]) == (5, "list")
+    assert (remembered(fed, "bad")["failures"], remembered(fed)["failures"]) == (1, 0)
+
+
+def test_a_bug_with_one_feed_keeps_no_other_from_its_import_and_tells_no_secret(
+    fed: Fed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two(fed, "https://localhost:1/")
+
+    def broken(*_: object) -> None:
+        raise KeyError("a secret")
+
+    monkeypatch.setattr(fetch, "from_url", broken)
+    ran = fed.run("import", "--poll", "--json")
+    assert (ran.code, json.loads(ran.out)[0]["order"]) == (1, "reg/2026-11-28-list")
+    assert "bad: KeyError: this is a bug" in ran.err
+    assert "a secret" not in ran.err
+    assert remembered(fed, "bad")["failures"] == 1
+
+
+def test_what_can_t_be_remembered_of_one_feed_keeps_no_other_from_its_import(fed: Fed) -> None:
+    two(fed, "good")
+    (fed.folder / "state" / "feeds" / ".bad.json.new").mkdir(parents=True)
+    ran = fed.run("import", "--poll", "--json")
+    assert (ran.code, len(json.loads(ran.out))) == (4, 2)
+    assert "bad.json: it can't be written" in ran.err
+
+
+def test_what_a_clock_ahead_remembered_keeps_no_feed_waiting(fed: Fed, web: Web) -> None:
+    fed.feed("names", source=web.url)
+    web.status = 500
+    fed.at("2036-01-01T12:00:00+00:00")
+    fed.run("import", "--poll")
+    fed.at("2026-11-29T12:00:00+00:00")
+    ran = fed.run("import", "--poll")
+    assert (ran.code, len(web.asked)) == (5, 2)
+    assert fed.run("import", "--poll").code == 0
+
+
+def test_a_protected_name_on_a_list_is_told_and_no_failure_of_its_server(fed: Fed, web: Web) -> None:
+    fed.feed("names", source=web.url, more="    interval: 1h\n")
+    web.body, web.headers = lines((*NAMES, "kept.example")).encode(), {"ETag": '"1"'}
+    for hour, asked in ((12, 1), (14, 2)):
+        fed.at(f"2026-11-28T{hour}:00:00+00:00")
+        ran = fed.run("import", "--poll")
+        assert (ran.code, len(web.asked)) == ({12: 2, 14: 0}[hour], asked)
+    assert web.asked[1]["If-None-Match"] == '"1"'
+    web.headers = {"ETag": '"2"'}
+    fed.at("2026-11-28T16:00:00+00:00")
+    assert fed.run("import", "--poll").code == 2  # It has nothing to write, and tells the name again.
+    assert remembered(fed)["failures"] == 0
+
+
+def test_what_a_server_said_is_not_sent_to_another(fed: Fed, web: Web) -> None:
+    fed.feed("names", source=web.url)
+    web.body, web.headers = lines(NAMES).encode(), {"ETag": '"1"'}
+    fed.run("import", "--poll")
+    fed.feed("names", source=web.url + "/elsewhere", more="    max_change: 0.5\n")
+    web.body = lines((*NAMES, "new.example")).encode()
+    fed.at("2026-11-29T12:00:00+00:00")
+    assert json.loads(fed.run("import", "--poll", "--json").out)[0]["added"] == 1
+    assert "If-None-Match" not in web.asked[1]
+
+
+def test_an_amend_that_somebody_deleted_comes_again(fed: Fed, web: Web) -> None:
+    fed.feed("names", source=web.url, more="    max_change: 0.5\n")
+    web.body, web.headers = lines(NAMES).encode(), {"ETag": '"1"'}
+    fed.run("import", "--poll")
+    web.body, web.headers = lines((*NAMES, "new.example")).encode(), {"ETag": '"2"'}
+    for day in (29, 30):
+        fed.at(f"2026-11-{day}T12:00:00+00:00")
+        assert json.loads(fed.run("import", "--poll", "--json").out)[0]["added"] == 1
+        (fed.folder / "orders" / "reg" / f"2026-11-{day}-list-120000.yaml").unlink()
+
+
+def test_nothing_changed_is_no_answer_of_a_server_that_was_not_asked_so(fed: Fed, web: Web) -> None:
+    fed.feed("names", source=web.url)
+    web.status = 304
+    for words in (["list"], ["--poll"]):
+        ran = fed.run("import", *words)
+        assert (ran.code, fed.orders) == (5, {})
+        assert "the server says that nothing changed, though it was not asked" in ran.err
+    assert remembered(fed)["failures"] == 1
+
+
+@pytest.mark.parametrize("status", [202, 203, 206])
+def test_what_is_no_whole_document_of_the_server_s_own_is_none(web: Web, status: int) -> None:
+    web.status, web.body = status, lines(NAMES).encode()
+    assert refused(web).startswith(f": the server answers {status} ")

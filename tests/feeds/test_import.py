@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -784,14 +785,24 @@ def test_a_crash_while_writing_leaves_no_half_of_an_order(
     assert fed.run("check").out == ""
 
 
-def test_what_an_interrupted_import_left_of_another_document_is_not_written_over(fed: Fed) -> None:
+def test_what_an_interrupted_import_left_of_another_document_gives_way_to_the_next(fed: Fed) -> None:
     fed.feed("names")
-    (left := fed.folder / "orders" / "reg" / "2026-11-28-list.listed.txt").parent.mkdir(parents=True)
-    left.write_text("of another document\n")
+    fed.take(lines((*NAMES, "new.example")))
+    (fed.folder / "orders" / "reg" / "2026-11-28-list.yaml").unlink()
+    assert fed.take(lines(NAMES)).code == 0
+    assert fed.run("check").out == ""
+    assert b"new.example" not in fed.orders["2026-11-28-list.listed.txt"]
+
+
+def test_a_file_that_an_order_names_is_not_written_over(fed: Fed) -> None:
+    fed.feed("names")
+    fed.take(lines((*NAMES, "new.example")))
+    folder = fed.folder / "orders" / "reg"
+    (folder / "2026-11-28-list.yaml").rename(folder / "other.yaml")
+    before = fed.orders
     ran = fed.take(lines(NAMES))
-    assert ran.code == 2
-    assert "2026-11-28-list.listed.txt duplicate-order-id: another file is there" in ran.err
-    assert list(fed.orders) == [left.name]
+    assert (ran.code, fed.orders) == (2, before)
+    assert "duplicate-order-id: another file is there" in ran.err
 
 
 def test_an_import_does_not_write_into_a_folder_that_leads_out_of_the_orders(fed: Fed) -> None:
@@ -923,3 +934,148 @@ def test_a_url_that_is_no_longer_listed_is_nothing_to_lift(fed: Fed, format_: st
     )
     said = fed.taken(text)
     assert (said["names"], said["skipped"]) == (10, {"url": 1})
+
+
+AHEAD = "2036-01-01T12:00:00+00:00"
+
+
+@pytest.mark.parametrize("is_applied", [False, True])
+@pytest.mark.parametrize("is_first", [False, True])
+def test_an_order_made_while_the_clock_was_ahead_stops_imports_until_it_is_gone(
+    fed: Fed, is_applied: bool, is_first: bool
+) -> None:
+    fed.feed("names", more="    max_change: 0.5\n")
+    if not is_first:
+        fed.take(lines(NAMES))
+        fed.run("apply", "--yes")
+    fed.at(AHEAD)
+    assert fed.take(lines(("wrong.example", *NAMES))).code == 0
+    id_ = "reg/2036-01-01-list" if is_first else "reg/2036-01-01-list-120000"
+    if is_applied:
+        fed.run("apply", "--yes")
+    before = fed.orders
+    fed.at("2026-11-29T12:00:00+00:00")
+    for listed in ((*NAMES, "wrong.example"), NAMES):
+        ran = fed.take(lines(listed))
+        assert (ran.code, fed.orders) == (2, before)
+        assert f"{id_}.yaml feed-order-ahead: this order of 'list' is yet to begin (2036-01-01T12:" in ran.err
+    if is_applied:
+        assert f"`blocker new --kind lift --of {id_}`" in ran.err
+        fed.act("mend", "lift", id_, start="2026-11-29")
+    else:
+        assert "remove that file" in ran.err
+        (fed.folder / "orders" / f"{id_}.yaml").unlink()
+    assert fed.run("check").code == 0
+    ran = fed.take(lines(("right.example", *NAMES)))
+    assert (ran.code, ran.err) == (0, "not applied: see `blocker plan`, then `blocker apply`\n")
+    assert fed.run("apply", "--yes").code == 0
+    assert blocked(fed, *NAMES, "right.example", "wrong.example") == {*NAMES, "right.example"}
+    assert not fed.is_blocked("wrong.example", at="2036-06-01")
+
+
+def test_a_name_of_an_order_that_was_lifted_before_it_began_may_come(fed: Fed) -> None:
+    fed.feed("names", more="    max_change: 0.5\n")
+    fed.take(lines(NAMES))
+    fed.at(AHEAD)
+    fed.take(lines(("new.example", *NAMES)))
+    fed.act("mend", "lift", "reg/2036-01-01-list-120000", start="2026-11-29")
+    fed.at("2026-11-29T12:00:00+00:00")
+    assert fed.taken(lines(("new.example", *NAMES)))["added"] == 1
+
+
+def test_the_way_past_a_check_has_the_document_that_was_given(fed: Fed) -> None:
+    fed.feed("names")
+    fed.take(lines(NAMES), "--out", str(fed.folder / "orders" / "other"))
+    fed.at("2026-11-29T12:00:00+00:00")
+    given = fed.folder / "of today"
+    given.write_text(lines(NAMES[:4]))
+    ran = fed.run("import", "list", str(given), "--out", str(fed.folder / "orders" / "other"))
+    assert ran.code == 2
+    words = shlex.split(ran.err.partition("`blocker ")[2].partition("`")[0])
+    assert words[:5] == ["import", "list", str(given), "--out", str(fed.folder / "orders" / "other")]
+    assert fed.run(*words).code == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("authority", '{name: "Other", jurisdiction: ID, contact: "tel:1"}'),
+        ("legal_basis", "[Other Act]"),
+        ("reference", "Other"),
+        ("deadline", "2d"),
+        ("publication", "sealed"),
+        ("regions", "[GB]"),
+        ("action", "{redirect: [192.0.2.9]}"),
+        ("review_after", "90d"),
+        ("until", "2030-01-01"),
+    ],
+)
+def test_another_envelope_in_feeds_yaml_than_the_block_has_is_told(fed: Fed, key: str, value: str) -> None:
+    fed.feed("names")
+    fed.take(lines(NAMES))
+    path = fed.folder / "feeds.yaml"
+    kept = [
+        line
+        for line in path.read_text().splitlines()
+        if not line.startswith((f"    {key}:", "    review_after:" if key == "until" else f"    {key}:"))
+    ]
+    path.write_text("\n".join([*kept, f"    {key}: {value}", ""]))
+    fed.at("2026-11-29T12:00:00+00:00")
+    ran = fed.take(lines(NAMES))
+    assert ran.code == 0
+    assert f"list feed-envelope-changed: feeds.yaml has another {key}" in ran.err
+    assert "than 'reg/2026-11-28-list', which keeps its own" in ran.err
+
+
+def test_a_feed_that_was_renamed_is_told_that_its_first_block_stands(fed: Fed) -> None:
+    fed.feed("names")
+    fed.take(lines(NAMES))
+    own = (fed.folder / "orders" / "reg" / "2026-11-28-list.yaml").read_text()
+    written = own.partition("\n")[2].replace("2026-11-28-list\n", "2026-11-27-written\n")
+    (fed.folder / "orders" / "reg" / "2026-11-27-written.yaml").write_text(written)
+    path = fed.folder / "feeds.yaml"
+    path.write_text(path.read_text().replace("name: list", "name: renamed"))
+    ran = fed.run("import", "renamed")
+    assert ran.code == 0
+    assert "renamed feed-left-behind: 'reg/2026-11-28-list' is of no feed in feeds.yaml" in ran.err
+    assert "written" not in ran.err
+    (fed.folder / "orders" / "reg" / "2026-11-28-renamed.yaml").unlink()
+    fed.act("mend", "lift", "reg/2026-11-28-list", start="2026-11-29")
+    fed.at("2026-11-30T12:00:00+00:00")
+    assert "feed-left-behind" not in fed.run("import", "renamed").err
+
+
+def test_an_order_that_check_would_refuse_is_not_written(fed: Fed) -> None:
+    fed.feed("names")
+    path = fed.folder / "feeds.yaml"
+    path.write_text(path.read_text().replace("regions: [ID]", "regions: [QQ]"))
+    ran = fed.take(lines(NAMES))
+    assert (ran.code, fed.orders) == (2, {})
+    assert "list feed-order-wrong: the order that it makes would be refused: unknown-region: 'QQ'" in ran.err
+
+
+@pytest.mark.parametrize("deadline", ["400d", "9000h", "90m", "61s"])
+def test_a_deadline_of_any_length_is_written_so_that_it_can_be_read(fed: Fed, deadline: str) -> None:
+    fed.feed("names", more=f"    deadline: {deadline}\n")
+    assert fed.take(lines(NAMES)).code == 0
+    assert fed.run("check").out == ""
+
+
+def test_a_block_that_was_lifted_as_of_a_date_before_it_began_is_not_begun_anew(fed: Fed) -> None:
+    fed.feed("names")
+    fed.take(lines(NAMES))
+    fed.act("court", "lift", "reg/2026-11-28-list", start="2026-11-28")
+    fed.at("2026-12-01T12:00:00+00:00")
+    ran = fed.take(lines(NAMES))
+    assert (ran.code, "feed-order-ended" in ran.err) == (2, True)
+
+
+def test_a_block_that_was_lifted_before_it_began_stays_out_when_its_date_comes(fed: Fed) -> None:
+    fed.feed("names")
+    fed.at("2026-12-05T12:00:00+00:00")
+    fed.take(lines(NAMES))
+    fed.act("mend", "lift", "reg/2026-12-05-list", start="2026-11-29")
+    fed.at("2026-11-29T12:00:00+00:00")
+    assert fed.taken(lines(NAMES))["order"] == "reg/2026-11-29-list"
+    fed.at("2026-12-09T12:00:00+00:00")
+    assert fed.taken(lines(("new.example", *NAMES)))["added"] == 1

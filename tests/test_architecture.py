@@ -31,7 +31,7 @@ PURE = {
     "orders.meanings", "orders.compose", "orders.questions", "orders.keys",
     "policy.directives", "policy.decide", "policy.index", "policy.plan", "policy.records", "policy.regions",
     "policy.lists", "policy.radius", "policy.hold", "policy.proposal",
-    "policy.explain", "policy.standing", "policy.protect", "policy.chain", "policy.rollback",
+    "policy.explain", "policy.standing", "policy.still", "policy.protect", "policy.chain", "policy.rollback",
     "policy.overdue", "policy.disclosure", "policy.removed", "policy.told",
     "resolver.wire", "resolver.answer", "resolver.chain", "resolver.judge", "resolver.engine",
     "resolver.cache", "resolver.shares", "resolver.quick",

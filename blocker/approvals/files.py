@@ -17,7 +17,7 @@ from blocker.approvals import judge, keygen, signers
 from blocker.approvals.beside import Beside
 from blocker.approvals.judge import Signed
 from blocker.approvals.sshsig import Flaw
-from blocker.errors import NotApproved, Problem
+from blocker.errors import NotApproved, Problem, StoreError
 from blocker.orders import relations
 from blocker.orders.model import instant
 
@@ -110,7 +110,10 @@ def examine(  # noqa: PLR0913 - what the folder says, what is applied, what is a
         target = relations.order_of(order.of)
         known = filed[target].order if target in filed else None
         if target in applied and (known is None or known.digest != applied[target]):
-            known = recall(target)  # What was applied counts, whatever the file says now.
+            try:
+                known = recall(target)  # What was applied counts, whatever the file says now.
+            except StoreError:  # Nothing about it comes in, and it is complained of elsewhere.
+                known = None
         rule = judge.rule_of(order, known)
         return Request(filed=filed[id_], octets=sources[id_], seats=asked.rules[rule], is_owed=id_ in applied)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -37,7 +38,7 @@ def command(
     """Say whether NAME is blocked, by which orders, or why it is not."""
     from blocker import names, sitefile
     from blocker.cli import inputs, show
-    from blocker.orders.schedule import schedule
+    from blocker.policy import still
     from blocker.policy.explain import explain
     from blocker.policy.index import Index
 
@@ -59,8 +60,13 @@ def command(
             found = explain(policy, orders, key, **asked, enforcement=policy.enforcement)
     else:
         examined = inputs.read_orders(loaded)
-        orders = examined.standing.orders
-        scheduled = schedule(orders.values(), lapse=loaded.enforcement.lapses)
+        standing = examined.standing
+        orders = standing.orders
+        if standing.still.unread:  # The store alone has their names.
+            with inputs.live(loaded) as policy:
+                kept = still.named(policy, standing.still, key)
+            standing = replace(standing, still=replace(standing.still, directives=kept))
+        scheduled = standing.scheduled(lapse=loaded.enforcement.lapses)
         index = Index(scheduled, examined.read, only=frozenset(names.ancestry(key)))
         found = explain(index, orders, key, **asked, enforcement=loaded.enforcement)
     shown = names.to_text(key)
@@ -96,8 +102,8 @@ def _record(
                 "by": one.by,
                 "since": None if one.since is None else show.moment(one.since),
                 "reason": one.reason,
-                "authority": orders[one.directive.order].authority.name,
-                "legal_basis": list(orders[one.directive.order].legal_basis),
+                "authority": order.authority.name if (order := orders.get(one.directive.order)) else None,
+                "legal_basis": list(order.legal_basis) if order else [],
                 "windows": [[show.moment(a), show.moment(b)] for a, b in one.directive.windows],
             }
             for one in found.standings
@@ -165,7 +171,10 @@ def _sentence(one: Standing) -> str:
 def _details(one: Standing, orders: Mapping[str, Order]) -> None:
     from blocker.cli import show
 
-    order = orders[one.directive.order]
+    order = orders.get(one.directive.order)
+    if order is None:
+        click.echo("  who ordered it and why can't be read back; `blocker check` says more")
+        return
     directive = next(
         (each for each in order.directives if f"{order.id}/{each.id}" == one.directive.ref), None
     )

@@ -13,6 +13,7 @@ import click
 
 from blocker import names
 from blocker.cli import show
+from blocker.errors import StoreError
 from blocker.policy.examine import Examined, examine, live_policy, recall
 from blocker.policy.reader import Reader
 from blocker.policy.withholding import no_such_generation
@@ -44,9 +45,14 @@ def live_directives(site: Site) -> list[Scheduled]:
 
 
 def live_orders(site: Site) -> dict[str, Order]:
-    """Every applied order, from the archive. Raises StoreError."""
-    applied = live_policy(site.state).orders
-    return {id_: recall(site, id_, digest).order for id_, digest in applied.items()}
+    """Every applied order that can be read back; of the others it is told why. Raises StoreError."""
+    found = {}
+    for id_, digest in live_policy(site.state).orders.items():
+        try:
+            found[id_] = recall(site, id_, digest).order
+        except StoreError as error:
+            show.warning(str(error))
+    return found
 
 
 @contextmanager

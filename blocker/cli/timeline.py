@@ -24,14 +24,13 @@ def command(site: Path, live: bool, everything: bool, as_json: bool) -> None:
     """
     from blocker import sitefile
     from blocker.cli import inputs, show
-    from blocker.orders.schedule import schedule
     from blocker.orders.timetable import timeline
 
     loaded = sitefile.load(site)
     scheduled = (
         inputs.live_directives(loaded)
         if live
-        else schedule(inputs.read_orders(loaded).standing.orders.values(), lapse=loaded.enforcement.lapses)
+        else inputs.read_orders(loaded).standing.scheduled(lapse=loaded.enforcement.lapses)
     )
     now = time.time()
     events = [event for event in timeline(scheduled) if everything or as_json or event.at > now]

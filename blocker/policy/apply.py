@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from blocker.approvals.files import Approved
 from blocker.errors import StalePlan, StoreError
 from blocker.orders import files
-from blocker.orders.schedule import names_of, schedule
+from blocker.orders.schedule import names_of
 from blocker.policy import approving, archive, holding, ledger, outbox, plan, told, writer
 from blocker.policy.directives import by_role
 from blocker.policy.examine import archived, content, examine, recall, standing_of
@@ -44,7 +44,8 @@ class Prepared:
     """A plan with all that applying it needs; `problems` are what the input is complained of.
 
     `signed` is what was found of the signatures over its new orders, `judged` what of their names. `rest`
-    is the same without those that are held, None if none is.
+    is the same without those that are held, None if none is. `unread` are applied orders (id → digest) that
+    stay though they can't be read.
     """
 
     site: Site
@@ -58,6 +59,12 @@ class Prepared:
     signed: Approved = field(default_factory=Approved)
     judged: Judged = NOBODY
     rest: Prepared | None = None
+    unread: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The orders of the policy that the plan makes: id → digest."""
+        return {order.id: order.digest for order in self.orders.values()} | dict(self.unread)
 
     @property
     def unasked(self) -> Prepared:
@@ -139,7 +146,7 @@ def prepare(
 def _prepared(site: Site, found: Examined, standing: Standing, now: float) -> Prepared:
     """The plan that makes these standing orders the policy."""
     live, loaded = found.live, found.loaded
-    scheduled = tuple(schedule(standing.orders.values(), lapse=site.enforcement.lapses))
+    scheduled = tuple(standing.scheduled(lapse=site.enforcement.lapses))
     made = plan.make_plan(
         live,
         standing.orders,
@@ -147,6 +154,7 @@ def _prepared(site: Site, found: Examined, standing: Standing, now: float) -> Pr
         {one.ref: _count(one, loaded, live) for one in scheduled},
         site.enforcement,
         zones=site.zones,
+        unread=standing.still.unread,
         now=now,
     )
     approved = found.signed.approved
@@ -159,6 +167,7 @@ def _prepared(site: Site, found: Examined, standing: Standing, now: float) -> Pr
             rules=approving.new_rules(site, live.trust),
         ),
         orders=standing.orders,
+        unread=standing.still.unread,
         scheduled=scheduled,
         problems=found.problems,
         quarantined=standing.quarantined,
@@ -203,7 +212,7 @@ def apply(
         site.state,
         writer.Target(
             generation=generation,
-            orders={order.id: order.digest for order in prepared.orders.values()},
+            orders=prepared.digests,
             directives=prepared.scheduled,
             enforcement=site.enforcement,
             read=prepared.loaded.read,

@@ -13,7 +13,6 @@ from blocker.approvals import files as signatures
 from blocker.errors import NothingApplied, StoreError
 from blocker.orders import check, files, names_file, parse, relations
 from blocker.orders.digests import Digests
-from blocker.orders.schedule import schedule
 from blocker.policy import archive, plan, removed
 from blocker.policy.protect import protected_names
 from blocker.policy.reader import Reader
@@ -155,7 +154,7 @@ def standing_of(site: Site, live: Live, loaded: Loaded, out: Collection[str], no
     return stand(
         {id_: one for id_, one in loaded.filed.items() if id_ not in out},
         loaded.broken.union(out),
-        live.orders,
+        live,
         lambda order, digest: recall(site, order, digest),
         now=now,
         folder=str(site.orders),
@@ -192,6 +191,6 @@ def _idle_removals(site: Site, live: Live, loaded: Loaded, standing: Standing) -
     reader = Reader(site.state)
     try:
         with reader.snapshot() as policy:
-            return list(removed.check(policy, new, schedule(standing.orders.values()), loaded.lists))
+            return list(removed.check(policy, new, standing.scheduled(), loaded.lists))
     finally:
         reader.close()

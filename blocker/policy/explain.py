@@ -65,7 +65,10 @@ def explain(
     qtype: int,
     enforcement: Enforcement,
 ) -> Explanation:
-    """The explanation for a name, region, instant (epoch seconds) and query type (a number)."""
+    """The explanation for a name, region, instant (epoch seconds) and query type (a number).
+
+    Of the applied `orders`, some may be missing that can't be read.
+    """
     verdict = decide(policy, key, region, t)
     answer = verdict.form_for(qtype)
     ttl_cap = cap(verdict.until, enforcement.max_ttl if answer is None else enforcement.ttl, t)
@@ -124,7 +127,7 @@ def _by_time(book: Book, one: Scheduled, t: float) -> Standing:
                 directive=one, state="in-force", by=_until_by(book, one, t), since=start, until=end
             )
     for begun, till, suspend in book.suspensions(one.lineage):
-        if begun <= t and (till is None or t < till) and book.starts(one.ref) <= t:
+        if begun <= t and (till is None or t < till) and _starts(book, one) <= t:
             return Standing(directive=one, state="suspended", by=suspend.id, since=begun, until=till)
     for begun, till in one.lapsed:
         if begun <= t and (till is None or t < till):
@@ -133,7 +136,14 @@ def _by_time(book: Book, one: Scheduled, t: float) -> Standing:
     return Standing(directive=one, state="pending", by=one.order, since=min(coming, default=None))
 
 
+def _starts(book: Book, one: Scheduled) -> float:
+    """When it starts by its own words; by its windows, if its order can't be read."""
+    if one.ref in book.writer:
+        return book.starts(one.ref)
+    return min((start for start, _ in one.windows), default=float("inf"))
+
+
 def _until_by(book: Book, one: Scheduled, t: float) -> str:
     """The order whose `until` governs the directive: its own, or the amend that renewed it."""
-    renewal = book.renewed_by(one.ref, t)
+    renewal = book.renewed_by(one.ref, t) if one.ref in book.writer else None
     return one.order if renewal is None else renewal.id

@@ -133,7 +133,7 @@ def policy_digest(orders: Mapping[str, str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def make_plan(
+def make_plan(  # noqa: PLR0913 - what is live, what the orders make, what the site is
     live: Live,
     orders: Mapping[str, Order],
     scheduled: Iterable[Scheduled],
@@ -141,14 +141,15 @@ def make_plan(
     enforcement: Enforcement,
     *,
     zones: tuple[str, ...] = (),
+    unread: Mapping[str, str] | None = None,
     now: float,
 ) -> Plan:
     """The plan from `live` to these orders. `counts` are names by ref, of new directives at least.
 
-    `zones` are those of the site.
+    `zones` are those of the site. `unread` are applied orders (id → digest) that stay without being read.
     """
     wanted = {one.ref: one for one in scheduled}
-    digests = {order.id: order.digest for order in orders.values()}
+    digests = {order.id: order.digest for order in orders.values()} | dict(unread or {})
     explained = _explained(orders, orders.keys() - live.orders.keys())
     changes = []
     for ref, one in sorted({**live.directives, **wanted}.items()):

@@ -1,41 +1,56 @@
 """Which form of each order stands: the file's, the last applied one, or none.
 
 Pure. An order with a Problem is quarantined: what was applied of it stays in force as it was, what never
-was applied stays out, and everything else goes on. Deleting or changing a file is not a lift: an applied
-order stands in its applied form until its whole family (the block and everything about it) is over and
-leaves together.
+was applied stays out, and everything else goes on. An applied order that can't be read back stays as it
+is live, with all of its family. Deleting or changing a file is not a lift: an applied order stands in its
+applied form until its whole family (the block and everything about it) is over and leaves together.
 """
 
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from blocker.errors import Problem
+from blocker.errors import Problem, StoreError
 from blocker.orders import relations
 from blocker.orders.schedule import schedule
+from blocker.policy import still
+from blocker.policy.still import Still
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from blocker.orders.model import Order
     from blocker.orders.parse import Filed
+    from blocker.orders.timetable import Scheduled
+    from blocker.policy.plan import Live
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """The orders that hold, by id; the ids that are quarantined; and why, beyond the files' own Problems."""
+    """The orders that hold, by id; the ids that are quarantined; and why, beyond the files' own Problems.
+
+    Those that hold and can't be read are in `still` alone.
+    """
 
     orders: Mapping[str, Order]
     quarantined: tuple[str, ...]
     problems: tuple[Problem, ...]
+    still: Still = field(default_factory=Still)
+
+    def scheduled(self, *, lapse: bool = False) -> list[Scheduled]:
+        """Every directive and cut that holds, sorted by ref; `lapse` as in `schedule`."""
+        told = schedule(
+            (order for id_, order in self.orders.items() if id_ not in self.still.members), lapse=lapse
+        )
+        return sorted([*told, *self.still.directives], key=lambda one: one.ref)
 
 
 def stand(
     filed: Mapping[str, Filed],
     broken: Collection[str],
-    applied: Mapping[str, str],
+    live: Live,
     recall: Callable[[str, str], Filed],
     *,
     now: float,
@@ -44,22 +59,39 @@ def stand(
 ) -> Standing:
     """The standing orders.
 
-    `filed` are those whose files are right by themselves, `broken` the ids of those that aren't. `applied`
-    are the live ones (id → digest); `recall(id, digest)` gives the applied form of one. `folder` is where
-    people find the orders, `archive` where the applied forms are kept by their digests.
+    `filed` are those whose files are right by themselves, `broken` the ids of those that aren't. `live` is
+    what is applied; `recall(id, digest)` gives the applied form of an order, or raises StoreError. `folder`
+    is where people find the orders, `archive` where the applied forms are kept by their digests.
     """
+    applied = live.orders
     forms = dict(filed)
     problems: list[Problem] = []
-    recalled = {
-        id_: recall(id_, digest)
-        for id_, digest in applied.items()
-        if id_ not in filed or filed[id_].order.digest != digest
-    }
+    recalled: dict[str, Filed] = {}
+    unread: dict[str, str] = {}
+    for id_, digest in applied.items():
+        if id_ in filed and filed[id_].order.digest == digest:
+            continue
+        try:
+            recalled[id_] = recall(id_, digest)
+        except StoreError as error:
+            unread[id_] = digest
+            path = filed[id_].path if id_ in filed else f"{folder}/{id_}.yaml"
+            problems.append(_unreadable(id_, path, error))
+            forms.pop(id_, None)
+    read = {id_: recalled.get(id_) or filed[id_] for id_ in applied if id_ not in unread}
+    kept = still.keep(
+        unread,
+        {id_: one.order for id_, one in read.items()},
+        live.directives,
+        {id_: filed[id_].order.of for id_ in unread if id_ in filed and filed[id_].order.of},
+        lapse=live.enforcement is not None and live.enforcement.lapses,
+    )
     gone = recalled.keys() - filed.keys() - set(broken)
     there = {parent for id_ in (*filed, *broken) for parent in _parents(id_)} if gone else set()
-    families = _Families({id_: recalled.get(id_) or filed[id_] for id_ in applied}, now) if recalled else None
+    free = {id_: one for id_, one in read.items() if id_ not in kept.members}
+    families = _Families(free, now) if recalled else None
     for id_, form in recalled.items():
-        if families is not None and families.are_over(id_):
+        if families is not None and id_ in free and families.are_over(id_):
             if families.is_gone(id_, gone):
                 continue
         elif id_ in filed:
@@ -69,19 +101,22 @@ def stand(
         forms[id_] = form
     rejected = {problem.order for problem in problems} | set(broken)
     out = {id_ for id_ in rejected if id_ not in applied}
-    related = relations.check(forms.values(), quarantined=out)
+    related = relations.check(
+        (form for id_, form in forms.items() if id_ not in kept.members), quarantined=out | kept.members
+    )
     rejected |= {problem.order for problem in related}
     out |= {problem.order for problem in related if problem.order not in applied}
     while more := {
         id_
         for id_, form in forms.items()
-        if id_ not in out and id_ not in applied and relations.order_of(form.order.of) in out
+        if id_ not in out and id_ not in applied and relations.order_of(form.order.of) in out | kept.members
     }:
         out |= more
     return Standing(
         orders={id_: form.order for id_, form in forms.items() if id_ not in out},
         quarantined=tuple(sorted(rejected | out)),
         problems=(*problems, *related),
+        still=kept,
     )
 
 
@@ -115,6 +150,17 @@ def _root(id_: str, orders: Mapping[str, Order]) -> str:
         seen.append(id_)
         id_ = relations.order_of(orders[id_].of)
     return id_
+
+
+def _unreadable(id_: str, path: str, error: StoreError) -> Problem:
+    return Problem(
+        id="applied-order-unreadable",
+        path=path,
+        order=id_,
+        message=f"this order is applied and its applied form can't be read: {error}. Until it can, it and "
+        "all orders of its family stay as they are and no order about them comes in; "
+        f"`blocker withhold {id_}` ends its enforcement meanwhile.",
+    )
 
 
 def _changed(filed: Filed, kept: str) -> Problem:

@@ -132,7 +132,7 @@ def _applied(prepared: Prepared, generation: Generation) -> Event:
             "reason": generation.reason,
             "review": prepared.site.enforcement.review,
             "orders": _brought(prepared),
-            "gone": sorted(before.keys() - prepared.orders.keys()),
+            "gone": sorted(before.keys() - prepared.digests.keys()),
         },
     )
 

@@ -273,8 +273,9 @@ def test_a_damaged_archive_is_named_and_nothing_changes(site: Site) -> None:
         path.write_bytes(b"damaged")
     site.path("one").unlink()
     ran = site.apply()
-    assert ran.code == 4
+    assert ran.code == 2
     assert "archive is damaged" in ran.err
+    assert site.is_blocked("x.example")
 
 
 def test_growth_beyond_the_limit_is_refused_with_the_way_past_it(site: Site) -> None:

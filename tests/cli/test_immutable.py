@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -168,3 +169,78 @@ def test_a_list_of_an_applied_order_that_is_gone_is_told_with_where_it_is_kept(a
     assert ran.code == 2
     assert f" The list as it was applied is in the state folder: archive/{sha256}." in ran.out
     assert (applied.folder / "state" / "archive" / sha256).read_bytes() == LIST
+
+
+def spoil(site: Site, slug: str) -> Callable[[], None]:
+    """Change an applied order's file and one octet of its archived form; what restores both."""
+    path = site.path(slug)
+    archived = site.folder / "state" / "archive" / kept(site, slug)
+    before = [(one, one.read_bytes()) for one in (path, archived)]
+    rewrite(path, lambda octets: octets.replace(b"2099-01-01", b"2098-01-01") + b"# changed\n")
+    rewrite(archived, lambda octets: octets[:-1] + b"?")
+
+    def restore() -> None:
+        for one, octets in before:
+            one.write_bytes(octets)
+
+    return restore
+
+
+def test_an_order_that_cannot_be_read_back_stays_as_it_is_and_a_lift_of_another_goes_on(
+    applied: Site,
+) -> None:
+    restore = spoil(applied, "one")
+    applied.act("end", "lift", "a/list")
+    applied.act("end-one", "lift", "a/one")
+    ran = applied.run("check")
+    assert ran.code == 2
+    (line,) = ran.out.splitlines()
+    assert line.startswith(f"{applied.path('one')} applied-order-unreadable: ")
+    assert "`blocker withhold a/one` ends its enforcement meanwhile." in line
+    assert applied.apply().code == 2
+    for live in (True, False):
+        assert applied.is_blocked("x.example", live=live)
+        assert not applied.is_blocked("two.example", live=live)
+    assert applied.run("withhold", "a/one", "--reason", "x").code == 0
+    assert not applied.is_blocked("x.example")
+    applied.run("release", "a/one")
+    restore()
+    assert applied.apply().code == 0
+    assert not applied.is_blocked("x.example")
+
+
+def test_what_cannot_be_read_back_is_explained_as_far_as_the_store_has_it(applied: Site) -> None:
+    spoil(applied, "one")
+    for live in ((), ("--live",)):
+        ran = applied.run("explain", "www.x.example", *live, "--region", "ID")
+        assert ran.code == 0
+        assert "a/one/one: in force since 2026-01-01T00:00:00Z, until 2099-01-01T00:00:00Z" in ran.out
+        assert "who ordered it and why can't be read back; `blocker check` says more" in ran.out
+        found = json.loads(applied.run("explain", "x.example", *live, "--region", "ID", "--json").out)
+        assert found["directives"][0]["authority"] is None
+        assert "who ordered it" not in applied.run("explain", "two.example", *live).out
+    assert "a/one" in applied.run("timeline", "--all").out
+
+
+@pytest.mark.parametrize("kind", ["lift", "suspend"])
+def test_a_block_does_not_come_back_because_its_lift_cannot_be_read(applied: Site, kind: str) -> None:
+    applied.act("end", kind, "a/one")
+    assert applied.apply().code == 0
+    spoil(applied, "end")
+    applied.path("end").unlink()
+    applied.block("new", "new.example")
+    assert applied.apply().code == 2
+    assert applied.is_blocked("new.example")
+    for live in (True, False):
+        assert not applied.is_blocked("x.example", live=live)
+
+
+@pytest.mark.parametrize(
+    ("verb", "word"), [("plan", "new.example"), ("check", "applied-order-unreadable")], ids=["plan", "check"]
+)
+def test_a_plan_with_something_that_cannot_be_read_back_is_made(applied: Site, verb: str, word: str) -> None:
+    spoil(applied, "one")
+    applied.block("new", "new.example")
+    ran = applied.run(verb)
+    assert ran.code == 2
+    assert word in ran.out + ran.err

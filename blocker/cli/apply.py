@@ -115,10 +115,10 @@ def _say_needless(prepared: Prepared, chosen: Prepared, accept: str) -> None:
 
 def _settle(prepared: Prepared, *, quietly: bool) -> None:
     """Note the approvals that an emergency owed and that are there now."""
-    from blocker.cli import show
+    from blocker.cli import inputs, show
     from blocker.policy import apply
 
-    settled = apply.settle(prepared, now=time.time(), warn=show.warning)
+    settled = apply.settle(prepared, by=inputs.whoami(prepared.site), now=time.time(), warn=show.warning)
     if settled and not quietly:
         click.echo(f"the approvals owed are there now: {', '.join(settled)}")
 

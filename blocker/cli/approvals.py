@@ -70,10 +70,13 @@ def record(prepared: Prepared) -> dict[str, Any]:
     """What a plan says of approvals, for machines."""
     from blocker.cli import show
 
+    plan = prepared.plan
     return {
         "approvals_required": prepared.site.approvals is not None,
-        "approvals_changed": bool(prepared.plan.rules),
-        "approvals": {id_: _listed(found) for id_, found in prepared.plan.approvals.items()},
+        "approvals_changed": bool(plan.rules),
+        "approvals_before": plan.rules_before,
+        "approvals_after": plan.rules_after,
+        "approvals": {id_: _listed(found) for id_, found in plan.approvals.items()},
         "emergency": sorted(prepared.signed.emergency),
         "approvals_owed": {id_: show.moment(one.due) for id_, one in sorted(prepared.live.owed.items())},
     }
@@ -85,6 +88,8 @@ def display(prepared: Prepared) -> None:
 
     if prepared.plan.rules:
         click.echo("site: approvals changes")
+        show.hanging("  before    ", prepared.plan.rules_before)
+        show.hanging("  from now  ", prepared.plan.rules_after)
     for id_, one in sorted(prepared.live.owed.items()):
         given = prepared.signed.approved.get(id_)
         how = f"given now by {_people(_listed(given))}" if given else f"due {show.moment(one.due)}"

@@ -25,6 +25,7 @@ SHAPE = (
     "changes (a list of {ref, what, names, windows, in_force, withheld, was}), lists "
     "({missing, package, suffixes, editions}), quarantined, reach (by point, the ids of what it can't do), "
     "approvals_required (whether the site asks for any), approvals_changed (whether its rules are new), "
+    "approvals_before and approvals_after (the rules in words), "
     "approvals (by order, as approvals --json has them), emergency (orders that one lets in), "
     "approvals_owed (by order, when), problems (as check)."
 )

@@ -18,7 +18,7 @@ from blocker.approvals.files import Approved
 from blocker.errors import StalePlan, StoreError
 from blocker.orders import files
 from blocker.orders.schedule import names_of
-from blocker.policy import approving, archive, holding, ledger, outbox, plan, told, writer
+from blocker.policy import approving, archive, holding, ledger, outbox, plan, rules, told, writer
 from blocker.policy.directives import by_role
 from blocker.policy.examine import archived, content, examine, recall, standing_of
 from blocker.policy.hold import NOBODY, Judged
@@ -165,6 +165,8 @@ def _prepared(site: Site, found: Examined, standing: Standing, now: float) -> Pr
             made,
             approvals={id_: approved[id_] for id_ in made.orders_added if id_ in approved},
             rules=approving.new_rules(site, live.trust),
+            rules_before=rules.before(live.trust),
+            rules_after=rules.words(rules.kept(site.approvals)),
         ),
         orders=standing.orders,
         unread=standing.still.unread,
@@ -208,6 +210,7 @@ def apply(
     keep(prepared)
     approving.confirm(site, prepared.signed, prepared.loaded, prepared.live, prepared.plan.orders_added, now)
     owed = approving.let_in(prepared.signed, site, by=by, reason=reason, now=now)
+    trust = approving.trust(site, prepared.signed, prepared.live.trust)
     writer.commit(
         site.state,
         writer.Target(
@@ -218,11 +221,11 @@ def apply(
             read=prepared.loaded.read,
             zones=site.zones,
             owed=owed,
-            trust=approving.trust(site, prepared.signed, prepared.live.trust),
+            trust=trust,
             former=partial(_former, prepared),
         ),
         base=prepared.live.digest,
-        events=[*told.applied(prepared, generation, owed, accept)],
+        events=[*told.applied(prepared, generation, owed, trust, accept)],
         progress=progress,
     )
     outbox.tell(site.state, warn)
@@ -270,13 +273,17 @@ def note_held(prepared: Prepared, *, now: float, warn: Callable[[str], None]) ->
         warn(trouble)
 
 
-def settle(prepared: Prepared, *, now: float, warn: Callable[[str], None] | None = None) -> tuple[str, ...]:
+def settle(
+    prepared: Prepared, *, by: str, now: float, warn: Callable[[str], None] | None = None
+) -> tuple[str, ...]:
     """Note the approvals that an emergency owed, where they are there now; of which orders. The ledger is
     told of that, and of what it could not be told before.
 
     Raises StalePlan and StoreError. `warn` as in `apply`.
     """
-    given = approving.settle(prepared.site, prepared.signed, prepared.live, prepared.loaded.sources, now)
+    given = approving.settle(
+        prepared.site, prepared.signed, prepared.live, prepared.loaded.sources, by=by, now=now
+    )
     outbox.tell(prepared.site.state, warn)
     return given
 

@@ -7,14 +7,14 @@ first, so whoever doubts can verify again.
 from __future__ import annotations
 
 import hashlib
-import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from blocker.approvals import files as signatures
 from blocker.errors import StalePlan
-from blocker.policy import archive, told, writer
+from blocker.policy import archive, rules, told, writer
 from blocker.policy.examine import recall
-from blocker.policy.records import Owed, Trust
+from blocker.policy.records import Owed, Trust, rules_digest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -79,6 +79,8 @@ def settle(
     signed: Approved,
     live: Live,
     sources: Mapping[str, bytes],
+    *,
+    by: str,
     now: float,
 ) -> tuple[str, ...]:
     """Settle what is owed where the approvals are there now; of which orders. A newer signers.yaml and the
@@ -88,34 +90,27 @@ def settle(
     """
     given = {id_: live.orders[id_] for id_ in sorted(live.owed) if id_ in signed.approved}
     before = live.trust
-    after = Trust(rules=before.rules or _rules(site), issued=max(signed.issued, before.issued))
+    after = trust(site, signed, before)
+    if before.rules not in ("", after.rules):  # Others are for an apply that somebody accepts.
+        after = replace(before, issued=after.issued)
     if not live.number or (not given and after == before):
         return ()
     keep(site.state, signed, sources)
-    writer.settle(site.state, given, after, events=told.approvals(signed, given, sources, {}, now))
+    events = [
+        *told.ruled(before, after, by=by, reason="", now=now),
+        *told.approvals(signed, given, sources, {}, now),
+    ]
+    writer.settle(site.state, given, after, events=events)
     return tuple(given)
 
 
 def trust(site: Site, signed: Approved, before: Trust) -> Trust:
     """By what orders come in from now on."""
-    return Trust(rules=_rules(site), issued=max(signed.issued, before.issued))
+    now = rules.kept(site.approvals)
+    return Trust(rules=rules_digest(now), issued=max(signed.issued, before.issued), said=now)
 
 
 def new_rules(site: Site, before: Trust) -> str:
-    """The rules of now, if orders came in by others; empty if they are the same, or the first."""
-    now = _rules(site)
+    """The digest of the rules of now, if orders came in by others; empty if they stay, or are the first."""
+    now = rules_digest(rules.kept(site.approvals))
     return "" if before.rules in ("", now) else now or "none"
-
-
-def _rules(site: Site) -> str:
-    """The digest of who decides on who may sign, and of how many must; empty on an unsigned site."""
-    asked = site.approvals
-    if asked is None:
-        return ""
-    urgent = asked.emergency
-    said = [
-        sorted(map(str, asked.roots)),
-        {kind: [sorted(seat) for seat in seats] for kind, seats in asked.rules.items()},
-        [[sorted(seat) for seat in urgent.seats], urgent.within] if urgent is not None else None,
-    ]
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

@@ -34,6 +34,7 @@ EVENTS: dict[str, str] = {
     "checked": "What the orders were complained of at an apply: problems by check, orders left out.",
     "approved": "The approvals that let an order in: by whom, as what, with which key, and the signatures.",
     "emergency": "An order came in on an emergency's approvals: by whom, why, and when the others are due.",
+    "approvals-changed": "Orders come in by other rules of approval: the old and the new ones, by whom, why.",
     "planned": "The plan that was applied: its digest, its base and next policy, names blocked and freed.",
     "held": "An apply left a new order out until a person accepts it: why, and of how many names.",
     "accepted": "A person accepted a plan by its digest: why, by whom, and what was held in it.",

@@ -81,9 +81,10 @@ class Plan:
     `held` are the new orders that wait for a person to accept the plan. `regions` says who is newly in the
     site's regions and who is in them no more; `covers` how many addresses the regions of orders cover in all,
     before and after, where that grows. `review` is what the site's `review` becomes, empty if it stays. These
-    move who is blocked and when, as orders do. `approvals` are those of each order that it
-    brings; they are part of its digest, and not of the policy's. `rules` says what the rules of approval are
-    from now on, where orders came in by others until now.
+    move who is blocked and when, as orders do. `approvals` are those of each order that it brings; they are
+    part of its digest, and not of the policy's. `rules` is the digest of the rules of approval from now on,
+    where orders came in by others until now (`none`: by none); `rules_before` and `rules_after` say them in
+    words.
     """
 
     base: str
@@ -101,6 +102,8 @@ class Plan:
     held: tuple[str, ...] = ()
     approvals: Mapping[str, tuple[Approval, ...]] = field(default_factory=dict)
     rules: str = ""
+    rules_before: str = ""
+    rules_after: str = ""
 
     @property
     def digest(self) -> str:
@@ -197,7 +200,7 @@ def guard(plan: Plan, limits: Limits) -> None:
     if plan.rules:
         reasons.append(
             "the approvals in site.yaml are not those that orders came in by until now "
-            f"(the new ones: {plan.rules[:16]})"
+            f"(before: {plan.rules_before}; now: {plan.rules_after})"
         )
     reasons += [
         f"the regions that orders hold in grow from {grown.was:,} to {grown.now:,} addresses of "

@@ -6,9 +6,10 @@ changes a record changes FORMAT with it: a store of another format is refused, n
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
@@ -70,11 +71,13 @@ class Owed:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
     """By what orders came in last: the digest of the site's rules of approval (empty: by none), and when the
-    newest signers.yaml that was believed was issued (epoch seconds).
+    newest signers.yaml that was believed was issued (epoch seconds). `said` are the rules themselves, see
+    `policy.rules`; empty, too, if nobody kept them.
     """
 
     rules: str = ""
     issued: float = 0.0
+    said: str = ""
 
 
 def pack_number(number: int) -> bytes:
@@ -209,8 +212,15 @@ def pack_trust(trust: Trust) -> bytes:
     return _json({"rules": trust.rules, "issued": trust.issued})
 
 
-def unpack_trust(octets: bytes) -> Trust:
-    return Trust(**json.loads(octets))
+def unpack_trust(octets: bytes, said: bytes = b"") -> Trust:
+    """`said` are the rules. Added within FORMAT 1, and beside: who doesn't know of them changes the rest."""
+    trust = Trust(**json.loads(octets))
+    return replace(trust, said=said.decode()) if rules_digest(said.decode()) == trust.rules else trust
+
+
+def rules_digest(said: str) -> str:
+    """The digest of rules of approval as they are kept; empty if there are none."""
+    return hashlib.sha256(said.encode()).hexdigest() if said else ""
 
 
 def pack_owed(owed: Mapping[str, Owed]) -> bytes:

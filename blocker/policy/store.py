@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from blocker.orders.timetable import Scheduled
     from blocker.policy.decide import Pair
-    from blocker.policy.records import Generation, Owed, Withheld
+    from blocker.policy.records import Generation, Owed, Trust, Withheld
     from blocker.site import Enforcement
 
 FILE = "policy.lmdb"
@@ -126,6 +126,12 @@ def outbox(txn: Any, meta: Any) -> Iterator[tuple[bytes, bytes]]:
             there = cursor.next()
 
 
+def trust(txn: Any, meta: Any) -> Trust:
+    """By what orders came in."""
+    said = txn.get(b"rules", db=meta, default=b"")
+    return records.unpack_trust(txn.get(b"trust", db=meta, default=b"{}"), said)
+
+
 def sentence(path: Path, error: Exception) -> str:
     """What an error of LMDB or of the system means to the operator."""
     if isinstance(error, (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError)):
@@ -201,7 +207,7 @@ class Snapshot:
             txn.get(b"withheld", db=meta, default=b"{}")
         )
         self.owed: Mapping[str, Owed] = records.unpack_owed(txn.get(b"owed", db=meta, default=b"{}"))
-        self.trust = records.unpack_trust(txn.get(b"trust", db=meta, default=b"{}"))
+        self.trust = trust(txn, meta)
         # A store that was never written to by a version which keeps this has none.
         withheld_at = records.unpack_instant(txn.get(b"withheld_at", db=meta, default=b"0"))
         self.changed_at = max(self.generation.applied_at, withheld_at)

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from blocker.orders.model import instant
-from blocker.policy import overdue
+from blocker.policy import overdue, rules
 from blocker.policy.chain import Event
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from blocker.approvals.files import Approved
     from blocker.policy.apply import Prepared
-    from blocker.policy.records import Generation, Owed
+    from blocker.policy.records import Generation, Owed, Trust
 
 
 def applied(
-    prepared: Prepared, generation: Generation, owed: Mapping[str, Owed], accept: str
+    prepared: Prepared, generation: Generation, owed: Mapping[str, Owed], trust: Trust, accept: str
 ) -> Iterator[Event]:
     """What the ledger is told of an apply, in one: the way from the letter to the live policy."""
     at, plan_ = generation.applied_at, prepared.plan
@@ -62,6 +62,7 @@ def applied(
             "changes": len(plan_.changes),
         },
     )
+    yield from ruled(prepared.live.trust, trust, by=generation.by, reason=generation.reason, now=at)
     if accept:
         yield _accepted(prepared, generation)
     yield _applied(prepared, generation)
@@ -83,6 +84,14 @@ def approvals(
         for id_, digest in sorted(orders.items())
         if id_ in signed.approved
     ]
+
+
+def ruled(before: Trust, after: Trust, *, by: str, reason: str, now: float) -> list[Event]:
+    """What the ledger is told if orders come in by other rules of approval from now on."""
+    if before.rules == after.rules:
+        return []
+    detail = {"before": rules.before(before), "after": rules.before(after), "by": by, "reason": reason}
+    return [Event(at=now, event="approvals-changed", detail=detail)]
 
 
 def held(prepared: Prepared, known: Collection[tuple[str, Mapping[str, Any]]], now: float) -> list[Event]:

@@ -86,7 +86,7 @@ def commit(
                 f"({digest[:12] or 'empty'}), the plan is for generation {target.generation.number} from "
                 f"{base[:12] or 'empty'}; run `blocker plan` again"
             )
-        _refuse_older(_trust(txn, databases["meta"]), target.trust)
+        _refuse_older(store.trust(txn, databases["meta"]), target.trust)
         tell = progress or (lambda _what, _done, _total: None)
         _Commit(txn, databases, tell).run(target)
         _post(txn, databases["meta"], events)
@@ -134,22 +134,27 @@ def settle(state: Path, given: Collection[str], trust: Trust, *, events: Sequenc
     """Note that these orders' approvals are owed no more, and by what orders come in, if nobody noted that
     yet. Raises StalePlan and StoreError.
 
-    Of the `events` those about orders that owe nothing any more are not told.
+    Of the `events` those about orders that owe nothing any more are not told, nor that rules are the first if
+    they are not.
     """
     with _transaction(state) as (txn, databases):
         meta = databases["meta"]
-        before = _trust(txn, meta)
+        before = store.trust(txn, meta)
         _refuse_older(before, trust)
-        trust = replace(trust, rules=before.rules or trust.rules)
+        if before.rules not in ("", trust.rules):
+            trust = replace(before, issued=trust.issued)
         owed = records.unpack_owed(txn.get(b"owed", db=meta, default=b"{}"))
         left = {id_: one for id_, one in owed.items() if id_ not in given}
         txn.put(b"owed", records.pack_owed(left), db=meta)
-        txn.put(b"trust", records.pack_trust(trust), db=meta)
-        _post(txn, meta, [one for one in events if one.subject in owed])
+        _put_trust(txn, meta, trust)
+        _post(
+            txn, meta, [one for one in events if (one.subject in owed if one.subject else not before.rules)]
+        )
 
 
-def _trust(txn: Any, meta: Any) -> Trust:
-    return records.unpack_trust(txn.get(b"trust", db=meta, default=b"{}"))
+def _put_trust(txn: Any, meta: Any, trust: Trust) -> None:
+    txn.put(b"trust", records.pack_trust(trust), db=meta)
+    txn.put(b"rules", trust.said.encode(), db=meta)
 
 
 def _refuse_older(before: Trust, trust: Trust) -> None:
@@ -273,7 +278,7 @@ class _Commit:
         owed = records.unpack_owed(self._txn.get(b"owed", db=meta, default=b"{}")) | dict(target.owed)
         owed = {id_: one for id_, one in owed.items() if id_ in target.orders}
         self._txn.put(b"owed", records.pack_owed(owed), db=meta)
-        self._txn.put(b"trust", records.pack_trust(target.trust), db=meta)
+        _put_trust(self._txn, meta, target.trust)
         self._keep_site(records.pack_enforcement(target.enforcement), target.generation.number)
         self._txn.put(b"zones", records.pack_zones(target.zones), db=meta)
         self._txn.put(b"generation", records.pack_generation(target.generation), db=meta)

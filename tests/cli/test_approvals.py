@@ -13,7 +13,7 @@ from prometheus_client import generate_latest
 from blocker import metrics
 from blocker.approvals import judge, keygen
 from blocker.cli.approvals import UNSIGNED
-from blocker.policy import ledger
+from blocker.policy import ledger, store
 from blocker.policy.archive import fetch
 from blocker.web.view import Scene
 from tests.approvals.device import Device
@@ -517,16 +517,61 @@ def test_other_rules_of_approval_are_held_until_the_plan_is_accepted(signing: Si
     signing.site.block("y", "y.example")
     ran = signing.apply()
     assert ran.code == 3
-    assert (
-        "the approvals in site.yaml are not those that orders came in by until now (the new ones: none)"
-        in ran.err
+    root = signing.town["root"].fingerprint
+    before = (
+        "amend, block, reinstate: legal and noc; lift, suspend: legal or noc; emergency: duty, the others "
+        f"within 4h; who may sign is said by {root}"
     )
+    after = "none: orders come in without approvals"
+    said = "the approvals in site.yaml are not those that orders came in by until now "
+    assert f"{said}(before: {before}; now: {after})" in ran.err
+    assert f"site: approvals changes\n  before    {before}\n  from now  {after}\n" in ran.out
     assert not signing.site.is_blocked("y.example")
     plan = json.loads(signing.site.run("plan", "--json").out)
-    assert plan["approvals_changed"] is True
+    assert (plan["approvals_changed"], plan["approvals_before"], plan["approvals_after"]) == (
+        True,
+        before,
+        after,
+    )
+    page = signing.site.folder / "plan.html"
+    signing.site.run("plan", "--html", str(page))
+    assert f"by these rules: {before}. From now on: {after}." in page.read_text()
     assert signing.site.run("apply", "--accept", plan["digest"], "--reason", "trial is over").code == 0
     assert signing.site.is_blocked("y.example")
     assert signing.apply().code == 0
+    first, last = ledger.entries(signing.site.folder / "state", only=("approvals-changed",))
+    assert (first.facts["before"], first.facts["after"]) == (after, before)
+    assert last.facts == {
+        "before": before,
+        "after": after,
+        "by": first.facts["by"],
+        "reason": "trial is over",
+    }
+
+
+def test_rules_that_nobody_kept_are_told_by_their_digest_until_they_are(signing: Signing) -> None:
+    """A store of before has the digest alone."""
+    signing.block("x", "x.example", "alice", "bob")
+    assert signing.apply().code == 0
+    state = signing.site.folder / "state"
+    path = signing.site.folder / "site.yaml"
+    signed = path.read_text()
+
+    def lost() -> None:
+        with store.environment(state, write=True) as opened, opened.begin(write=True) as txn:
+            txn.delete(b"rules", db=opened.open_db(b"meta", txn=txn))
+
+    def before() -> str:
+        path.write_text(signed.partition("approvals:")[0])
+        found = json.loads(signing.site.run("plan", "--json").out)["approvals_before"]
+        path.write_text(signed)
+        return str(found)
+
+    lost()
+    assert re.fullmatch("rules that were not kept, with the digest [0-9a-f]{16}", before())
+    assert signing.apply().out == "nothing to change: generation 1 has these orders\n"
+    assert before().startswith("amend, block, reinstate: legal and noc; ")
+    assert len(list(ledger.entries(state, only=("approvals-changed",)))) == 1
 
 
 def test_rules_that_no_order_came_in_by_yet_are_held_to_as_well(signing: Signing) -> None:
@@ -537,6 +582,11 @@ def test_rules_that_no_order_came_in_by_yet_are_held_to_as_well(signing: Signing
     assert signing.apply().code == 0
     path.write_text(signed)
     assert signing.apply().out == "nothing to change: generation 1 has these orders\n"
+    (told,) = ledger.entries(signing.site.folder / "state", only=("approvals-changed",))
+    assert (told.facts["before"], told.facts["by"].endswith("@n1")) == (
+        "none: orders come in without approvals",
+        True,
+    )
     path.write_text(signed.replace("block: [legal, noc]", "block: [noc]"))
     ran = signing.apply()
     assert (ran.code, "site: approvals changes" in ran.out) == (3, True)

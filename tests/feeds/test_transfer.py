@@ -379,7 +379,9 @@ def test_a_zone_larger_than_any_order_may_be_is_none(
         nothing_happens(fed, "the zone is larger than 512 MiB as text")
 
 
-def test_another_primary_with_the_same_serial_is_transferred(fed: Fed, told: Primary) -> None:
+def test_another_primary_with_the_same_serial_is_transferred_and_what_differs_is_told(
+    fed: Fed, told: Primary
+) -> None:
     begin(fed, told)
     assert fed.run("import", "--poll").code == 0
     with primary() as other:
@@ -387,5 +389,6 @@ def test_another_primary_with_the_same_serial_is_transferred(fed: Fed, told: Pri
         source = f'{{primary: "127.0.0.1:{other.port}", zone: {ZONE}, key: feed.key}}'
         fed.feed("axfr", source=source, more="    max_change: 0.5\n")
         fed.at("2026-12-01T12:00:00+00:00")
-        assert fed.run("import", "--poll").code == 0
+        ran = fed.run("import", "--poll")
+        assert (ran.code, "feed-same-edition: " in ran.err) == (2, True)
         assert other.asked == ["SOA", "AXFR", "SOA"]

@@ -45,15 +45,14 @@ _DOCUMENT = bounded.Words(
 )
 _MODE = 0o640  # Not everything that authorities send may be read by everybody.
 
-_LEFT_OUT = "protected-name"
-
 NO_CHANGE = Difference()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
     """What an import found: the order's `id` and its `files` by name, none if nothing changed or the document
-    is wrong; what it was made of, and every Problem. `accepted` are the checks that a person waived.
+    is wrong; what it was made of, and every Problem. `accepted` are the checks that a person waived,
+    `left_out` those of the Problems that are about rows of a document that is taken without them.
     """
 
     feed: Feed
@@ -64,11 +63,17 @@ class Imported:
     files: Mapping[str, bytes]
     problems: tuple[Problem, ...] = ()
     accepted: tuple[str, ...] = ()
+    left_out: tuple[Problem, ...] = ()
 
     @property
     def is_refused(self) -> bool:
-        """Whether the document was not taken; one is taken though protected names are left out of it."""
-        return any(one.severity == "error" and one.id != _LEFT_OUT for one in self.problems)
+        """Whether the document was not taken."""
+        return any(one.severity == "error" and one not in self.left_out for one in self.problems)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the document says more at a time to come, and must be read again though nothing changes."""
+        return any(one.id == "feed-later" for one in self.left_out)
 
 
 def make(
@@ -124,16 +129,16 @@ def make(
     wrong = [
         _with_way_out(one, feed, source, words if is_waivable else None) for one in found if one not in waived
     ]
-    left_out = [] if wrong else contract.left_out(whole, source.place)
+    left_out = (*([] if wrong else contract.left_out(whole, source.place)), *protected)
     result = replace(
         nothing,
         extract=extract,
         change=change,
         accepted=tuple(one.id for one in waived),
+        left_out=left_out,
         problems=(
             *wrong,
             *left_out,
-            *protected,
             *contract.warnings(feed, change),
             *(_envelope(feed, known) if known is not None else _left_behind(site, feed, loaded)),
         ),
@@ -388,7 +393,7 @@ def _without_protected(
         return extract, []
     problems = [
         Problem(
-            id=_LEFT_OUT,
+            id="protected-name",
             path=feed.name,
             message=f"'{name.decode()}' would block '{found[name]}', which this site protects; it is left "
             "out. Take it off the protected list if a person so decides.",

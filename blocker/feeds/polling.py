@@ -172,7 +172,7 @@ def _import(site: Site, feed: Feed, now: float, memory: Memory) -> tuple[Importe
     made = importing.make(site, feed, source)
     if made.files:
         importing.write(site, made)
-    return made, validators
+    return made, Validators() if made.is_waiting else validators
 
 
 def _failed(feed: Feed, memory: Memory, now: float) -> Memory:

@@ -20,7 +20,7 @@ from blocker.errors import OrdersInvalid, PointError
 from blocker.feeds import fetch, polling
 from blocker.feeds.fetch import Validators
 from tests.feeds.conftest import FEED
-from tests.feeds.samples import NAMES, lines
+from tests.feeds.samples import NAMES, lines, position
 from tests.feeds.test_damaged import feed
 
 if TYPE_CHECKING:
@@ -377,6 +377,28 @@ def test_a_protected_name_on_a_list_is_told_and_no_failure_of_its_server(fed: Fe
     fed.at("2026-11-28T16:00:00+00:00")
     assert fed.run("import", "--poll").code == 2  # It has nothing to write, and tells the name again.
     assert remembered(fed)["failures"] == 0
+
+
+@pytest.mark.parametrize("odd", ["x@odd.example", "foo..odd.example"])
+def test_an_odd_row_is_told_and_no_failure_of_its_server(fed: Fed, web: Web, odd: str) -> None:
+    fed.feed("names", source=web.url)
+    web.body, web.headers = (
+        lines((*(f"n{number}.example" for number in range(40)), odd)).encode(),
+        {"ETag": '"1"'},
+    )
+    assert fed.run("import", "--poll").code == 2
+    assert (remembered(fed)["failures"], remembered(fed)["etag"]) == (0, '"1"')
+
+
+def test_a_document_with_a_date_to_come_is_fetched_whole_until_it_has_come(fed: Fed, web: Web) -> None:
+    fed.feed("cert-pl", source=web.url, more="    max_change: 1\n")
+    entries = [position(at, name, "2026-01-01T12:00:00", None) for at, name in enumerate(NAMES, 1)]
+    later = position(99, "new.example", "2026-11-29T10:00:00", None)
+    web.body, web.headers = json.dumps([*entries, later]).encode(), {"ETag": '"1"'}
+    fed.run("import", "--poll")
+    fed.at("2026-11-29T12:00:00+00:00")
+    assert json.loads(fed.run("import", "--poll", "--json").out)[0]["added"] == 1
+    assert "If-None-Match" not in web.asked[1]
 
 
 def test_what_a_server_said_is_not_sent_to_another(fed: Fed, web: Web) -> None:

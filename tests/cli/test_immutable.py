@@ -222,6 +222,14 @@ def test_what_cannot_be_read_back_is_explained_as_far_as_the_store_has_it(applie
     assert "a/one" in applied.run("timeline", "--all").out
 
 
+def test_what_cannot_be_read_back_is_told_to_be_suspended_by_what_can(applied: Site) -> None:
+    applied.act("pause", "suspend", "a/one")
+    assert applied.apply().code == 0
+    spoil(applied, "one")
+    ran = applied.run("explain", "x.example", "--at", "2026-03-01", "--region", "ID")
+    assert "a/one/one: suspended since 2026-02-01T00:00:00Z by a/pause" in ran.out
+
+
 @pytest.mark.parametrize("kind", ["lift", "suspend"])
 def test_a_block_does_not_come_back_because_its_lift_cannot_be_read(applied: Site, kind: str) -> None:
     applied.act("end", kind, "a/one")

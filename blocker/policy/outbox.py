@@ -16,7 +16,7 @@ from blocker.errors import NothingApplied, StoreError
 from blocker.policy import ledger, records, store, writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from blocker.policy.chain import Event
@@ -54,26 +54,25 @@ def compare(state: Path) -> tuple[int, list[str]]:
 
 
 def _lacks(live: Generation, told: Iterable[tuple[float, object]]) -> list[str]:
-    known = set(told)
-    numbers = {number for _, number in known}
-    missing = [number for number in range(1, live.number + 1) if number not in numbers]
-    if missing:
-        return [f"the ledger does not say who applied generation {_runs(missing)}: it was lost or cut off"]
+    known = {(at, number) for at, number in told if isinstance(number, int)}
+    if missing := list(_gaps({number for _, number in known}, live.number)):
+        said = [f"{first}" if first == last else f"{first} to {last}" for first, last in missing[:_SHOWN]]
+        which = ", ".join([*said, *(["…"] if len(missing) > _SHOWN else [])])
+        return [f"the ledger does not say who applied generation {which}: it was lost or cut off"]
     if (live.applied_at, live.number) not in known:
         return [f"what the ledger says of generation {live.number} is not of the one that is live"]
     return []
 
 
-def _runs(numbers: list[int]) -> str:
-    """Numbers in order as people write them: `1 to 3, 7`."""
-    runs: list[tuple[int, int]] = []
-    for number in numbers:
-        if runs and runs[-1][1] == number - 1:
-            runs[-1] = (runs[-1][0], number)
-        else:
-            runs.append((number, number))
-    said = [f"{first}" if first == last else f"{first} to {last}" for first, last in runs[:_SHOWN]]
-    return ", ".join([*said, *(["…"] if len(runs) > _SHOWN else [])])
+def _gaps(numbers: Iterable[int], last: int) -> Iterator[tuple[int, int]]:
+    """The first and last of each run of numbers that is missing from 1 to the last."""
+    following = 1
+    for number in sorted(one for one in numbers if 1 <= one <= last):
+        if number > following:
+            yield following, number - 1
+        following = number + 1
+    if following <= last:
+        yield following, last
 
 
 def _read(state: Path) -> tuple[Generation, dict[bytes, list[Event]]]:

@@ -113,12 +113,14 @@ def test_of_what_no_room_is_left_for_the_sums_are_told(
     ("known", "flaw"),
     [
         ([1, 2, 3, 4, 5, 6, 7], ""),
+        ([1, 2, 3, 4, 5, 6, 7, 8, -1], ""),
         ([], "generation 1 to 7: it was lost or cut off"),
         ([1, 2, 3, 4, 5, 6], "generation 7: it was lost or cut off"),
+        ([1, 2, 3, [4], "5", None, 7], "generation 4 to 6: it was lost or cut off"),
         ([3, 5, 6, 7], "generation 1 to 2, 4: it was lost or cut off"),
     ],
 )
-def test_generations_that_the_ledger_lacks_are_found(tmp_path: Path, known: list[int], flaw: str) -> None:
+def test_generations_that_the_ledger_lacks_are_found(tmp_path: Path, known: list[object], flaw: str) -> None:
     writer.commit(tmp_path, target([ORDER], lambda _: (), number=7), base="")
     events = [Event(at=EPOCH, event="applied", detail={"generation": number}) for number in known]
     ledger.append(tmp_path, events)

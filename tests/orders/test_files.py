@@ -340,3 +340,8 @@ def test_a_folder_that_cannot_be_read_is_a_problem_and_the_rest_is_loaded(
         "other file-unreadable: the folder can't be read: Permission denied."
     ]
     assert len(loaded.orders) == 5
+
+
+def test_a_file_that_is_gone_has_no_size(folder: Path) -> None:
+    (folder / "there.txt").write_bytes(b"x.example\n")
+    assert (files.size(folder / "there.txt"), files.size(folder / "gone.txt")) == (10, -1)

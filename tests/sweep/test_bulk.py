@@ -75,7 +75,7 @@ def test_a_point_that_obeys_is_fine_name_by_name(tmp_path: Path) -> None:
     assert (swept.asked, swept.ok, swept.doubts) == (350, 350, [])
     assert swept.ok_of == {"court/o1": 300, "court/o2": 50}
     assert swept.controls == 2
-    assert swept.sent == 352
+    assert swept.sent == 352 + swept.retried  # a busy machine asks again
     assert swept.read == 350
 
 

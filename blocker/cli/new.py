@@ -118,8 +118,9 @@ def _setting(site: Site) -> Setting:
     from datetime import datetime
 
     from blocker.cli import show
+    from blocker.orders import check
     from blocker.orders.questions import Setting
-    from blocker.policy.examine import examine, facts, recall
+    from blocker.policy.examine import examine, recall
 
     with show.progress() as progress:
         examined = examine(site, now=time.time(), progress=progress)
@@ -131,7 +132,7 @@ def _setting(site: Site) -> Setting:
         (path for path in (site.path.parent / SCHEMA, site.orders / SCHEMA) if path.is_file()), None
     )
     return Setting(
-        facts=facts(site),
+        facts=check.Facts.of(site),
         known=known,
         today=datetime.now().astimezone().date(),
         folder=str(site.orders),

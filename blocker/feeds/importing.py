@@ -22,7 +22,7 @@ from blocker.feeds.family import family, is_own
 from blocker.orders import check, files, filing, parse
 from blocker.orders.model import Kind, Match, instant
 from blocker.orders.schedule import Book
-from blocker.policy.examine import facts, live_policy
+from blocker.policy.examine import live_policy
 from blocker.yamltext import MAX_PROBLEMS
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def make(
     if feed.until is not None and feed.until.timestamp() <= source.at:
         return replace(nothing, problems=(_ended(feed),), extract=extract)
     applied = live_policy(site.state).orders
-    loaded = files.load(site.orders, facts(site), known=applied.items())
+    loaded = files.load(site.orders, check.Facts.of(site), known=applied.items())
     if (broken := _broken(feed, loaded, applied)) is not None:
         return replace(nothing, problems=(broken,), extract=extract)
     known = family(
@@ -170,7 +170,7 @@ def _checked(made: Imported, site: Site) -> Imported:
     order = made.files[f"{made.id.rpartition('/')[2]}.yaml"]
     found, problems = parse.draft(order, path=path, id_=made.id)
     if found is not None and not problems:
-        problems = check.check(found, facts(site))
+        problems = check.check(found, check.Facts.of(site))
     wrong = [one for one in problems if one.severity == "error"]
     if not wrong:
         return made
@@ -381,7 +381,7 @@ def _without_protected(
     extract: Extract, before: AbstractSet[bytes], feed: Feed, site: Site
 ) -> tuple[Extract, list[Problem]]:
     """The extract less new names that would block what this site protects, each of them told."""
-    protected = facts(site).protected
+    protected = frozenset(site.protected)
     guard, nothing = check.Protection(protected), check.Cover(())
     found = {}
     for name in extract.names.keys() - before if protected else ():

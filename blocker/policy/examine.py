@@ -32,11 +32,6 @@ if TYPE_CHECKING:
     from blocker.site import Site
 
 
-def facts(site: Site) -> check.Facts:
-    """What this site's orders are checked against."""
-    return check.Facts(regions=frozenset(site.enforcement.regions), protected=frozenset(site.protected))
-
-
 def live_policy(state: Path) -> Live:
     """What is applied now; plan.NOTHING if there is no store yet. Raises StoreError."""
     try:
@@ -123,7 +118,7 @@ def examine(
     """
     live = live_policy(site.state)
     digests = Digests(site.state, now=now)
-    load = partial(files.load, site.orders, facts(site), digests=digests, progress=progress)
+    load = partial(files.load, site.orders, check.Facts.of(site), digests=digests, progress=progress)
     loaded = load(known=live.orders.items())
     late = _protected_since(site, live, loaded)
     if whole and late:

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 CONNECT, ANSWER = 5.0, 20.0
 """Seconds that a connection and one message may take."""
 
+TRANSFER = 900.0
+"""Seconds that a whole transfer may take, however many messages it comes in."""
+
 _LENGTH = struct.Struct("!H")
 _MOST_MESSAGES = 1_000_000  # of one transfer
 
@@ -139,7 +142,10 @@ class Session:
         query.use_tsig(self._key)
         self._send(query.to_wire())
         zone, context = names.to_key(self._zone), None
+        deadline = time.monotonic() + TRANSFER
         for _ in range(_MOST_MESSAGES):
+            if time.monotonic() > deadline:
+                raise self._error(f"its transfer takes longer than {TRANSFER:.0f} s")
             wire = self._receive()
             try:
                 message = Message(wire, zone)
@@ -263,7 +269,9 @@ class Session:
         if isinstance(error, TimeoutError):
             return self._error(f"it did not answer within {ANSWER:.0f} s")
         if error.errno == errno.ECONNREFUSED:
-            return self._error("nothing listens there (TCP); start it, or mend rpz.primary in site.yaml")
+            return self._error(
+                "nothing listens there (TCP); start it, or mend its address in site.yaml or feeds.yaml"
+            )
         return self._error(f"it can't be reached: {error.strerror or error}")
 
     def _untrusted(self, why: str) -> Untrusted:

@@ -131,6 +131,13 @@ def test_a_primary_that_says_nothing_is_not_waited_for_longer_than_a_bound(
             session.soa()
 
 
+def test_a_transfer_that_comes_too_slowly_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "TRANSFER", -1.0)
+    start = answering(f"id.rpz. 30 IN SOA {SOA}", "a.example.id.rpz. 30 IN CNAME .")
+    with primary([start]) as session, pytest.raises(PointError, match="takes longer"):
+        list(session.transfer(7))
+
+
 def test_a_transfer_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exchange, "_MOST_MESSAGES", 1)
     start = answering(f"id.rpz. 30 IN SOA {SOA}", "a.example.id.rpz. 30 IN CNAME .")

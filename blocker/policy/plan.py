@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from blocker.orders.model import Order
     from blocker.orders.timetable import Scheduled, Window
     from blocker.policy.records import Owed, Withheld
-    from blocker.policy.regions import Growth
+    from blocker.policy.regions import Shift
     from blocker.site import Enforcement, Limits
 
 RATIOS_FROM = 1000  # live names below which ratios say nothing
@@ -79,12 +79,11 @@ class Plan:
     """From the policy with digest `base` to the one with digest `next`.
 
     `held` are the new orders that wait for a person to accept the plan. `regions` says who is newly in the
-    site's regions and who is in them no more; `covers` how many addresses the regions of orders cover in all,
-    before and after, where that grows. `review` is what the site's `review` becomes, empty if it stays. These
-    move who is blocked and when, as orders do. `approvals` are those of each order that it brings; they are
-    part of its digest, and not of the policy's. `rules` is the digest of the rules of approval from now on,
-    where orders came in by others until now (`none`: by none); `rules_before` and `rules_after` say them in
-    words.
+    site's regions and who is in them no more; `shifts` how many addresses come and go in the regions that
+    orders name. `review` is what the site's `review` becomes, empty if it stays. These move who is blocked
+    and when, as orders do. `approvals` are those of each order that it brings; they are part of its digest,
+    and not of the policy's. `rules` is the digest of the rules of approval from now on, where orders came
+    in by others until now (`none`: by none); `rules_before` and `rules_after` say them in words.
     """
 
     base: str
@@ -95,7 +94,7 @@ class Plan:
     site_changes: tuple[str, ...]
     review: str = ""
     regions: tuple[str, ...] = ()
-    covers: tuple[Growth, ...] = ()
+    shifts: tuple[Shift, ...] = ()
     live_names: int
     added: int
     removed: int
@@ -183,7 +182,7 @@ def make_plan(  # noqa: PLR0913 - what is live, what the orders make, what the s
         site_changes=tuple(_site_changes(live, enforcement, zones)),
         review=_review(live, enforcement),
         regions=tuple(regions.moves(live.enforcement, enforcement)),
-        covers=tuple(regions.growth(live.enforcement, enforcement, wanted.values())),
+        shifts=tuple(regions.shifts(live.enforcement, enforcement, wanted.values())),
         live_names=sum(
             live.counts.get(ref, 0)
             for ref, one in live.directives.items()
@@ -202,12 +201,16 @@ def guard(plan: Plan, limits: Limits) -> None:
             "the approvals in site.yaml are not those that orders came in by until now "
             f"(before: {plan.rules_before}; now: {plan.rules_after})"
         )
-    reasons += [
-        f"the regions that orders hold in grow from {grown.was:,} to {grown.now:,} addresses of "
-        f"{grown.version}; limits.max_added_ratio is {limits.max_added_ratio:.0%}"
-        for grown in plan.covers
-        if grown.now > (1 + limits.max_added_ratio) * grown.was
-    ]
+    for shift in plan.shifts:
+        for verb, count, limit, key in (
+            ("gains", shift.gained, limits.max_added_ratio, "max_added_ratio"),
+            ("loses", shift.lost, limits.max_removed_ratio, "max_removed_ratio"),
+        ):
+            if count > limit * shift.was:
+                reasons.append(
+                    f"region {shift.region} {verb} {count:,} addresses of {shift.version}, it had "
+                    f"{shift.was:,}; limits.{key} is {limit:.0%}"
+                )
     if plan.added > limits.max_added:
         reasons.append(f"it blocks {plan.added:,} more names, limits.max_added is {limits.max_added:,}")
     if plan.live_names > RATIOS_FROM:

@@ -6,12 +6,10 @@ does, though no order changed.
 
 from __future__ import annotations
 
-from ipaddress import collapse_addresses
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from ipaddress import IPv4Network
 
     from blocker.orders.timetable import Scheduled
     from blocker.site import Enforcement, Network
@@ -22,12 +20,20 @@ SHOWN = 10
 _BITS = {4: 32, 6: 128}
 
 
-class Growth(NamedTuple):
-    """How many addresses of a version (IPv4, IPv6) are in the regions of some order, before and after."""
+_Stretch = tuple[int, int]
+"""Addresses as numbers: the first, and the first that is beyond."""
 
+
+class Shift(NamedTuple):
+    """How many addresses of a version (IPv4, IPv6) are in a region that orders name, or below it, before, and
+    how many of them come and go.
+    """
+
+    region: str
     version: str
     was: int
-    now: int
+    gained: int
+    lost: int
 
 
 def moves(old: Enforcement | None, new: Enforcement) -> Iterator[str]:
@@ -47,34 +53,66 @@ def moves(old: Enforcement | None, new: Enforcement) -> Iterator[str]:
         yield f"clients of no prefix were in {was} and are in {now}"
 
 
-def growth(old: Enforcement | None, new: Enforcement, scheduled: Iterable[Scheduled]) -> Iterator[Growth]:
-    """Where the regions that these directives hold in have more addresses than before."""
+def shifts(old: Enforcement | None, new: Enforcement, scheduled: Iterable[Scheduled]) -> Iterator[Shift]:
+    """Where the regions that these directives name have other clients than before; as many others, too."""
     if old is None or (old.regions, old.default_region) == (new.regions, new.default_region):
         return
-    named = {region for one in scheduled for region in one.regions}
-    before, after = _covered(old, named), _covered(new, named)
-    for version, was in before.items():
-        if after[version] > was:
-            yield Growth(f"IPv{version}", was, after[version])
+    for region in sorted({name for one in scheduled for name in one.regions}):
+        for version, bits in _BITS.items():
+            before, after = _inside(old, region, version, bits), _inside(new, region, version, bits)
+            both = _size(_merged([*before, *after]))
+            was, gained, lost = _size(before), both - _size(before), both - _size(after)
+            if gained or lost:
+                yield Shift(region, f"IPv{version}", was, gained, lost)
 
 
-def _covered(site: Enforcement, named: set[str]) -> dict[int, int]:
-    """The addresses of each version that are in a region of these names, or below one."""
-    if site.default_region is not None and _holds_in(site.default_region, named):
-        out = [one for region, found in site.regions.items() if not _holds_in(region, named) for one in found]
-        return {version: (1 << bits) - _size(out, version) for version, bits in _BITS.items()}
-    inside = [one for region, found in site.regions.items() if _holds_in(region, named) for one in found]
-    return {version: _size(inside, version) for version in _BITS}
+def _inside(site: Enforcement, region: str, version: int, bits: int) -> list[_Stretch]:
+    """The addresses of the region's clients: the longest prefix says whose client one is, as in region_of."""
+    prefixes = sorted(
+        (int(one.network_address), -one.num_addresses, _is_in(name, region))
+        for name, networks in site.regions.items()
+        for one in networks
+        if one.version == version
+    )
+    found: list[_Stretch] = []
+    at = 0
+    around = [(1 << bits, site.default_region is not None and _is_in(site.default_region, region))]
+
+    def reach(end: int) -> None:
+        """Up to there, what lies innermost decides."""
+        nonlocal at
+        if around[-1][1] and end > at:
+            found.append((at, end))
+        at = end
+
+    for start, size, is_inside in prefixes:
+        while around[-1][0] <= start:
+            reach(around[-1][0])
+            around.pop()
+        reach(start)
+        around.append((start - size, is_inside))
+    while around:
+        reach(around[-1][0])
+        around.pop()
+    return found
 
 
-def _holds_in(region: str, named: set[str]) -> bool:
+def _is_in(region: str, named: str) -> bool:
     """As Scheduled.applies_to."""
-    return any(region == own or region.startswith(f"{own}-") for own in named)
+    return region == named or region.startswith(f"{named}-")
 
 
-def _size(networks: Iterable[Network], version: int) -> int:
-    one_version = cast("list[IPv4Network]", [one for one in networks if one.version == version])
-    return sum(one.num_addresses for one in collapse_addresses(one_version))
+def _merged(stretches: Iterable[_Stretch]) -> Iterator[_Stretch]:
+    """The same addresses, each once."""
+    at = 0
+    for start, end in sorted(stretches):
+        if end > at:
+            yield max(start, at), end
+            at = end
+
+
+def _size(stretches: Iterable[_Stretch]) -> int:
+    return sum(end - start for start, end in stretches)
 
 
 def _listed(networks: Sequence[Network]) -> str:

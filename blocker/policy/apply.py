@@ -88,7 +88,8 @@ class Prepared:
             return self.plan.digest
         applied = self.rest.orders
         approvals = {id_: given for id_, given in self.plan.approvals.items() if id_ not in applied}
-        left = replace(self.plan, base=self.rest.plan.next, review="", rules="", approvals=approvals)
+        base = self.rest.plan.next
+        left = replace(self.plan, base=base, review="", regions=(), rules="", approvals=approvals)
         return left.digest
 
     @property

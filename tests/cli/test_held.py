@@ -85,6 +85,17 @@ def test_an_accepted_plan_is_accepted_after_the_rest_was_applied_too(site: Site)
     assert site.is_blocked(WIDE)
 
 
+def test_the_command_that_apply_prints_is_right_though_a_region_changed_with_the_rest(site: Site) -> None:
+    site.block("plain", "y.example")
+    site.apply()
+    site.block("wide", WIDE)
+    file = site.folder / "site.yaml"
+    file.write_text(file.read_text().replace("192.0.2.128/25", "192.0.2.128/26"))
+    ran = site.apply()
+    assert (ran.code, accept(site, ran.err.split("--accept ")[1].split()[0])) == (3, 0)
+    assert site.is_blocked(WIDE)
+
+
 @pytest.mark.parametrize("what", ["alone", "shortened by an amend that is held for its own names"])
 def test_an_order_is_held_for_its_names_though_its_time_is_over(site: Site, what: str) -> None:
     """It would come back without being asked about: by an amend, by what stays held, by a clock set right."""

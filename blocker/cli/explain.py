@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from blocker.names import Key
     from blocker.orders.model import Order
+    from blocker.policy.decide import Verdict
     from blocker.policy.explain import Explanation, Standing
+    from blocker.site import Site
 
 
 @click.command("explain")
@@ -72,11 +75,29 @@ def command(
     shown = names.to_text(key)
     if as_json:
         show.as_json(_record(shown, region, at, found, orders))
-    else:
-        state = "BLOCKED" if found.verdict.is_blocked else "not blocked"
-        where = f"in {region}" if region else "for clients in no region"
-        click.echo(f"{shown} is {state} {where} at {show.moment(at)}")
-        _display(qtype.upper(), found, orders)
+        return
+    where = f"in {region}" if region else "for clients in no region"
+    click.echo(f"{shown} is {_state(found.verdict)} {where} at {show.moment(at)}")
+    if not live and (applied := _applied(loaded, key, region, at)) not in ("", _state(found.verdict)):
+        show.warning(f"that is what the orders folder says; by what is applied it is {applied}: see --live")
+    _display(qtype.upper(), found, orders)
+
+
+def _state(verdict: Verdict) -> str:
+    return "BLOCKED" if verdict.is_blocked else "not blocked"
+
+
+def _applied(site: Site, key: Key, region: str | None, at: float) -> str:
+    """What the applied policy says of the name; empty if that can't be read."""
+    from blocker.cli import inputs
+    from blocker.errors import StoreError
+    from blocker.policy.decide import decide
+
+    try:
+        with inputs.live(site) as policy:
+            return _state(decide(policy, key, region, at))
+    except StoreError:
+        return ""
 
 
 def _record(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from blocker.site import Site
 
 _ENTRIES = 50  # rows of a ledger that nobody narrowed down
-_TIMES = ("since", "last", "first", "received", "review_by")
+_TIMES = ("since", "last", "first", "received", "review_by", "due")
 """The members of a detail that are instants."""
 _LINE = 1 << 24  # octets of an export's line; an apply names every order that came with it
 
@@ -169,6 +169,8 @@ def export(site: Site, file: Path, sealed: bool) -> None:
     from blocker.policy import chain, disclosure, ledger, listed
     from blocker.web.gather import every_order
 
+    if not file.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {str(file.parent)!r}", param_hint="FILE")
     orders = {} if sealed else every_order(site)
     public = disclosure.public_orders(orders.values(), time.time())
     hidden = [order for id_, order in orders.items() if id_ not in public]
@@ -225,13 +227,18 @@ def _said(facts: dict[str, Any]) -> str:
         elif isinstance(value, dict):
             text = ", ".join(value)
         elif isinstance(value, list):
-            text = ", ".join(map(str, value))
+            text = ", ".join(_item(one) for one in value)
         elif key in _TIMES and isinstance(value, int | float):
             text = moment(value)
         else:
             text = value if isinstance(value, str) else json.dumps(value)
         found.append(f"{key} {text[:12] if _is_hash(text) else text}")
     return "; ".join(found)
+
+
+def _item(value: object) -> str:
+    """One of several: an order, a ref, or somebody's approval."""
+    return f"{value['who']} ({', '.join(value['roles'])})" if isinstance(value, dict) else str(value)
 
 
 def _is_hash(text: str) -> bool:

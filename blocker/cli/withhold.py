@@ -25,10 +25,13 @@ def command(site: Path, ref: str, reason: str) -> None:
     from blocker.cli import show
     from blocker.cli.inputs import whoami
     from blocker.policy.records import Withheld
+    from blocker.policy.rollback import is_by_hand
     from blocker.policy.withholding import withhold
 
     if not reason.strip():
         raise click.UsageError("--reason TEXT: say why; it is kept and shown with the directive")
+    if not is_by_hand(reason):
+        raise click.UsageError("--reason TEXT: it begins as the reasons of rollbacks do; put a word before")
     loaded = sitefile.load(site)
     one = Withheld(reason=reason, at=time.time(), by=whoami(loaded))
     withhold(loaded.state, ref, one, warn=show.warning)

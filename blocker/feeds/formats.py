@@ -87,15 +87,15 @@ def names(octets: bytes, rows: Rows) -> Extract:
 
 
 def hosts(octets: bytes, rows: Rows) -> Extract:
-    """An address and names, as in /etc/hosts; the host's own names are not part of the list."""
+    """An address and names, as in /etc/hosts; a line with the host's own names is not part of the list."""
     for number, line in _lines(octets):
         address, *listed = line.split()
         if not _ADDRESS.fullmatch(address) or not listed:
             rows.rows += 1
             rows.skip(number, "broken", line)
             continue
-        for name in listed:
-            if name.lower() not in _OWN:
+        if _OWN.isdisjoint(name.lower() for name in listed):
+            for name in listed:
                 rows.add(name, number)
     return rows.extract()
 

@@ -28,17 +28,24 @@ _TOLD = 5  # refs of many in one sentence
 
 
 def withhold(state: Path, ref: str, one: Withheld, *, warn: Callable[[str], None] | None = None) -> None:
-    """Stop enforcing what has this ref or order id. Raises OrdersInvalid if nothing applied has it.
+    """Stop enforcing what has this ref or order id. Raises OrdersInvalid if nothing applied has it, or if it
+    is an act that blocks nothing: what an authority freed is not the operator's to refuse.
 
     `warn` is told if the ledger can't be written: the act holds all the same.
     """
     reader = Reader(state)
     try:
         with reader.snapshot() as policy:
-            known = {name for directive in policy.directives.values() for name in directive.lineage}
-            known |= policy.orders.keys()
+            every = policy.directives.values()
+            known = {name for one in every if not one.is_cut for name in one.lineage}
+            frees = {
+                name for one in every if one.is_cut for name in (one.ref, one.order)
+            } | policy.orders.keys()
     finally:
         reader.close()
+    if ref in frees - known:
+        message = f"{ref} blocks nothing; it ends or narrows what others block, and that stands"
+        raise OrdersInvalid([Problem(id="ref-blocks-nothing", path=ref, message=message)])
     if ref not in known:
         close = sorted(name for name in known if ref in name or name in ref)[:3]
         hint = f"; did you mean {' or '.join(close)}?" if close else "; `blocker timeline` lists them"

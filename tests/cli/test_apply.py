@@ -471,6 +471,27 @@ def test_declining_the_plan_applies_nothing(site: Site, monkeypatch: pytest.Monk
     assert not (site.folder / "state" / "policy.lmdb").exists()
 
 
+@pytest.mark.parametrize("ref", ["a/stop", "a/cut", "a/cut:remove", "a/lift"])
+def test_what_frees_names_can_not_be_withheld(site: Site, ref: str) -> None:
+    site.block("one", "x.example", "y.example")
+    site.act("stop", "suspend", "a/one", start="2026-02-01")
+    site.act("cut", "amend", "a/one", "remove: [y.example]", start="2026-02-10")
+    site.act("lift", "lift", "a/one", start="2026-04-01")
+    site.apply()
+    ran = site.run("withhold", ref, "--reason", "r")
+    assert (ran.code, ran.out) == (2, "")
+    assert f"ref-blocks-nothing: {ref} blocks nothing; it ends or narrows what others block" in ran.err
+    assert "withheld" not in site.run("ledger").out
+
+
+def test_a_reason_as_rollbacks_give_it_is_no_reason_by_hand(site: Site) -> None:
+    site.block("one", "x.example")
+    site.apply()
+    ran = site.run("withhold", "a/one", "--reason", "rollback to generation 0: as legal asked")
+    assert (ran.code, "it begins as the reasons of rollbacks do" in ran.err) == (2, True)
+    assert site.is_blocked("x.example")
+
+
 def test_withholding_needs_a_reason(site: Site) -> None:
     site.block("one", "x.example")
     site.apply()

@@ -147,3 +147,16 @@ def test_a_list_whose_file_is_gone_is_read_from_the_archive(site: Site) -> None:
     assert site.apply().code == 0
     listed.unlink()
     assert "listed.example is BLOCKED" in site.run("explain", "listed.example", "--at", "2026-04-01").out
+
+
+def test_what_the_folder_says_and_the_applied_policy_does_not_is_told(site: Site) -> None:
+    site.block("one", "x.example")
+    said = "by what is applied it is not blocked"
+    before = site.run("explain", "x.example", "--at", "2026-01-02")
+    assert (said in before.err, site.apply().code) == (False, 0)
+    assert said not in site.run("explain", "x.example", "--at", "2026-01-02").err
+    assert site.run("withhold", "a/one", "--reason", "appeal").code == 0
+    ran = site.run("explain", "x.example", "--at", "2026-01-02")
+    assert "x.example is BLOCKED in ID" in ran.out
+    assert f"the orders folder says; {said}: see --live" in ran.err
+    assert site.run("explain", "x.example", "--at", "2026-01-02", "--live").err == ""

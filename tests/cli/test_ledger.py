@@ -268,3 +268,19 @@ def test_what_is_no_head_is_refused_with_the_way_to_write_one(told: Site, head: 
     said = told.run("ledger", "verify", "--head", head)
     assert said.code == 2
     assert "is no head of a ledger" in said.err
+
+
+def test_an_export_into_no_folder_is_told_by_the_folder(told: Site, tmp_path: Path) -> None:
+    ran = told.run("ledger", "export", str(tmp_path / "no" / "file"))
+    assert (ran.code, f"there is no folder '{tmp_path / 'no'}'" in ran.err) == (2, True)
+
+
+def test_an_approval_is_shown_by_who_gave_it_and_what_is_owed_by_when(site: Site) -> None:
+    by = [{"who": "alice", "key": "SHA256:x", "roles": ["legal", "noc"], "signature": "00"}]
+    given = Event(at=1.0, event="approved", subject="a/one", detail={"approvals": by})
+    owed = Event(at=2.0, event="emergency", subject="a/one", detail={"due": 1795948904.07})
+    site.apply()
+    ledger.append(site.folder / "state", [given, owed])
+    shown = site.run("ledger").out
+    assert "approvals alice (legal, noc)\n" in shown
+    assert "due 2026-11-29T10:41:44Z\n" in shown

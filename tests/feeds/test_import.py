@@ -407,6 +407,13 @@ def test_exact_is_what_the_feeds_policy_says(fed: Fed) -> None:
     assert blocked(fed, "casino-0.example", "www.casino-0.example") == {"casino-0.example"}
 
 
+def test_the_names_of_the_host_itself_are_not_part_of_a_hosts_file(fed: Fed) -> None:
+    fed.feed("hosts")
+    fed.take(hosts(NAMES) + "127.0.1.1 localhost router.example\n")
+    fed.run("apply", "--yes")
+    assert blocked(fed, *NAMES, "router.example") == {*NAMES}
+
+
 def test_a_name_that_goes_takes_none_along_that_stays(fed: Fed) -> None:
     fed.feed("names", more="    max_change: 0.5\n")
     fed.take(lines(["casino.example", "www.casino.example", "*.x.casino.example", *NAMES]))

@@ -30,10 +30,13 @@ _MOST_LABELS = 127  # of a name (RFC 1035 §2.3.4)
 
 
 def public_orders(orders: Iterable[Order], t: float) -> frozenset[str]:
-    """The ids of those that everybody may know of at `t`."""
-    every = list(orders)
-    sealed = {one.order for one in schedule(every) if one.is_sealed(t)}
-    return frozenset(order.id for order in every if order.id not in sealed and _is_told(order, t))
+    """The ids of those that everybody may know of at `t`: an act about a sealed order tells of that one."""
+    every = {order.id: order for order in orders}
+    sealed = {one.order for one in schedule(every.values()) if one.is_sealed(t)}
+    public = {order.id for order in every.values() if order.id not in sealed and _is_told(order, t)}
+    while less := {id_ for id_ in public if (of := every[id_].of) and relations.order_of(of) not in public}:
+        public -= less
+    return frozenset(public)
 
 
 def _is_told(order: Order, t: float) -> bool:

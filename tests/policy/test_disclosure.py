@@ -35,6 +35,8 @@ ORDERS = {
         block("x/brief", Publication.SEALED, reference="7"),
         order("x/lift", Kind.LIFT, of="x/open", start=6, publication=EFFECTIVE),
         order("x/secret-lift", Kind.LIFT, of="x/open", start=6, publication=Publication.SEALED),
+        order("x/lift-of-hushed", Kind.LIFT, of="x/hushed/d", start=6),
+        order("x/lift-of-nobody", Kind.LIFT, of="x/gone", start=6),
     )
 }
 TABLE: list[tuple[str, dict[str, Any], bool]] = [
@@ -46,6 +48,8 @@ TABLE: list[tuple[str, dict[str, Any], bool]] = [
     ("x/dawn", {}, False),
     ("x/lift", {}, False),
     ("x/secret-lift", {}, False),
+    ("x/lift-of-hushed", {}, False),
+    ("x/lift-of-nobody", {}, False),
     ("x/nobody-knows", {}, False),
     ("", {"orders": {"x/open": "digest"}}, True),
     ("", {"orders": {"x/open": "digest", "x/hushed": "digest"}}, False),

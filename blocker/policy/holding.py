@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     Group = tuple[Match, Collection[Key]]
 
 FEW = 100_000
-"""New names up to which those of other orders below each are counted."""
+"""New names up to which those of other orders below each are counted, and lists looked through for them."""
 
 _PIECE = 1 << 18  # names judged between two looks of whoever waits
 _MOST = 1000  # of them that are counted below one name
@@ -77,7 +77,7 @@ def _radii(
     if not count:
         return NOTHING, {}
     asked = None
-    if count <= warninglists.FEW:
+    if count <= FEW:
         asked = {key for found in groups.values() for _, keys in found for key in keys}
     known = warninglists.known_of(asked, progress=partial(progress, "warning lists"))
     with ExitStack() as stack:

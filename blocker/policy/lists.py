@@ -1,10 +1,11 @@
 """Which names many people rely on: the warning lists that judge an order, as one table of keys.
 
 Pure: the octets of the lists are given. They are those of the package `pymispwarninglists` (CC0;
-misp-project.org), a JSON file each; which of them counts as what is the table `SOURCES`. Lists are large
-and most orders small, so there are two ways to the same table: all of it, and the part that some names ask
-of, found by searching the octets. An entry of the table says what is at a name, what is above or below it:
-`AT`, `ABOVE` (something listed is below it) and `UNDER` (whatever is below it counts as it does).
+misp-project.org), a JSON file each; which of them counts as what is the table `SOURCES`. Lists are large and
+most orders small, so there are three ways to the same table: all of it, and the part that some names ask of,
+found by searching the octets or by looking at each entry. An entry of the table says what is at a name, what
+is above or below it: `AT`, `ABOVE` (something listed is below it) and `UNDER` (whatever is below it counts
+as it does).
 """
 
 from __future__ import annotations
@@ -115,22 +116,50 @@ def part(files: Mapping[str, bytes], keys: Iterable[Key]) -> dict[Key, int]:
     return {key: table[key] for key in wanted if key in table}
 
 
+def chosen(
+    files: Mapping[str, bytes], keys: Iterable[Key], *, progress: Callable[[int, int], None] | None = None
+) -> dict[Key, int]:
+    """What `part` gives, found by a look at each entry. `progress` is told lists done and to do."""
+    table: dict[Key, int] = {}
+    wanted = {names.to_text(above): above for key in keys for above in _lineage(key)}
+    _add_cdns(table)
+    for source, entries in _read(files, progress):
+        at, above = _bits(source)
+        for text in entries:
+            if text in wanted and _key(text):
+                table[wanted[text]] = table.get(wanted[text], 0) | at
+            dot = text.find(".") + 1
+            while dot:
+                if (key := wanted.get(text[dot:])) and _key(text):
+                    table[key] = table.get(key, 0) | above
+                dot = text.find(".", dot) + 1
+    return {key: table[key] for key in wanted.values() if key in table}
+
+
 def whole(
     files: Mapping[str, bytes], *, progress: Callable[[int, int], None] | None = None
 ) -> dict[Key, int]:
     """All of the table, from the octets of the lists by folder. `progress` is told lists done and to do."""
     table: dict[Key, int] = {}
     _add_cdns(table)
+    for source, entries in _read(files, progress):
+        at, above = _bits(source)
+        found = map(_key, entries)
+        _add(table, (key for key in found if key is not None), at, above)
+    return table
+
+
+def _read(
+    files: Mapping[str, bytes], progress: Callable[[int, int], None] | None
+) -> Iterator[tuple[Source, Iterator[str]]]:
+    """Each list with its entries that count."""
     for number, source in enumerate(SOURCES):
         if progress is not None:
             progress(number, len(SOURCES))
         if source.folder in files:
-            at, above = _bits(source)
-            found = (_key(text) for text in _entries(files[source.folder]) if _counts(text, source))
-            _add(table, (key for key in found if key is not None), at, above)
+            yield source, (text for text in _entries(files[source.folder]) if _counts(text, source))
     if progress is not None:
         progress(len(SOURCES), len(SOURCES))
-    return table
 
 
 def edition(folder: str, octets: bytes) -> Edition:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blocker.policy.lists import SOURCES, Lists, edition, part, whole
+from blocker.policy.lists import SOURCES, Lists, chosen, edition, part, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "pymispwarninglists"
 FEW = 60
-"""Names up to which searching the octets is faster than reading all of them."""
+"""Names up to which searching the octets is faster than looking at each entry."""
 
 TYPED = 1 << 22
 """Octets up to which a list may be typed by people, who write capitals. The larger ones are rankings of what
@@ -28,12 +28,17 @@ machines ask for, and lower case takes as long as all the rest of reading them.
 
 
 def known_of(keys: Collection[Key] | None, *, progress: Callable[[int, int], None] | None = None) -> Lists:
-    """What the lists know of these names, or of all if that is faster or None is given.
+    """What the lists know of these names, or of all if None is given.
 
-    `progress` is told lists read and to read, when all of them are.
+    `progress` is told lists read and to read, unless the names are few.
     """
     found = files()
-    table = whole(found, progress=progress) if keys is None or len(keys) > FEW else part(found, keys)
+    if keys is None:
+        table = whole(found, progress=progress)
+    elif len(keys) > FEW:
+        table = chosen(found, keys, progress=progress)
+    else:
+        table = part(found, keys)
     return Lists(
         table=table,
         package=f"{PACKAGE} {version(PACKAGE)}" if found else "",

@@ -82,6 +82,7 @@ def test_the_table_says_what_the_lists_say(name: str, expected: set[str]) -> Non
 @pytest.mark.parametrize(("name", "expected"), [row for row in TABLE if row[0] != "co.uk"])
 def test_a_part_of_the_table_says_the_same(name: str, expected: set[str]) -> None:
     assert said(lists.part(FILES, [key(name)]), name) == expected
+    assert said(lists.chosen(FILES, [key(name)]), name) == expected
 
 
 LABELS = st.sampled_from(["a", "b", "ocsp", "crl1", "notb", "uk", "co", "com", "github", "io", "example"])
@@ -111,6 +112,7 @@ def test_any_part_of_the_table_is_what_the_whole_has_there(
         if "." in names.to_text(above) and not icann.cover(above)
     }
     assert part == {one: whole[one] for one in wanted if one in whole}
+    assert lists.chosen(files, map(key, asked)) == part
 
 
 def test_a_list_that_holds_something_else_than_texts_is_read_for_its_texts() -> None:
@@ -139,12 +141,15 @@ def test_names_are_in_lower_case_whoever_wrote_the_list() -> None:
     assert not [name for name in names if name != name.lower()]
 
 
-def test_few_names_are_searched_for_and_many_are_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_lists_know_of_names_is_the_same_whether_they_are_few_many_or_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(warninglists, "files", lambda: FILES)
     few = warninglists.known_of({key("shop.example")})
-    many = warninglists.known_of({key(f"n{number}.example") for number in range(warninglists.FEW + 1)})
-    assert set(few.table) == {key("shop.example")}
-    assert set(many.table) == set(warninglists.known_of(None).table) == set(lists.whole(FILES))
+    assert few.table == lists.part(FILES, {key("shop.example")})
+    others = {key(f"n{number}.example") for number in range(warninglists.FEW)}
+    assert warninglists.known_of({key("shop.example"), *others}).table == few.table
+    assert warninglists.known_of(None).table == lists.whole(FILES)
     assert [one.name for one in few.editions] == sorted(FILES)
 
 

@@ -82,12 +82,14 @@ def served(script: Any, reference: Any = real, tcp: Any = None) -> Iterator[tupl
         thread.join()
 
 
-def verify(state: Path, script: Any, reference: Any = real, *orders: Order) -> list[Finding]:
-    """One round of `blocker verify` against the script."""
+def verify(
+    state: Path, script: Any, reference: Any = real, *orders: Order, timeout: float = 2.0
+) -> list[Finding]:
+    """One round of `blocker verify` against the script. A short `timeout` is for silence that is meant."""
     commit(state, *orders)
     with served(script, reference) as (point, unfiltered):
         here = site(state, point.point(), reference=(unfiltered.endpoint,), canaries=CANARY)
-        verified = daemon.verify(here, timeout=2.0, limit=2)
+        verified = daemon.verify(here, timeout=timeout, limit=2)
     assert (verified.unjudged, verified.unasked) == (0, 0)
     return list(verified.findings)
 
@@ -148,13 +150,13 @@ FAULTS: list[tuple[str, Any, dict[str, Any], dict[tuple[str, str], set[str]]]] =
         {("overblock", "blocked-though-free"): {"parent", "sibling", "lookalike"}},
     ),
     ("wrong form", wrong_form, {}, {("wrong-form", "attributed-wrong-form"): {"subject", "below"}}),
-    ("silent", silent_about_it, {}, {("insufficient", "target-silent"): {"subject", "below"}}),
+    ("silent", silent_about_it, {"timeout": 1.0}, {("insufficient", "target-silent"): {"subject", "below"}}),
     ("refusing", refuses_it, {}, {("insufficient", "failure-proves-nothing"): {"subject", "below"}}),
     ("failing", fails_it, {}, {("insufficient", "failure-proves-nothing"): {"subject", "below"}}),
     (
         "dead",
         lambda _: None,
-        {},
+        {"timeout": 0.4},
         {
             ("unreachable", "point-silent"): {
                 "subject",
@@ -175,7 +177,7 @@ FAULTS: list[tuple[str, Any, dict[str, Any], dict[tuple[str, str], set[str]]]] =
 def test_a_fault_is_found_and_nothing_else(
     tmp_path: Path, script: Any, more: dict[str, Any], wanted: dict[tuple[str, str], set[str]]
 ) -> None:
-    findings = verify(tmp_path, script, real, now_order(**more))
+    findings = verify(tmp_path, script, real, now_order(), **more)
     found: dict[tuple[str, str], set[str]] = {}
     for one in findings:
         if one.kind is not Kind.OK:
@@ -223,7 +225,7 @@ def test_canaries_that_fail_do_not_make_an_answering_point_unreachable(tmp_path:
     def script(query: Any) -> Any:
         return None if "canary" in query.question[0].name.to_text() else honest(query)
 
-    findings = verify(tmp_path, script, real, order)
+    findings = verify(tmp_path, script, real, order, timeout=1.0)
     assert {one.kind for one in findings if one.why == "subject"} == {Kind.OK}
     assert {one.rule for one in findings if one.why == "canary"} == {"controls-failed"}
 

@@ -208,8 +208,8 @@ def guard(plan: Plan, limits: Limits) -> None:
         ):
             if count > limit * shift.was:
                 reasons.append(
-                    f"region {shift.region} {verb} {count:,} addresses of {shift.version}, it had "
-                    f"{shift.was:,}; limits.{key} is {limit:.0%}"
+                    f"region {shift.region} {verb} {regions.said(count)} addresses of {shift.version}, "
+                    f"it had {regions.said(shift.was)}; limits.{key} is {limit:.0%}"
                 )
     if plan.added > limits.max_added:
         reasons.append(f"it blocks {plan.added:,} more names, limits.max_added is {limits.max_added:,}")

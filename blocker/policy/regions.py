@@ -6,6 +6,7 @@ does, though no order changed.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -64,6 +65,11 @@ def shifts(old: Enforcement | None, new: Enforcement, scheduled: Iterable[Schedu
             was, gained, lost = _size(before), both - _size(before), both - _size(after)
             if gained or lost:
                 yield Shift(region, f"IPv{version}", was, gained, lost)
+
+
+def said(count: int) -> str:
+    """So many addresses; those of IPv6 are too many to be read."""
+    return f"{count:,}" if count < 1 << 40 else f"about 2^{math.log2(count):.0f}"
 
 
 def _inside(site: Enforcement, region: str, version: int, bits: int) -> list[_Stretch]:

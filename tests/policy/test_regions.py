@@ -111,11 +111,12 @@ def test_a_site_that_grows_beyond_its_ratio_is_asked_for_an_acceptance_and_anoth
     ("after", "said"),
     [
         (site(ID=[]), r"region ID loses 256 addresses of IPv4, it had 256; limits\.max_removed_ratio is 30%"),
+        (site(ID=["192.0.2.0/24", "2001:db8::/32"]), r"ID gains about 2\^96 addresses of IPv6, it had 0; "),
         (site(ID=["203.0.113.0/24"]), r"gains 256 addresses .*max_added_ratio.*loses 256 addresses"),
     ],
-    ids=["nobody is left", "others instead"],
+    ids=["nobody is left", "of IPv6", "others instead"],
 )
-def test_a_region_that_loses_its_clients_is_asked_for_an_acceptance(after: Enforcement, said: str) -> None:
+def test_a_region_with_other_clients_is_asked_for_an_acceptance(after: Enforcement, said: str) -> None:
     with pytest.raises(TooMuchChange, match=said):
         guard(plan([ORDER], [ORDER], was=site(ID=["192.0.2.0/24"]), site=after), Limits())
 

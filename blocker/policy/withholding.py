@@ -29,7 +29,7 @@ _TOLD = 5  # refs of many in one sentence
 
 def withhold(state: Path, ref: str, one: Withheld, *, warn: Callable[[str], None] | None = None) -> None:
     """Stop enforcing what has this ref or order id. Raises OrdersInvalid if nothing applied has it, or if it
-    is an act that blocks nothing: what an authority freed is not the operator's to refuse.
+    is an act without names to block: what an authority freed is not the operator's to refuse.
 
     `warn` is told if the ledger can't be written: the act holds all the same.
     """
@@ -44,7 +44,7 @@ def withhold(state: Path, ref: str, one: Withheld, *, warn: Callable[[str], None
     finally:
         reader.close()
     if ref in frees - known:
-        message = f"{ref} blocks nothing; it ends or narrows what others block, and that stands"
+        message = f"{ref} blocks no names of its own; it changes what others block. Withhold what it is about"
         raise OrdersInvalid([Problem(id="ref-blocks-nothing", path=ref, message=message)])
     if ref not in known:
         close = sorted(name for name in known if ref in name or name in ref)[:3]

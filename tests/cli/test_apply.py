@@ -471,16 +471,17 @@ def test_declining_the_plan_applies_nothing(site: Site, monkeypatch: pytest.Monk
     assert not (site.folder / "state" / "policy.lmdb").exists()
 
 
-@pytest.mark.parametrize("ref", ["a/stop", "a/cut", "a/cut:remove", "a/lift"])
-def test_what_frees_names_can_not_be_withheld(site: Site, ref: str) -> None:
+@pytest.mark.parametrize("ref", ["a/stop", "a/longer", "a/cut", "a/cut:remove", "a/lift"])
+def test_what_blocks_no_names_of_its_own_can_not_be_withheld(site: Site, ref: str) -> None:
     site.block("one", "x.example", "y.example")
     site.act("stop", "suspend", "a/one", start="2026-02-01")
+    site.act("longer", "amend", "a/one", "until: 2099-06-01", start="2026-02-05")
     site.act("cut", "amend", "a/one", "remove: [y.example]", start="2026-02-10")
     site.act("lift", "lift", "a/one", start="2026-04-01")
     site.apply()
     ran = site.run("withhold", ref, "--reason", "r")
     assert (ran.code, ran.out) == (2, "")
-    assert f"ref-blocks-nothing: {ref} blocks nothing; it ends or narrows what others block" in ran.err
+    assert f"ref-blocks-nothing: {ref} blocks no names of its own; " in ran.err
     assert "withheld" not in site.run("ledger").out
 
 

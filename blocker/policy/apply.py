@@ -89,7 +89,7 @@ class Prepared:
         applied = self.rest.orders
         approvals = {id_: given for id_, given in self.plan.approvals.items() if id_ not in applied}
         base = self.rest.plan.next
-        left = replace(self.plan, base=base, review="", regions=(), rules="", approvals=approvals)
+        left = replace(self.plan, base=base, review="", clients="", rules="", approvals=approvals)
         return left.digest
 
     @property

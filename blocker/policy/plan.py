@@ -79,11 +79,12 @@ class Plan:
     """From the policy with digest `base` to the one with digest `next`.
 
     `held` are the new orders that wait for a person to accept the plan. `regions` says who is newly in the
-    site's regions and who is in them no more; `shifts` how many addresses come and go in the regions that
-    orders name. `review` is what the site's `review` becomes, empty if it stays. These move who is blocked
-    and when, as orders do. `approvals` are those of each order that it brings; they are part of its digest,
-    and not of the policy's. `rules` is the digest of the rules of approval from now on, where orders came
-    in by others until now (`none`: by none); `rules_before` and `rules_after` say them in words.
+    site's regions and who is in them no more; `clients` is the digest of all of that; `shifts` how many
+    addresses come and go in the regions that orders name. `review` is what the site's `review` becomes,
+    empty if it stays. These move who is blocked and when, as orders do. `approvals` are those of each order
+    that it brings; they are part of its digest, and not of the policy's. `rules` is the digest of the rules
+    of approval from now on, where orders came in by others until now (`none`: by none); `rules_before` and
+    `rules_after` say them in words.
     """
 
     base: str
@@ -94,6 +95,7 @@ class Plan:
     site_changes: tuple[str, ...]
     review: str = ""
     regions: tuple[str, ...] = ()
+    clients: str = ""
     shifts: tuple[Shift, ...] = ()
     live_names: int
     added: int
@@ -114,8 +116,8 @@ class Plan:
         yield self.next
         if self.review:
             yield f"review {self.review}"
-        for line in self.regions:
-            yield f"regions {line}"
+        if self.clients:
+            yield f"clients {self.clients}"
         for order in self.held:
             yield f"held {order}"
         for order, approvals in sorted(self.approvals.items()):
@@ -182,6 +184,7 @@ def make_plan(  # noqa: PLR0913 - what is live, what the orders make, what the s
         site_changes=tuple(_site_changes(live, enforcement, zones)),
         review=_review(live, enforcement),
         regions=tuple(regions.moves(live.enforcement, enforcement)),
+        clients=regions.written(live.enforcement, enforcement),
         shifts=tuple(regions.shifts(live.enforcement, enforcement, wanted.values())),
         live_names=sum(
             live.counts.get(ref, 0)

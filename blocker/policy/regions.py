@@ -6,6 +6,8 @@ does, though no order changed.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -52,6 +54,19 @@ def moves(old: Enforcement | None, new: Enforcement) -> Iterator[str]:
     if old.default_region != new.default_region:
         was, now = _named(old.default_region), _named(new.default_region)
         yield f"clients of no prefix were in {was} and are in {now}"
+
+
+def written(old: Enforcement | None, new: Enforcement) -> str:
+    """All that `moves` tells of, whole, as a digest in hex: sentences name the first prefixes alone. Empty if
+    nobody moves.
+    """
+    if old is None or (old.regions, old.default_region) == (new.regions, new.default_region):
+        return ""
+    sides = [
+        [{name: sorted(map(str, found)) for name, found in one.regions.items()}, one.default_region]
+        for one in (old, new)
+    ]
+    return hashlib.sha256(json.dumps(sides, sort_keys=True).encode()).hexdigest()
 
 
 def shifts(old: Enforcement | None, new: Enforcement, scheduled: Iterable[Scheduled]) -> Iterator[Shift]:

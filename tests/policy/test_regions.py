@@ -156,3 +156,11 @@ def test_every_address_that_comes_or_goes_is_counted(before: Enforcement, after:
     expected = Shift("ID", "IPv4", size(was), size(now - was), size(was - now))
     counted = [one for one in regions.shifts(before, after, schedule([ORDER])) if one.version == "IPv4"]
     assert counted == ([expected] if was != now else [])
+
+
+def test_a_plan_has_another_digest_for_any_prefix_that_is_another() -> None:
+    def moved(last: str, default: str | None = None) -> str:
+        many = site(default, ID=[*(f"203.0.113.{2 * at}/31" for at in range(10)), last])
+        return plan([ORDER], [ORDER], was=SMALL, site=many).digest
+
+    assert len({moved("203.0.113.20/31"), moved("8.0.0.0/5"), moved("8.0.0.0/5", "ID")}) == 3

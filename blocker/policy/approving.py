@@ -7,7 +7,6 @@ first, so whoever doubts can verify again.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from blocker.approvals import files as signatures
@@ -91,8 +90,8 @@ def settle(
     given = {id_: live.orders[id_] for id_ in sorted(live.owed) if id_ in signed.approved}
     before = live.trust
     after = trust(site, signed, before)
-    if before.rules not in ("", after.rules):  # Others are for an apply that somebody accepts.
-        after = replace(before, issued=after.issued)
+    if before.rules not in ("", after.rules):
+        return ()  # What was signed was judged by rules, or a root, that nobody has accepted yet.
     if not live.number or (not given and after == before):
         return ()
     keep(site.state, signed, sources)

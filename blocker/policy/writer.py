@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter, defaultdict
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -132,7 +132,7 @@ def _withholding(
 
 def settle(state: Path, given: Collection[str], trust: Trust, *, events: Sequence[Event] = ()) -> None:
     """Note that these orders' approvals are owed no more, and by what orders come in, if nobody noted that
-    yet. Raises StalePlan and StoreError.
+    yet. Raises StalePlan if they come in by other rules, and StoreError.
 
     Of the `events` those about orders that owe nothing any more are not told, nor that rules are the first if
     they are not.
@@ -142,7 +142,9 @@ def settle(state: Path, given: Collection[str], trust: Trust, *, events: Sequenc
         before = store.trust(txn, meta)
         _refuse_older(before, trust)
         if before.rules not in ("", trust.rules):
-            trust = replace(before, issued=trust.issued)
+            raise StalePlan(
+                "the rules of approval changed since these were judged by them; run `blocker plan` again"
+            )
         owed = records.unpack_owed(txn.get(b"owed", db=meta, default=b"{}"))
         left = {id_: one for id_, one in owed.items() if id_ not in given}
         txn.put(b"owed", records.pack_owed(left), db=meta)

@@ -628,6 +628,36 @@ def test_an_emergency_lets_one_order_in_and_its_approvals_are_owed_until_they_ar
     assert [(one["state"], len(one["approvals"])) for one in rows] == [("applied", 1), ("applied", 2)]
 
 
+@pytest.mark.parametrize("what", ["weaker rules", "another root"])
+def test_what_is_owed_is_not_settled_by_rules_that_nobody_accepted(signing: Signing, what: str) -> None:
+    signing.block("base", "base.example", "alice", "bob")
+    assert signing.apply().code == 0
+    signing.block("urgent", "urgent.example", "dora")
+    assert signing.apply("--emergency", "a/urgent", "--reason", "a judge on the telephone").code == 0
+    folder = signing.site.folder
+    kept = {path: path.read_bytes() for path in (folder / "site.yaml", *folder.glob("signers.yaml*"))}
+    text = (folder / "site.yaml").read_text()
+    if what == "weaker rules":
+        (folder / "site.yaml").write_text(text.replace("block: [legal, noc]", "block: [duty]"))
+    else:
+        (folder / "site.yaml").write_text(
+            text.replace(signing.town["root"].line, signing.town["mallory"].line)
+        )
+        others = signing.entry("Eve", "legal", "eve") + signing.entry("Fay", "noc", "fay")
+        signing.people(others, root="mallory", issued="2026-11-20")
+        signing.sign("urgent", "eve", "fay")
+    ran = signing.apply()
+    assert (ran.code, "owed are there now" in ran.out) == (3, False)
+    assert "approved\ta/urgent" not in signing.site.run("ledger").out
+    for path, octets in kept.items():
+        path.write_bytes(octets)
+    signing.block("next", "next.example", "alice", "bob")
+    signing.apply()
+    assert signing.site.is_blocked("next.example")
+    signing.sign("urgent", "alice", "bob")
+    assert "the approvals owed are there now: a/urgent" in signing.apply().out
+
+
 def test_what_a_sealed_order_owes_is_counted_under_an_opaque_label(signing: Signing) -> None:
     signing.site.block("x", "x.example", publication="sealed")
     signing.sign("x", "dora")

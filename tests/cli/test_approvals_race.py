@@ -162,5 +162,8 @@ def test_the_newest_signers_yaml_and_the_first_rules_stay_whoever_notes_later(
     known = trust(asking)
     with pytest.raises(StalePlan, match="a newer signers"):
         writer.settle(state, (), Trust(rules="other", issued=known.issued - 1))
-    writer.settle(state, (), Trust(rules="other", issued=known.issued + 1))
+    with pytest.raises(StalePlan, match="the rules of approval changed"):
+        writer.settle(state, (), Trust(rules="other", issued=known.issued + 1))
+    assert trust(asking) == known
+    writer.settle(state, (), replace(known, issued=known.issued + 1))
     assert trust(asking) == replace(known, issued=known.issued + 1)

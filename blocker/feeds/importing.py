@@ -72,8 +72,10 @@ class Imported:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the document says more at a time to come, and must be read again though nothing changes."""
-        return any(one.id == "feed-later" for one in self.left_out)
+        """Whether what was left out may come in though the document stays, so that it must be read again:
+        what it says of a time to come, and names that this site protects now.
+        """
+        return any(one.id in ("feed-later", "protected-name") for one in self.left_out)
 
 
 def make(

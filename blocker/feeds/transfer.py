@@ -59,6 +59,7 @@ def from_primary(source: Axfr, at: int, known: Validators, held: Path) -> tuple[
         lines = _changed(place, session, base, serial) if base is not None else None
         if lines is None:
             lines = _whole(place, session.transfer(serial))
+        session.close()  # Whoever serves may have closed it after the transfer (RFC 7766 §6.2.3).
         if session.soa()[1] != serial:
             raise PointError(f"{place}: it changed while it was transferred; it is fetched anew next time")
     octets = zonecopy.document(source.zone, soa, ttl, lines)

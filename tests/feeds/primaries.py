@@ -83,6 +83,7 @@ class Primary:
         self.whole: Callable[[dns.message.Message], bytes] = self._whole
         self.asked: list[str] = []
         self.held: list[int] = []
+        self.closes = False  # after a transfer
         self.port = 0
 
     def _whole(self, query: dns.message.Message) -> bytes:
@@ -107,7 +108,7 @@ class Primary:
                 (length,) = struct.unpack("!H", client.recv(2, socket.MSG_WAITALL))
                 said = self.answer(client.recv(length, socket.MSG_WAITALL))
                 client.sendall(said)
-                if not is_whole(said):
+                if not is_whole(said) or (self.closes and self.asked[-1] != "SOA"):
                     return
 
 

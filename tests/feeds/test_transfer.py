@@ -126,6 +126,13 @@ def test_a_primary_may_answer_with_the_whole_zone(fed: Fed, told: Primary) -> No
     assert again_whole(fed) == orders
 
 
+def test_a_primary_may_close_the_connection_after_a_transfer(fed: Fed, told: Primary) -> None:
+    told.closes = True
+    begin(fed, told)
+    assert fed.run("import", "list").code == 0
+    assert told.asked == ["SOA", "IXFR", "AXFR", "SOA"]
+
+
 def test_a_version_that_is_held_is_not_transferred_again(fed: Fed, told: Primary) -> None:
     begin(fed, told)
     told.incremental = saying(*RIGHT)

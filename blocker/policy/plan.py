@@ -184,7 +184,7 @@ def make_plan(  # noqa: PLR0913 - what is live, what the orders make, what the s
         site_changes=tuple(_site_changes(live, enforcement, zones)),
         review=_review(live, enforcement),
         regions=tuple(regions.moves(live.enforcement, enforcement)),
-        clients=regions.written(live.enforcement, enforcement),
+        clients=regions.digest(live.enforcement, enforcement),
         shifts=tuple(regions.shifts(live.enforcement, enforcement, wanted.values())),
         live_names=sum(
             live.counts.get(ref, 0)
@@ -205,32 +205,32 @@ def guard(plan: Plan, limits: Limits) -> None:
             f"(before: {plan.rules_before}; now: {plan.rules_after})"
         )
     for shift in plan.shifts:
-        for verb, count, limit, key in (
-            ("gains", shift.gained, limits.max_added_ratio, "max_added_ratio"),
-            ("loses", shift.lost, limits.max_removed_ratio, "max_removed_ratio"),
-        ):
-            if count > limit * shift.was:
-                reasons.append(
-                    f"region {shift.region} {verb} {regions.said(count)} addresses of {shift.version}, "
-                    f"it had {regions.said(shift.was)}; limits.{key} is {limit:.0%}"
-                )
+        for is_more, count, limit in _beyond(limits, shift.gained, shift.lost, shift.was):
+            reasons.append(
+                f"region {shift.region} {'gains' if is_more else 'loses'} {regions.said(count)} addresses of "
+                f"{shift.version}, it had {regions.said(shift.was)}; {limit}"
+            )
     if plan.added > limits.max_added:
         reasons.append(f"it blocks {plan.added:,} more names, limits.max_added is {limits.max_added:,}")
     if plan.live_names > RATIOS_FROM:
-        for verb, count, limit, key in (
-            ("blocks", plan.added, limits.max_added_ratio, "max_added_ratio"),
-            ("frees", plan.removed, limits.max_removed_ratio, "max_removed_ratio"),
-        ):
-            if count > limit * plan.live_names:
-                reasons.append(
-                    f"it {verb} {count:,} names, {count / plan.live_names:.0%} of the "
-                    f"{plan.live_names:,} live ones; limits.{key} is {limit:.0%}"
-                )
+        for is_more, count, limit in _beyond(limits, plan.added, plan.removed, plan.live_names):
+            reasons.append(
+                f"it {'blocks' if is_more else 'frees'} {count:,} names, {count / plan.live_names:.0%} of "
+                f"the {plan.live_names:,} live ones; {limit}"
+            )
     if reasons:
         raise TooMuchChange(
             f"the plan was not applied: {'; '.join(reasons)}. Read it with `blocker plan`; if it is right, "
             f"`blocker apply --accept {plan.digest} --reason TEXT` lets this one plan through"
         )
+
+
+def _beyond(limits: Limits, more: int, less: int, of: int) -> Iterator[tuple[bool, int, str]]:
+    """Which of them is a larger part than its limit allows: whether it is `more`, how many, and the limit."""
+    if more > limits.max_added_ratio * of:
+        yield True, more, f"limits.max_added_ratio is {limits.max_added_ratio:.0%}"
+    if less > limits.max_removed_ratio * of:
+        yield False, less, f"limits.max_removed_ratio is {limits.max_removed_ratio:.0%}"
 
 
 def _explained(orders: Mapping[str, Order], added: Iterable[str]) -> frozenset[str]:

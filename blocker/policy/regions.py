@@ -56,9 +56,9 @@ def moves(old: Enforcement | None, new: Enforcement) -> Iterator[str]:
         yield f"clients of no prefix were in {was} and are in {now}"
 
 
-def written(old: Enforcement | None, new: Enforcement) -> str:
-    """All that `moves` tells of, whole, as a digest in hex: sentences name the first prefixes alone. Empty if
-    nobody moves.
+def digest(old: Enforcement | None, new: Enforcement) -> str:
+    """The digest in hex of who is where before and after, with the prefixes that `moves` only counts; empty
+    if nobody moves.
     """
     if old is None or (old.regions, old.default_region) == (new.regions, new.default_region):
         return ""

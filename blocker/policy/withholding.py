@@ -36,14 +36,12 @@ def withhold(state: Path, ref: str, one: Withheld, *, warn: Callable[[str], None
     reader = Reader(state)
     try:
         with reader.snapshot() as policy:
-            every = policy.directives.values()
-            known = {name for one in every if not one.is_cut for name in one.lineage}
-            frees = {
-                name for one in every if one.is_cut for name in (one.ref, one.order)
-            } | policy.orders.keys()
+            every = list(policy.directives.values())
+            orders = policy.orders
     finally:
         reader.close()
-    if ref in frees - known:
+    known = {name for one in every if not one.is_cut for name in one.lineage}
+    if ref not in known and (ref in orders or any(ref == one.ref for one in every)):
         message = f"{ref} blocks no names of its own; it changes what others block. Withhold what it is about"
         raise OrdersInvalid([Problem(id="ref-blocks-nothing", path=ref, message=message)])
     if ref not in known:

@@ -87,16 +87,21 @@ def names(octets: bytes, rows: Rows) -> Extract:
 
 
 def hosts(octets: bytes, rows: Rows) -> Extract:
-    """An address and names, as in /etc/hosts; a line with the host's own names is not part of the list."""
+    """An address and names, as in /etc/hosts. A line with the host's own names is no part of the list: other
+    names on it are told.
+    """
     for number, line in _lines(octets):
         address, *listed = line.split()
         if not _ADDRESS.fullmatch(address) or not listed:
             rows.rows += 1
             rows.skip(number, "broken", line)
             continue
-        if _OWN.isdisjoint(name.lower() for name in listed):
-            for name in listed:
+        is_own = not _OWN.isdisjoint(name.lower() for name in listed)
+        for name in listed:
+            if not is_own:
                 rows.add(name, number)
+            elif name.lower() not in _OWN:
+                rows.skip(number, "own-host", name)
     return rows.extract()
 
 

@@ -409,7 +409,8 @@ def test_exact_is_what_the_feeds_policy_says(fed: Fed) -> None:
 
 def test_the_names_of_the_host_itself_are_not_part_of_a_hosts_file(fed: Fed) -> None:
     fed.feed("hosts")
-    fed.take(hosts(NAMES) + "127.0.1.1 localhost router.example\n")
+    ran = fed.take(hosts(NAMES) + "127.0.1.1 localhost router.example\n")
+    assert "own-host" in ran.out + ran.err
     fed.run("apply", "--yes")
     assert blocked(fed, *NAMES, "router.example") == {*NAMES}
 

@@ -146,6 +146,7 @@ def test_what_the_lists_know_of_names_is_the_same_whether_they_are_few_many_or_a
 ) -> None:
     monkeypatch.setattr(warninglists, "files", lambda: FILES)
     few = warninglists.known_of({key("shop.example")})
+    assert set(few.table) == {key("shop.example")}
     assert few.table == lists.part(FILES, {key("shop.example")})
     others = {key(f"n{number}.example") for number in range(warninglists.FEW)}
     assert warninglists.known_of({key("shop.example"), *others}).table == few.table

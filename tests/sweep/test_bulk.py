@@ -70,12 +70,13 @@ def sweep(
 
 def test_a_point_that_obeys_is_fine_name_by_name(tmp_path: Path) -> None:
     orders = order(300), order(50, ident="court/o2", form=Form.NODATA)
-    swept = sweep(tmp_path, obedient(policy(*orders)), *orders)
+    # Nothing is lost here, so that a query asked again is one that a slow machine had no time for.
+    swept = sweep(tmp_path, obedient(policy(*orders)), *orders, limits=Limits(timeout=30.0))
     assert swept.is_fine
     assert (swept.asked, swept.ok, swept.doubts) == (350, 350, [])
     assert swept.ok_of == {"court/o1": 300, "court/o2": 50}
     assert swept.controls == 2
-    assert swept.sent == 352 + swept.retried  # a busy machine asks again
+    assert swept.sent == 352
     assert swept.read == 350
 
 

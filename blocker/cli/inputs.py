@@ -19,7 +19,7 @@ from blocker.policy.reader import Reader
 from blocker.policy.withholding import no_such_generation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from blocker.names import Key
     from blocker.orders.model import Order
@@ -46,8 +46,13 @@ def live_directives(site: Site) -> list[Scheduled]:
 
 def live_orders(site: Site) -> dict[str, Order]:
     """Every applied order that can be read back; of the others it is told why. Raises StoreError."""
+    return readable(site, live_policy(site.state).orders)
+
+
+def readable(site: Site, digests: Mapping[str, str]) -> dict[str, Order]:
+    """Those of the applied orders (id → digest) that can be read back; of the others it is told why."""
     found = {}
-    for id_, digest in live_policy(site.state).orders.items():
+    for id_, digest in digests.items():
         try:
             found[id_] = recall(site, id_, digest).order
         except StoreError as error:

@@ -171,7 +171,9 @@ def export(site: Site, file: Path, sealed: bool) -> None:
 
     if not file.parent.is_dir():
         raise click.BadParameter(f"there is no folder {str(file.parent)!r}", param_hint="FILE")
-    orders = {} if sealed else every_order(site)
+    orders, unread = ({}, {}) if sealed else every_order(site)
+    if unread:  # Whether such an order is sealed, and which names it has, nobody knows.
+        raise next(iter(unread.values()))
     public = disclosure.public_orders(orders.values(), time.time())
     hidden = [order for id_, order in orders.items() if id_ not in public]
     head, veiled = chain.Head(), 0

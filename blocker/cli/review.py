@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     "as_json",
     is_flag=True,
     help="A list of {order, due, days, overdue, directives, lapsed, authority, jurisdiction, contact, "
-    "publication, names ({ordered, asked, gone, unknown}, with --names also list)}; days are negative when "
-    "overdue.",
+    "publication (these four null if the order can't be read back), names ({ordered, asked, gone, unknown}, "
+    "with --names also list)}; days are negative when overdue.",
 )
 @click.pass_obj
 def command(site: Path, within: int, names: bool, as_json: bool) -> int:
@@ -36,11 +36,11 @@ def command(site: Path, within: int, names: bool, as_json: bool) -> int:
 
     Some names of each order are asked for at the unfiltered reference, 20 at most: what exists nowhere need
     not be blocked. Names of sealed orders are not asked for, for the reference would learn of them. Exit
-    code 1 if a review is overdue.
+    code 1 if a review is overdue, 4 if one of these orders can't be read back.
     """
     from blocker import sitefile
     from blocker.cli import inputs, show
-    from blocker.policy.examine import recall
+    from blocker.errors import StoreError
     from blocker.policy.overdue import reviews
     from blocker.prober import vanished
     from blocker.prober.reference import endpoints
@@ -52,17 +52,21 @@ def command(site: Path, within: int, names: bool, as_json: bool) -> int:
         chosen = vanished.choose(policy, due, now)
         digests = policy.orders
     looked = vanished.look(chosen, endpoints(loaded))
-    orders = {one.order: recall(loaded, one.order, digests[one.order]).order for one in due}
+    orders = inputs.readable(loaded, {one.order: digests[one.order] for one in due})
     if as_json:
-        show.as_json([_record(one, orders[one.order], looked[one.order], now, names=names) for one in due])
+        show.as_json(
+            [_record(one, orders.get(one.order), looked[one.order], now, names=names) for one in due]
+        )
     for one in () if as_json else due:
-        _display(one, orders[one.order], looked[one.order], now, names=names)
+        _display(one, orders.get(one.order), looked[one.order], now, names=names)
     if not due and not as_json:
         click.echo(f"no review is overdue, and none is due within {show.duration(within)}")
+    if any(one.order not in orders for one in due):
+        return StoreError.exit_code
     return int(any(one.due <= now for one in due))
 
 
-def _record(one: Review, order: Order, looked: Looked, now: float, *, names: bool) -> dict[str, Any]:
+def _record(one: Review, order: Order | None, looked: Looked, now: float, *, names: bool) -> dict[str, Any]:
     from blocker.cli import show
 
     listed = {"list": list(looked.gone_names)} if names else {}
@@ -73,10 +77,10 @@ def _record(one: Review, order: Order, looked: Looked, now: float, *, names: boo
         "overdue": one.due <= now,
         "directives": list(one.refs),
         "lapsed": list(one.lapsed),
-        "authority": order.authority.name,
-        "jurisdiction": order.authority.jurisdiction,
-        "contact": order.authority.contact,
-        "publication": str(order.publication),
+        "authority": order and order.authority.name,
+        "jurisdiction": order and order.authority.jurisdiction,
+        "contact": order and order.authority.contact,
+        "publication": order and str(order.publication),
         "names": {
             "ordered": looked.ordered,
             "asked": looked.asked,
@@ -87,14 +91,15 @@ def _record(one: Review, order: Order, looked: Looked, now: float, *, names: boo
     }
 
 
-def _display(one: Review, order: Order, looked: Looked, now: float, *, names: bool) -> None:
+def _display(one: Review, order: Order | None, looked: Looked, now: float, *, names: bool) -> None:
     from blocker.cli import show
 
     late = one.due <= now
     span = show.duration(one.due - now)
     click.echo(f"{one.order}: {f'OVERDUE by {span}' if late else f'due in {span}'}, {show.moment(one.due)}")
+    who = order and f"{order.authority.name} ({order.authority.jurisdiction}), {order.authority.contact}"
     rows = [
-        ("authority", f"{order.authority.name} ({order.authority.jurisdiction}), {order.authority.contact}"),
+        ("authority", who or "can't be read back; `blocker check` says more"),
         ("directives", ", ".join(ref.rpartition("/")[2] for ref in one.refs)),
     ]
     if late:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from blocker import names as domain
 from blocker.compliance.observed import Facts, in_order
 from blocker.compliance.operator_acts import ROLLED_BACK
-from blocker.errors import OrdersInvalid, Problem
+from blocker.errors import OrdersInvalid, Problem, StoreError
 from blocker.orders import relations
 from blocker.orders.model import Match, Publication
 from blocker.orders.schedule import schedule
@@ -20,7 +20,7 @@ from blocker.policy.examine import archived, live_policy, recall
 from blocker.prober.shelf import Shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from blocker.orders.model import Order, Subject
@@ -35,9 +35,11 @@ SMALL = 50
 def gather(site: Site, order: str, *, names: bool = False) -> Facts:
     """The facts about one order; its names too if `names`, or if it is public and has few.
 
-    Raises OrdersInvalid if there was no such order, StoreError if something can't be read.
+    An order that can't be read and may be an act about it is a flaw. Raises OrdersInvalid if there was no
+    such order, StoreError if something of its own can't be read.
     """
-    family = _family(site, order)
+    orders, unread = every_order(site)
+    family = _family(orders, unread, order)
     root = family.pop(order)
     lapses_from = _lapses_from(site.state)
     scheduled = schedule([root, *family.values()], lapse=lapses_from is not None, lapse_from=lapses_from or 0)
@@ -67,7 +69,7 @@ def gather(site: Site, order: str, *, names: bool = False) -> Facts:
         events=tuple(events),
         records=records,
         segments=tuple(shelf.segments),
-        flaws=(*shelf.flaws, *flaws),
+        flaws=(*shelf.flaws, *flaws, *_unknown(site, order, unread)),
         lapses_from=lapses_from or 0,
     )
 
@@ -99,19 +101,40 @@ def _noting(state: Path, ids: set[str], events: list[Entry]) -> Iterator[Entry]:
         events.sort(key=lambda one: one.seq)
 
 
-def every_order(site: Site) -> dict[str, Order]:
-    """Every order that was ever applied, in the form that was applied last. Raises StoreError."""
+def _unknown(site: Site, order: str, unread: Mapping[str, StoreError]) -> Iterator[str]:
+    """What to say of orders that can't be read and may be acts about this one: the store still tells of what
+    their directives are. It names none of them, for what one order's report says is of that order alone.
+    """
+    lineages = {one.order: one.lineage for one in live_policy(site.state).directives.values()}
+    if many := sum(order in lineages.get(id_, (order,)) for id_ in unread):
+        yield (
+            f"applied orders that can't be read: {many}; acts about this order may be among them, "
+            "`blocker check` names them"
+        )
+
+
+def every_order(site: Site) -> tuple[dict[str, Order], dict[str, StoreError]]:
+    """Every order that was ever applied, in the form that was applied last; and of those that can't be read
+    what the matter is, by id. Raises StoreError if it is not known which they are.
+    """
     forms: dict[str, str] = {}
     for one in ledger.entries(site.state, only=("applied",)):
         told = one.facts.get("orders")
         forms.update(told if isinstance(told, dict) else {})
     forms.update(live_policy(site.state).orders)
-    return {id_: recall(site, id_, digest).order for id_, digest in forms.items()}
+    found, unread = {}, {}
+    for id_, digest in forms.items():
+        try:
+            found[id_] = recall(site, id_, digest).order
+        except StoreError as error:
+            unread[id_] = error
+    return found, unread
 
 
-def _family(site: Site, order: str) -> dict[str, Order]:
-    """The order and all about it, in the forms that were applied last."""
-    orders = every_order(site)
+def _family(orders: Mapping[str, Order], unread: Mapping[str, StoreError], order: str) -> dict[str, Order]:
+    """The order and all about it. Raises OrdersInvalid if there is none, StoreError if it can't be read."""
+    if order in unread:
+        raise unread[order]
     if order not in orders:
         close = sorted(name for name in orders if order in name or name in order)[:3]
         hint = f"; did you mean {' or '.join(close)}?" if close else "; `blocker timeline --live` lists them"

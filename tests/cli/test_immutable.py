@@ -252,3 +252,42 @@ def test_a_plan_with_something_that_cannot_be_read_back_is_made(applied: Site, v
     ran = applied.run(verb)
     assert ran.code == 2
     assert word in ran.out + ran.err
+
+
+def test_a_review_lists_what_cannot_be_read_back_without_its_authority(site: Site) -> None:
+    for slug in ("one", "other"):
+        site.block(slug, f"{slug}.example")
+        site.write(slug, site.path(slug).read_text().replace("until: 2099-01-01", "review_by: 2026-02-01"))
+    assert site.apply().code == 0
+    spoil(site, "one")
+    ran = site.run("review")
+    assert ran.code == 4
+    assert "a/one: OVERDUE" in ran.out
+    assert "authority    can't be read back; `blocker check` says more" in ran.out
+    assert "a/other: OVERDUE" in ran.out
+    assert ran.err.count("warning: ") == 1
+    one, other = json.loads(site.run("review", "--json").out)
+    assert one["authority"] is one["jurisdiction"] is one["contact"] is one["publication"] is None
+    assert other["contact"] == "mailto:contest@authority.example"
+
+
+def test_a_report_is_made_though_an_order_that_is_no_act_about_it_cannot_be_read_back(applied: Site) -> None:
+    spoil(applied, "list")
+    ran = applied.run("report", "a/one", "--json")
+    assert (ran.code, ran.err) == (0, "")
+    assert json.loads(ran.out)["evidence"]["flaws"] == []
+    assert applied.run("report", "a/list").code == 4
+    assert applied.run("ledger", "export", "-").code == 4
+
+
+def test_a_report_says_that_an_act_about_its_order_may_be_what_cannot_be_read_back(applied: Site) -> None:
+    applied.act("end", "lift", "a/list")
+    assert applied.apply().code == 0
+    spoil(applied, "end")
+    ran = applied.run("report", "a/one", "--json")
+    assert ran.code == 4
+    (flaw,) = json.loads(ran.out)["evidence"]["flaws"]
+    assert flaw == (
+        "applied orders that can't be read: 1; acts about this order may be among them, "
+        "`blocker check` names them"
+    )

@@ -35,7 +35,7 @@ class Kind(StrEnum):
 
 
 class Publication(StrEnum):
-    """Who may know of the order."""
+    """Who may know of the order, from the widest to the strictest."""
 
     PUBLIC = "public"
     SEALED_UNTIL_EFFECTIVE = "sealed-until-effective"

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from blocker.orders.check import problem
-from blocker.orders.model import Kind
+from blocker.orders.model import Kind, Publication
 from blocker.orders.schedule import Book, moment
 
 if TYPE_CHECKING:
@@ -130,7 +130,24 @@ class _Judge:
             accepted = self._judge_act(order, _Known(known))
         if accepted:
             family.append(order)
+            self._warn_of_secrets(order, chain[1:])
         return accepted
+
+    def _warn_of_secrets(self, order: Order, amended: Iterable[Order]) -> None:
+        """What an amend writes is told to nobody who may not know of what it amends: see `schedule`."""
+        is_written = bool(order.directives or order.remove or order.remove_file)
+        if not is_written or order.publication is Publication.SEALED:
+            return
+        for one in amended:
+            if one.publication is Publication.SEALED:
+                self._complain(
+                    order,
+                    "of-sealed",
+                    f"'{one.id}' is sealed, so nobody outside is told of this amend either, though it is "
+                    f"{order.publication}; names that people may know of need a block of their own.",
+                    severity="warning",
+                )
+                return
 
     def _judge_lift(self, lift: Order, known: _Known, own: _Known) -> bool:
         """`own` is what was known less the other lifts."""

@@ -169,21 +169,60 @@ class Book:
             for begin, end in lapsed
             if end is None or end > (lapses_from or 0)
         ]
+        windows = _without(start, over, gaps)
+        publication, public_from = self._publication(order, _first(windows))
         return Scheduled(
             ref=ref,
             order=order.id,
             action=directive.action,
             regions=directive.regions,
-            windows=_without(start, over, gaps),
+            windows=windows,
             ends=over,
             issued=instant(order.issued),
-            publication=order.publication,
+            publication=publication,
+            public_from=public_from,
             review_by=None if review_by is None else instant(review_by),
             deadline=due(order),
             hidden=self._hidden(lineage),
             lapsed=lapsed,
             lineage=lineage,
             names=_names(directive),
+        )
+
+    def _publication(self, order: Order, first: int | None) -> tuple[Publication, int | None]:
+        """Who may know of what the order writes, `first` in force then; and since when, if it is sealed until
+        effective. It is told to nobody who may not know of what it amends.
+        """
+        said, seen = [(order.publication, first)], {order.id}
+        while order.kind is Kind.AMEND:
+            of = order.of
+            amended = self.orders.get(of) or self.writer.get(of)
+            if amended is None or amended.id in seen:  # `check` refuses both.
+                break
+            order = amended
+            seen.add(order.id)
+            said.append((order.publication, self._effective(order, of)))
+        strictest = max((publication for publication, _ in said), key=list(Publication).index)
+        if strictest is not Publication.SEALED_UNTIL_EFFECTIVE:
+            return strictest, None
+        instants = [at for publication, at in said if publication is strictest]
+        return strictest, None if None in instants else max(at for at in instants if at is not None)
+
+    def _effective(self, order: Order, of: str) -> int | None:
+        """When the order first takes effect, or its directive if `of` names that; None: never."""
+        if order.publication is not Publication.SEALED_UNTIL_EFFECTIVE:
+            return None
+        if order.kind is Kind.AMEND and of == order.id:
+            window = self.active(order)
+            return None if window is None else window[0]
+        return min(
+            (
+                start
+                for one in order.directives
+                if of in (order.id, f"{order.id}/{one.id}")
+                for start, _ in self.directive(order, one).windows
+            ),
+            default=None,
         )
 
     def _until(self, start: int, directive: Directive, amends: list[Order]) -> int | None:
@@ -247,13 +286,16 @@ class Book:
         )
         if not cuts:
             return None
+        windows = () if window is None else (window,)
+        publication, public_from = self._publication(amend, _first(windows))
         return Scheduled(
             ref=_cut_ref(amend),
             order=amend.id,
-            windows=() if window is None else (window,),
+            windows=windows,
             ends=moment(amend)[0] if window is None else window[1],
             issued=instant(amend.issued),
-            publication=amend.publication,
+            publication=publication,
+            public_from=public_from,
             deadline=due(amend),
             cuts=cuts,
             hidden=self._hidden([amend.id]),
@@ -312,6 +354,11 @@ def _governing(
             if since <= step and (till is None or step < till):
                 date = renewed
         yield step, following, date
+
+
+def _first(windows: tuple[Window, ...]) -> int | None:
+    """When it is in force for the first time; None: never."""
+    return windows[0][0] if windows else None
 
 
 def _without(start: int, end: int | None, gaps: Iterable[Window]) -> tuple[Window, ...]:

@@ -29,6 +29,7 @@ FORMAT = 1
 
 SITE = b"site@"
 
+_UNTIL_EFFECTIVE = Publication.SEALED_UNTIL_EFFECTIVE
 _NUMBER = struct.Struct(">I")
 _PAIR = struct.Struct(">IB")
 _COUNT = struct.Struct(">Q")
@@ -132,12 +133,17 @@ def pack_directive(one: Scheduled) -> bytes:
             "lineage": sorted(one.lineage),
             # Added within FORMAT 1: it decides nothing, for the windows have it.
             **({"lapsed": one.lapsed} if one.lapsed else {}),
+            # Added within FORMAT 1: without it, it is the first start.
+            **({"public_from": one.public_from} if one.publication is _UNTIL_EFFECTIVE else {}),
         }
     )
 
 
 def unpack_directive(octets: bytes) -> Scheduled:
     record = json.loads(octets)
+    publication = Publication(record["publication"])
+    if publication is _UNTIL_EFFECTIVE:
+        record.setdefault("public_from", record["windows"][0][0] if record["windows"] else None)
     return Scheduled(
         ref=record["ref"],
         order=record["order"],
@@ -146,7 +152,8 @@ def unpack_directive(octets: bytes) -> Scheduled:
         windows=tuple((start, end) for start, end in record["windows"]),
         ends=record["ends"],
         issued=record["issued"],
-        publication=Publication(record["publication"]),
+        publication=publication,
+        public_from=record.get("public_from"),
         review_by=record["review_by"],
         deadline=record.get("deadline"),  # Added within FORMAT 1: it decides nothing.
         cuts=tuple(record["cuts"]),

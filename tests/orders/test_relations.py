@@ -193,6 +193,32 @@ def test_a_lift_of_what_another_lift_had_ended_is_warned_of_and_stands(
     assert relations.check(filed(*texts)) == []
 
 
+SEALED_BLOCK = BLOCK.replace("publication: public", "publication: sealed")
+RENEW = act("a/r", "amend", "a/b", "until: 2026-12-01", issued="2026-01-15", start="2026-01-15")
+
+
+@pytest.mark.parametrize(
+    ("texts", "warned"),
+    [
+        ((BLOCK, AMEND), []),
+        ((SEALED_BLOCK, AMEND), ["a/a"]),
+        (
+            (SEALED_BLOCK, AMEND.replace("publication: public", "publication: sealed-until-effective")),
+            ["a/a"],
+        ),
+        ((SEALED_BLOCK, AMEND.replace("publication: public", "publication: sealed")), []),
+        ((SEALED_BLOCK, RENEW, SUSPEND, LIFT), []),  # They write nothing that could be told.
+    ],
+)
+def test_an_amend_that_says_it_is_public_of_what_is_sealed_is_warned_that_it_is_sealed_too(
+    texts: tuple[str, ...], warned: list[str]
+) -> None:
+    found = relations.judge(filed(*texts))
+    assert [(one.order, one.id, one.severity) for one in found] == [
+        (id_, "of-sealed", "warning") for id_ in warned
+    ]
+
+
 def test_a_lift_about_a_lift_that_is_warned_of_is_judged_like_any_other() -> None:
     assert wrong(BLOCK, EARLY, LIFT, CANCEL, act("a/z", "lift", "a/gone")) == {"a/z": "of-unknown"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -429,6 +430,50 @@ def test_sealed_until_effective_ends_with_the_first_window(
     assert [one.is_sealed(EPOCH + second) for second in (1, 2, 5, 9)] == [before, after, after, after]
     never = one_of([block, lift("x/l", 1)], "x/b/d")
     assert never.is_sealed(EPOCH + 9) == before
+
+
+PUBLIC, DAWN, SEALED = Publication
+
+
+@pytest.mark.parametrize(
+    ("amended", "amending", "sealed"),
+    [
+        (PUBLIC, PUBLIC, ""),
+        (PUBLIC, DAWN, "01234"),
+        (PUBLIC, SEALED, "0123456789"),
+        (DAWN, PUBLIC, "01"),  # until the block takes effect, at 2
+        (DAWN, DAWN, "01234"),
+        (SEALED, PUBLIC, "0123456789"),
+        (SEALED, DAWN, "0123456789"),
+        (DAWN, SEALED, "0123456789"),
+    ],
+)
+def test_what_an_amend_writes_is_told_to_nobody_who_may_not_know_of_what_it_amends(
+    amended: Publication, amending: Publication, sealed: str
+) -> None:
+    block = order("x/b", publication=amended, directives=(directive("d", "a.example", start=2),))
+    amend = order(
+        "x/a",
+        Kind.AMEND,
+        of="x/b/d",
+        start=5,
+        directives=(directive("n", "c.example", start=5),),
+        remove=["c.a.example"],
+        publication=amending,
+    )
+    again = order("x/c", Kind.AMEND, of="x/a", start=5, directives=(directive("n", "e.example", start=5),))
+    for ref in ("x/a/n", "x/a:remove", "x/c/n"):
+        one = one_of([block, amend, again], ref)
+        assert "".join(str(second) for second in range(10) if one.is_sealed(EPOCH + second)) == sealed, ref
+
+
+def test_what_amends_an_order_that_never_takes_effect_is_as_secret_as_that_order() -> None:
+    block = order("x/b", publication=DAWN, directives=(directive("d", "a.example", start=4),))
+    amend = add("x/a", 2, begins=3)
+    assert one_of([block, lift("x/l", 3, of="x/b/d"), amend], "x/a/n").is_sealed(EPOCH + 9)
+    cancelled = replace(amend, publication=DAWN)
+    further = add("x/c", 3, of="x/a", begins=5)
+    assert one_of([OPEN, cancelled, further, lift("x/l", 1, of="x/a")], "x/c/n").is_sealed(EPOCH + 9)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blocker.names import Key
-from blocker.orders.model import Publication
+from blocker.orders.model import Kind, Publication
 from blocker.orders.schedule import schedule
 from blocker.policy import records
 from blocker.policy.directives import Role
@@ -36,6 +36,18 @@ def test_a_directive_written_before_deadlines_were_kept_has_none() -> None:
     record = json.loads(records.pack_directive(one))
     del record["deadline"]
     assert records.unpack_directive(json.dumps(record).encode()) == one
+
+
+def test_a_directive_written_before_amends_were_as_secret_as_what_they_amend_is_so_until_it_starts() -> None:
+    for start, ends in ((2, None), (2, 1)):
+        own = directive("d", "a.example", start=start)
+        acts = [] if ends is None else [order("x/l", Kind.LIFT, of="x/b", start=ends)]
+        (one,) = schedule(
+            [order("x/b", directives=(own,), publication=Publication.SEALED_UNTIL_EFFECTIVE), *acts]
+        )
+        record = json.loads(records.pack_directive(one))
+        del record["public_from"]
+        assert records.unpack_directive(json.dumps(record).encode()) == one
 
 
 @given(number=NUMBERS, other=NUMBERS)

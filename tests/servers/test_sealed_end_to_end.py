@@ -77,6 +77,9 @@ RISEN = Secret(RISING, "rising-case", "sunrise", "RISE-REF-0700")
 OPEN = Secret(PUBLIC, "open-case", "plain", "OPEN-REF-1")
 
 
+MORE = Secret("hush-more.example", "amending-case", "muffled-too", "MORE-REF-1312")
+
+
 class Watched:
     """The words and surroundings of every process below one, looked at as often as can be."""
 
@@ -149,6 +152,14 @@ def asked(port: int, name: str) -> list[tuple[dns.message.Message, bytes]]:
     return found
 
 
+def amend(site: Lab, secret: Secret, of: Secret) -> None:
+    """A public order that adds a name to another order."""
+    write(site, secret, "public", "2026-01-01")
+    path = site.folder / "orders" / "lab" / f"{secret.slug}.yaml"
+    head = f"kind: amend\nof: lab/{of.slug}\nfrom: 2026-01-01"
+    path.write_text(path.read_text().replace("kind: block", head).replace("directives:", "add:"))
+
+
 def pages(site: Lab) -> bytes:
     """All that the web process shows, in every form it has."""
     shown = b""
@@ -184,6 +195,7 @@ def test_nothing_that_daemons_emit_tells_of_a_sealed_order(
     log = found.folder / "daemon.log"
     write(found, OPEN, "public", "2026-01-01")
     write(found, SEALED, "sealed", "2026-01-01")
+    amend(found, MORE, SEALED)
     write(found, DAWN, "sealed-until-effective", "2098-01-01")
     umask = os.umask(0o022)
     try:
@@ -191,7 +203,7 @@ def test_nothing_that_daemons_emit_tells_of_a_sealed_order(
         with running(found) as daemon, Watched(daemon.pid) as watched:
             assert until(lambda: b"blocker_push_up{" in pages(found) and b'="bind"' in pages(found), 8)
             early = emitted(found, bind)
-            for secret in (SEALED, DAWN):
+            for secret in (SEALED, MORE, DAWN):
                 assert not secret.found_in(early), secret.slug
             for words in (
                 ("withhold", f"lab/{SEALED.slug}", "--reason", "tried"),
@@ -208,12 +220,12 @@ def test_nothing_that_daemons_emit_tells_of_a_sealed_order(
             assert until(lambda: is_blocked(found, RISING))
             assert until(lambda: f'order="lab/{RISEN.slug}"'.encode() in pages(found))
             late = emitted(found, bind)
-            for secret in (SEALED, DAWN):
+            for secret in (SEALED, MORE, DAWN):
                 assert not secret.found_in(late), secret.slug
             # What took effect is no secret any more, and says so.
             assert RISEN.found_in(b"".join(one for _, one in asked(found.dns, RISING)))
             assert RISEN.found_in(published(found))
-        for secret in (SEALED, DAWN):
+        for secret in (SEALED, MORE, DAWN):
             assert not any(secret.found_in(one) for one in watched.seen)
             assert not secret.found_in(log.read_bytes())
             assert not secret.found_in(bind.log.read_bytes()), "ops/bind/secondary.conf keeps it quiet"
@@ -229,7 +241,7 @@ def emitted(site: Lab, bind: Bind) -> bytes:
     for answer, _ in hushed:
         told = [str(one.text) for one in answer.options if isinstance(one, dns.edns.EDEOption)]
         assert told == ["https://isp.example/b"]
-    answers = [*hushed, *asked(site.dns, DAWNING), *asked(site.dns, PUBLIC)]
+    answers = [*hushed, *asked(site.dns, MORE.name), *asked(site.dns, DAWNING), *asked(site.dns, PUBLIC)]
     assert until(lambda: lab.ask(bind.port, HUSHED).rcode() == dns.rcode.NXDOMAIN, 5)  # type: ignore[union-attr]  # it answers
     answers += [*asked(bind.port, HUSHED)]
     octets = b"\n".join(one for _, one in answers)
@@ -242,8 +254,7 @@ def look_at_files(state: Path) -> None:
     assert not [path for path in every if path.stat().st_mode & 0o007], "others may read or enter"
     for path in every:
         told = str(path.relative_to(state)).encode()
-        assert not SEALED.found_in(told)
-        assert not DAWN.found_in(told)
+        assert not any(secret.found_in(told) for secret in (SEALED, MORE, DAWN))
     modes = {path.name: path.stat().st_mode & 0o777 for path in every if path.is_file()}
     assert {modes["policy.lmdb"], modes["ledger.sqlite"], modes["prober.json"]} == {0o640}
     sealed = list((state / "evidence" / "sealed").rglob("*"))
@@ -251,5 +262,5 @@ def look_at_files(state: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in sealed} == {0o600}
     assert any(SEALED.found_in(path.read_bytes()) for path in sealed)
     for path in (state / "evidence" / "open").rglob("*.jsonl"):
-        assert not SEALED.found_in(path.read_bytes())
+        assert not any(secret.found_in(path.read_bytes()) for secret in (SEALED, MORE))
     assert not list(state.rglob("*.new"))

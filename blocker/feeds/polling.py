@@ -135,6 +135,8 @@ def poll(
             done, validators = _import(site, feed, now, memory)
             if done is not None:
                 made.append(done)
+                # What was refused is judged at each poll, also if nothing changed since.
+                following = replace(following, etag="", modified="")
             if done is None or not done.is_refused:
                 following = Memory(
                     due=now + delay(feed, 0, _chance()),

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from blocker.rpz.keyfile import SigningKey
     from blocker.rpz.transfer import Record
 
+WHOLE_AFTER = 7 * 24 * 3600
+"""Seconds after which the whole zone is transferred again, also under the same serial: else one that was
+built anew under a serial that it had would differ from what is held for ever, and nobody would know.
+"""
+
 _MORE_OCTETS = 1 << 20
 """How much longer than the document it starts from a difference may be."""
 
@@ -45,7 +50,8 @@ _KEY = bounded.Words(
 def from_primary(source: Axfr, at: int, known: Validators, held: Path) -> tuple[Source | None, Validators]:
     """The zone as text, None if it still has the serial `known` (as a tag), and what to ask with next.
 
-    `held` is the file of the document that the next difference begins with. Raises OrdersInvalid for the key
+    `at` is now, in epoch seconds. `held` is the file of the document that the next difference begins with;
+    it is of no use WHOLE_AFTER a whole zone was transferred. Raises OrdersInvalid for the key
     file, PointError for what the primary does.
     """
     key = _key(source.key)
@@ -53,19 +59,23 @@ def from_primary(source: Axfr, at: int, known: Validators, held: Path) -> tuple[
     with Session(source.primary, source.zone, key) as session:
         soa, serial, ttl = session.soa()
         validators = Validators(etag=f"serial {serial}")
-        if known == validators:
+        whole = basing.whole_at(held)
+        if whole is None or not 0 <= at - whole < WHOLE_AFTER:
+            lines, whole = None, at
+        elif known == validators:
             return None, known
-        base = basing.read(held, place)
-        lines = _changed(place, session, base, serial) if base is not None else None
+        else:
+            base = basing.read(held, place, whole)
+            lines = _changed(place, session, base, serial) if base is not None else None
         if lines is None:
-            lines = _whole(place, session.transfer(serial))
+            lines, whole = _whole(place, session.transfer(serial)), at
         session.close()  # Whoever serves may have closed it after the transfer (RFC 7766 §6.2.3).
         if session.soa()[1] != serial:
             raise PointError(f"{place}: it changed while it was transferred; it is fetched anew next time")
     octets = zonecopy.document(source.zone, soa, ttl, lines)
     if len(octets) > MAX_LIST_OCTETS:
         raise _too_large(place)
-    basing.keep(held, place, octets)
+    basing.keep(held, place, whole, octets)
     return Source(octets=octets, place=place, at=at), validators
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -58,6 +59,11 @@ def held(fed: Fed) -> Path:
     return fed.folder / "state" / "feeds" / "list.zone"
 
 
+def document(fed: Fed) -> bytes:
+    """What is held, without when a whole zone was last transferred."""
+    return held(fed).read_bytes().partition(b"\n")[2]
+
+
 def again_whole(fed: Fed) -> dict[str, bytes]:
     """The orders if the same version is transferred as a whole."""
     for path in (fed.folder / "orders" / "reg").glob("2026-11-29*"):
@@ -86,6 +92,49 @@ def closing(query: dns.message.Message) -> bytes:
     return b""
 
 
+def rebuilt(fed: Fed, told: Primary, when: str) -> None:
+    """The primary has other names under the serial that it had."""
+    fed.at(when)
+    told.serial, told.names = 7, CHANGED
+    told.asked.clear()
+
+
+def test_a_zone_built_anew_under_the_same_serial_is_found_out_in_a_week_and_told_at_every_poll(
+    fed: Fed, told: Primary
+) -> None:
+    begin(fed, told)
+    rebuilt(fed, told, "2026-11-29T12:00:00+00:00")
+    assert fed.run("import", "--poll").code == 0
+    assert told.asked == ["SOA", "SOA"]
+    before = fed.orders
+    for day, asked in ((4, ["SOA"]), (5, ["SOA", "AXFR", "SOA"]), (7, ["SOA", "SOA"]), (9, ["SOA", "SOA"])):
+        rebuilt(fed, told, f"2026-12-{day:02}T12:00:00+00:00")
+        ran = fed.run("import", "--poll")
+        assert (ran.code, "feed-same-edition: " in ran.err) == ((2, True) if day > 4 else (0, False)), day
+        assert (told.asked, fed.orders) == (asked, before), day
+    (digest,) = set(re.findall(r"--accept ([0-9a-f]{64})", ran.err))
+    assert fed.run("import", "list", "--accept", digest, "--reason", "they rebuilt it").code == 0
+    assert b"new.example" in b"".join(fed.orders.values())
+    rebuilt(fed, told, "2026-12-20T12:00:00+00:00")
+    assert fed.run("import", "--poll").code == 0
+    assert told.asked == ["SOA", "AXFR", "SOA"]
+
+
+def test_a_zone_is_transferred_as_a_whole_once_a_week_whatever_its_differences_say(
+    fed: Fed, told: Primary
+) -> None:
+    begin(fed, told)
+    told.incremental = saying(*RIGHT)
+    fed.at("2026-12-04T12:00:00+00:00")
+    assert fed.run("import", "list").code == 0
+    assert told.asked == ["SOA", "IXFR", "SOA"]
+    later(fed, told, day=29)
+    told.serial = 9
+    fed.at("2026-12-05T12:00:00+00:00")
+    assert fed.run("import", "list").code == 0
+    assert told.asked == ["SOA", "AXFR", "SOA"]
+
+
 @pytest.mark.parametrize("answer", [saying(*RIGHT), parted(*RIGHT)])
 def test_a_difference_makes_the_orders_that_the_whole_zone_makes(
     fed: Fed, told: Primary, answer: Answer
@@ -110,10 +159,10 @@ def test_several_differences_are_taken_one_after_another(fed: Fed, told: Primary
     )
     assert fed.run("import", "list").code == 0
     assert told.asked == ["SOA", "IXFR", "SOA"]
-    by_difference = held(fed).read_bytes()
+    by_difference = document(fed)
     held(fed).unlink()
     fed.run("import", "list")
-    assert held(fed).read_bytes() == by_difference
+    assert document(fed) == by_difference
 
 
 def test_a_primary_may_answer_with_the_whole_zone(fed: Fed, told: Primary) -> None:

@@ -42,7 +42,8 @@ class Enforcement:
     """The site values that enforcers need; they travel in the store beside the policy.
 
     `ttl` is that of blocked answers, `max_ttl` caps every passing one (seconds). `review` is what becomes of
-    what is not reviewed by its date: it is kept (`keep`) or lapses (`lapse`).
+    what is not reviewed by its date: it is kept (`keep`) or lapses (`lapse`), which it has done since
+    `lapse_from` (epoch seconds; 0: always).
     """
 
     regions: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
@@ -51,11 +52,12 @@ class Enforcement:
     max_ttl: int = 3600
     info_url: str = ""
     review: str = "keep"
+    lapse_from: int = 0
 
     @property
-    def lapses(self) -> bool:
-        """Whether this site enforces nothing whose review is overdue."""
-        return self.review == "lapse"
+    def lapses_from(self) -> int | None:
+        """Since when this site enforces nothing whose review is overdue; None: it does."""
+        return self.lapse_from if self.review == "lapse" else None
 
     @cached_property
     def _by_length(self) -> dict[int, list[tuple[int, dict[int, str]]]]:

@@ -281,7 +281,7 @@ ORDER = block("x.example")
 
 def test_what_lapsed_is_a_state_of_its_own_and_its_review_is_still_shown_as_overdue() -> None:
     own = replace(ORDER, directives=(replace(ORDER.directives[0], review_by=when(T - 1)),))
-    found = schedule([own], lapse=True)
+    found = schedule([own], lapses_from=0)
     assert metrics.order_states(found, withheld=(), quarantined=(), t=T)[OrderState.LAPSED] == 1
     assert metrics.order_times(found, withheld=(), t=T)["court/o1"].review_by == T - 1
 

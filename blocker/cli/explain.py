@@ -69,7 +69,7 @@ def command(
             with inputs.live(loaded) as policy:
                 kept = still.named(policy, standing.still, key)
             standing = replace(standing, still=replace(standing.still, directives=kept))
-        scheduled = standing.scheduled(lapse=loaded.enforcement.lapses)
+        scheduled = standing.scheduled(examined.enforcement.lapses_from)
         index = Index(scheduled, examined.read, only=frozenset(names.ancestry(key)))
         found = explain(index, orders, key, **asked, enforcement=loaded.enforcement)
     shown = names.to_text(key)
@@ -175,8 +175,9 @@ def _sentence(one: Standing) -> str:
             return f"suspended{since} by {one.by}, {till}"
         case "lapsed":
             till = "" if one.until is None else f", until {show.moment(one.until)}"
+            due = "then" if one.due in (None, one.since) else show.moment(one.due)
             return (
-                f"lapsed{since}{till}: its review was due then, and this site lapses unreviewed orders; "
+                f"lapsed{since}{till}: its review was due {due}, and this site lapses unreviewed orders; "
                 "the authority did not lift it"
             )
         case "lifted":

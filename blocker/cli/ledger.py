@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from blocker.site import Site
 
 _ENTRIES = 50  # rows of a ledger that nobody narrowed down
-_TIMES = ("since", "last", "first", "received", "review_by", "due")
+_TIMES = ("since", "last", "first", "received", "review_by", "due", "lapses_from")
 """The members of a detail that are instants."""
 _LINE = 1 << 24  # octets of an export's line; an apply names every order that came with it
 
@@ -222,7 +222,7 @@ def _said(facts: dict[str, Any]) -> str:
 
     found = []
     for key, value in facts.items():
-        if value in (None, "", [], {}):
+        if value in (None, "", [], {}) or (key, value) == ("lapses_from", 0):  # 0 is always
             continue
         if isinstance(value, dict | list) and len(value) > 3:
             text = f"{len(value):,}"

@@ -27,11 +27,11 @@ def command(site: Path, live: bool, everything: bool, as_json: bool) -> None:
     from blocker.orders.timetable import timeline
 
     loaded = sitefile.load(site)
-    scheduled = (
-        inputs.live_directives(loaded)
-        if live
-        else inputs.read_orders(loaded).standing.scheduled(lapse=loaded.enforcement.lapses)
-    )
+    if live:
+        scheduled = inputs.live_directives(loaded)
+    else:
+        examined = inputs.read_orders(loaded)
+        scheduled = examined.standing.scheduled(examined.enforcement.lapses_from)
     now = time.time()
     events = [event for event in timeline(scheduled) if everything or as_json or event.at > now]
     if as_json:

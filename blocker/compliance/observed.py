@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from blocker.compliance import operator_acts
 from blocker.orders.model import Publication, instant
-from blocker.orders.timetable import ENDINGS, LAPSED
+from blocker.orders.timetable import ENDINGS
 from blocker.prober.evidence import instances_of
 from blocker.prober.expect import Why
 from blocker.prober.judge import BAD, Kind
@@ -224,7 +224,7 @@ def confirmations(facts: Facts) -> list[Confirmation]:
             for number, (change, since) in enumerate(_edges(one, facts.as_of)):
                 own = [facts.orders[one.order]] if number == 0 else []
                 setters = [*own, *(act for act in acts if since in _instants(act))]
-                place = (change_of(change), one.ref, point, _told_as(one, change, since))
+                place = (change_of(change), one.ref, point, since)
                 proof = seen.get(place)
                 several = [each for each in proofs.get(place, []) if proof and each.at >= proof[0]]
                 found.append(
@@ -258,14 +258,6 @@ def _edges(one: Scheduled, until: float) -> list[tuple[str, int]]:
         if end is not None:
             found.append((one.ending(end), end))
     return [edge for edge in found if edge[1] <= until]
-
-
-def _told_as(one: Scheduled, change: str, since: int) -> int:
-    """The instant that evidence has for the edge: what lapses does so, to the policy, when its review is due,
-    also where the site chose to let it lapse only later.
-    """
-    due = (begin for begin, end in one.lapsed if begin <= since and (end is None or since < end))
-    return next(due, since) if change == LAPSED else since
 
 
 def _known(facts: Facts, setters: Iterable[Order]) -> Iterator[float]:

@@ -31,13 +31,12 @@ if TYPE_CHECKING:
 _Moment = tuple[int, int, str]  # from, issued, id: the order in which orders take effect
 
 
-def schedule(orders: Iterable[Order], *, lapse: bool = False, lapse_from: int = 0) -> list[Scheduled]:
+def schedule(orders: Iterable[Order], *, lapses_from: int | None = None) -> list[Scheduled]:
     """Every directive and cut of the orders with its effective windows, sorted by ref.
 
-    `lapse`: the site lapses what is not reviewed by its date, and has done so since `lapse_from` (epoch
-    seconds).
+    `lapses_from` is since when the site lapses what is not reviewed by its date (epoch seconds); None: it
+    does not.
     """
-    lapses_from = lapse_from if lapse else None
     return sorted(Book(orders).scheduled(lapses_from), key=lambda one: one.ref)
 
 
@@ -145,10 +144,7 @@ class Book:
                     yield cut
 
     def directive(self, order: Order, directive: Directive, lapses_from: int | None = None) -> Scheduled:
-        """A directive of one of the orders with its effective windows.
-
-        `lapses_from` is since when the site lapses what is not reviewed; None: it does not.
-        """
+        """A directive of one of the orders with its effective windows; `lapses_from` as in `schedule`."""
         ref = f"{order.id}/{directive.id}"
         lineage = self.lineage(ref)
         amends = [act for act in self.acts(Kind.AMEND, lineage) if self.is_before(order, act)]
@@ -185,6 +181,7 @@ class Book:
             deadline=due(order),
             hidden=self._hidden(lineage),
             lapsed=lapsed,
+            lapse_from=(lapses_from or 0) if lapsed else 0,
             lineage=lineage,
             names=_names(directive),
         )

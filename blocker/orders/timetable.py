@@ -49,8 +49,8 @@ class Scheduled:
     the refs of the directives a cut is an except of, and is empty for directives. `hidden` are the instants
     of sealed acts on it: nobody outside may learn of them before they come. `lapsed` are the stretches at
     whose start its review was due and was not recorded, if the site lapses what is not reviewed: they are its
-    own doing and end nothing in law. `lineage` holds every ref and id by which orders and operators can name
-    it.
+    own doing and end nothing in law, and it has let them lapse since `lapse_from`. `lineage` holds every ref
+    and id by which orders and operators can name it.
     """
 
     ref: str
@@ -67,6 +67,7 @@ class Scheduled:
     cuts: tuple[str, ...] = ()
     hidden: tuple[int, ...] = ()
     lapsed: tuple[Window, ...] = ()
+    lapse_from: int = 0
     lineage: frozenset[str]
     names: Names = field(default_factory=Names, compare=False)
 
@@ -90,13 +91,15 @@ class Scheduled:
 
     def is_lapsed(self, t: float) -> bool:
         """Whether the site lets it lapse at `t`, for want of a review."""
-        return any(start <= t and (end is None or t < end) for start, end in self.lapsed)
+        return any(
+            max(start, self.lapse_from) <= t and (end is None or t < end) for start, end in self.lapsed
+        )
 
     def ending(self, end: int) -> str:
         """Which of ENDINGS it is that ends its force at this end of a window."""
         if end == self.ends:
             return LIFTED
-        return LAPSED if self.is_lapsed(end) else SUSPENDED
+        return LAPSED if any(end == max(due, self.lapse_from) for due, _ in self.lapsed) else SUSPENDED
 
     def applies_to(self, region: str) -> bool:
         """An order for `ID` applies to `ID` and every `ID-…`."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from blocker.policy.examine import Examined
     from blocker.policy.plan import Live, Plan
     from blocker.policy.standing import Standing
-    from blocker.site import Site
+    from blocker.site import Enforcement, Site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,7 @@ class Prepared:
     plan: Plan
     orders: Mapping[str, Order]
     scheduled: tuple[Scheduled, ...]
+    enforcement: Enforcement
     problems: tuple[Problem, ...]
     quarantined: tuple[str, ...]
     loaded: Loaded
@@ -147,13 +148,13 @@ def prepare(
 def _prepared(site: Site, found: Examined, standing: Standing, now: float) -> Prepared:
     """The plan that makes these standing orders the policy."""
     live, loaded = found.live, found.loaded
-    scheduled = tuple(standing.scheduled(lapse=site.enforcement.lapses))
+    scheduled = tuple(standing.scheduled(found.enforcement.lapses_from))
     made = plan.make_plan(
         live,
         standing.orders,
         scheduled,
         {one.ref: _count(one, loaded, live) for one in scheduled},
-        site.enforcement,
+        found.enforcement,
         zones=site.zones,
         unread=standing.still.unread,
         now=now,
@@ -172,6 +173,7 @@ def _prepared(site: Site, found: Examined, standing: Standing, now: float) -> Pr
         orders=standing.orders,
         unread=standing.still.unread,
         scheduled=scheduled,
+        enforcement=found.enforcement,
         problems=found.problems,
         quarantined=standing.quarantined,
         loaded=loaded,
@@ -218,7 +220,7 @@ def apply(
             generation=generation,
             orders=prepared.digests,
             directives=prepared.scheduled,
-            enforcement=site.enforcement,
+            enforcement=prepared.enforcement,
             read=prepared.loaded.read,
             zones=site.zones,
             owed=owed,

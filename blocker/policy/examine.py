@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from blocker.orders.model import NameList, NamesFile, Order
     from blocker.orders.parse import Filed
     from blocker.policy.plan import Live
-    from blocker.site import Site
+    from blocker.site import Enforcement, Site
 
 
 def live_policy(state: Path) -> Live:
@@ -73,9 +73,12 @@ def recall(site: Site, order: str, digest: str) -> Filed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examined:
-    """The orders folder beside what is applied."""
+    """The orders folder beside what is applied; `enforcement` is what the site's values would be if it were
+    applied now.
+    """
 
     site: Site
+    enforcement: Enforcement
     live: Live
     loaded: Loaded
     standing: Standing
@@ -141,7 +144,15 @@ def examine(
     own = (problem for problem in loaded.problems if problem.id not in relations.IDS)
     idle = _idle_removals(site, live, loaded, standing) if whole else ()
     problems = (*own, *standing.problems, *signed.problems, *late, *idle)
-    return Examined(site=site, live=live, loaded=loaded, standing=standing, problems=problems, signed=signed)
+    return Examined(
+        site=site,
+        enforcement=live.enforcing(site.enforcement, now),
+        live=live,
+        loaded=loaded,
+        standing=standing,
+        problems=problems,
+        signed=signed,
+    )
 
 
 def standing_of(site: Site, live: Live, loaded: Loaded, out: Collection[str], now: float) -> Standing:

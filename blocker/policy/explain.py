@@ -29,8 +29,8 @@ class Standing:
 
     `state` is one of in-force, excepted, removed, other-region, withheld, pending, suspended, lapsed,
     lifted, ended. `by` is the id of the order (or, for withheld, the ref) that is the reason, `since` from
-    when; for in-force and ended it is the amend that renewed the directive, if one did. `reason` is why
-    the operator withholds it, and who did.
+    when; for in-force and ended it is the amend that renewed the directive, if one did. `due` is when the
+    review was, without which it lapsed. `reason` is why the operator withholds it, and who did.
     """
 
     directive: Scheduled
@@ -38,6 +38,7 @@ class Standing:
     by: str = ""
     since: int | None = None
     until: int | None = None
+    due: int | None = None
     reason: str = ""
 
 
@@ -129,9 +130,10 @@ def _by_time(book: Book, one: Scheduled, t: float) -> Standing:
     for begun, till, suspend in book.suspensions(one.lineage):
         if begun <= t and (till is None or t < till) and _starts(book, one) <= t:
             return Standing(directive=one, state="suspended", by=suspend.id, since=begun, until=till)
-    for begun, till in one.lapsed:
-        if begun <= t and (till is None or t < till):
-            return Standing(directive=one, state="lapsed", by=one.order, since=begun, until=till)
+    for due, till in one.lapsed:
+        since = max(due, one.lapse_from)
+        if since <= t and (till is None or t < till):
+            return Standing(directive=one, state="lapsed", by=one.order, since=since, until=till, due=due)
     coming = (start for start, _ in one.windows if start > t)
     return Standing(directive=one, state="pending", by=one.order, since=min(coming, default=None))
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from blocker.errors import TooMuchChange
@@ -52,6 +52,15 @@ class Live:
     owed: Mapping[str, Owed] = field(default_factory=dict)
     trust: Trust = field(default_factory=Trust)
     withheld: Mapping[str, tuple[Withheld, ...]] = field(default_factory=dict)
+
+    def enforcing(self, site: Enforcement, now: float) -> Enforcement:
+        """The site's values as an apply `now` would keep them: with since when it lapses what is not
+        reviewed. What was kept in force until then was so, whatever the site chooses now.
+        """
+        if site.lapses_from is None or self.enforcement is None:
+            return site
+        since = self.enforcement.lapses_from
+        return replace(site, lapse_from=int(now) if since is None else since)
 
 
 NOTHING = Live(orders={}, directives={}, counts={})

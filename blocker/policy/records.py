@@ -131,8 +131,9 @@ def pack_directive(one: Scheduled) -> bytes:
             "cuts": one.cuts,
             "hidden": one.hidden,
             "lineage": sorted(one.lineage),
-            # Added within FORMAT 1: it decides nothing, for the windows have it.
+            # Added within FORMAT 1: they decide nothing, for the windows have it.
             **({"lapsed": one.lapsed} if one.lapsed else {}),
+            **({"lapse_from": one.lapse_from} if one.lapse_from else {}),
             # Added within FORMAT 1: without it, it is the first start.
             **({"public_from": one.public_from} if one.publication is _UNTIL_EFFECTIVE else {}),
         }
@@ -159,6 +160,7 @@ def unpack_directive(octets: bytes) -> Scheduled:
         cuts=tuple(record["cuts"]),
         hidden=tuple(record["hidden"]),
         lapsed=tuple((start, end) for start, end in record.get("lapsed", ())),
+        lapse_from=record.get("lapse_from", 0),
         lineage=frozenset(record["lineage"]),
     )
 
@@ -174,7 +176,8 @@ def pack_enforcement(site: Enforcement) -> bytes:
             "max_ttl": site.max_ttl,
             "info_url": site.info_url,
             # Left out where it changes nothing, so that older versions read the store.
-            **({"review": site.review} if site.lapses else {}),
+            **({} if site.lapses_from is None else {"review": site.review}),
+            **({"lapse_from": site.lapses_from} if site.lapses_from else {}),
         }
     )
 

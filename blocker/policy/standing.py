@@ -39,10 +39,11 @@ class Standing:
     problems: tuple[Problem, ...]
     still: Still = field(default_factory=Still)
 
-    def scheduled(self, *, lapse: bool = False) -> list[Scheduled]:
-        """Every directive and cut that holds, sorted by ref; `lapse` as in `schedule`."""
+    def scheduled(self, lapses_from: int | None = None) -> list[Scheduled]:
+        """Every directive and cut that holds, sorted by ref; `lapses_from` as in `schedule`."""
         told = schedule(
-            (order for id_, order in self.orders.items() if id_ not in self.still.members), lapse=lapse
+            (order for id_, order in self.orders.items() if id_ not in self.still.members),
+            lapses_from=lapses_from,
         )
         return sorted([*told, *self.still.directives], key=lambda one: one.ref)
 
@@ -84,7 +85,7 @@ def stand(
         {id_: one.order for id_, one in read.items()},
         live.directives,
         {id_: filed[id_].order.of for id_ in unread if id_ in filed and filed[id_].order.of},
-        lapse=live.enforcement is not None and live.enforcement.lapses,
+        lapses_from=None if live.enforcement is None else live.enforcement.lapses_from,
     )
     gone = recalled.keys() - filed.keys() - set(broken)
     there = {parent for id_ in (*filed, *broken) for parent in _parents(id_)} if gone else set()

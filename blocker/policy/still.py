@@ -54,13 +54,13 @@ def keep(
     live: Mapping[str, Scheduled],
     about: Mapping[str, str],
     *,
-    lapse: bool = False,
+    lapses_from: int | None = None,
 ) -> Still:
     """What must stay.
 
     `unread` are the applied orders that can't be read (id → digest), `read` all others, `live` the applied
-    directives by ref. `about` is what the files of the unread ones say now that they are of. `lapse`: the
-    live policy was made so that what is not reviewed lapses.
+    directives by ref. `about` is what the files of the unread ones say now that they are of. `lapses_from` as
+    in `schedule`, when the live policy was made.
     """
     if not unread:
         return Still()
@@ -69,7 +69,7 @@ def keep(
         near.setdefault(id_, set()).add(of)
         near.setdefault(of, set()).add(id_)
     reached: set[str] = set()
-    todo = {*unread, *_differing(read, live, lapse=lapse)}
+    todo = {*unread, *_differing(read, live, lapses_from)}
     while todo:
         reached |= todo
         todo = {other for id_ in todo for other in near.get(id_, ())} - reached
@@ -98,9 +98,11 @@ def _kinships(
         yield id_, relations.order_of(of)
 
 
-def _differing(read: Mapping[str, Order], live: Mapping[str, Scheduled], *, lapse: bool) -> Iterator[str]:
+def _differing(
+    read: Mapping[str, Order], live: Mapping[str, Scheduled], lapses_from: int | None
+) -> Iterator[str]:
     """The orders of the directives that are not live as what can be read has them."""
-    made = {one.ref: one for one in schedule(read.values(), lapse=lapse)}
+    made = {one.ref: one for one in schedule(read.values(), lapses_from=lapses_from)}
     for ref, one in {**made, **live}.items():
         if made.get(ref) != live.get(ref):
             yield one.order

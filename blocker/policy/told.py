@@ -130,7 +130,7 @@ def _accepted(prepared: Prepared, generation: Generation) -> Event:
 
 
 def _applied(prepared: Prepared, generation: Generation) -> Event:
-    before = prepared.live.orders
+    before, since = prepared.live.orders, prepared.enforcement.lapses_from
     return Event(
         at=generation.applied_at,
         event="applied",
@@ -139,7 +139,8 @@ def _applied(prepared: Prepared, generation: Generation) -> Event:
             "policy": generation.digest,
             "by": generation.by,
             "reason": generation.reason,
-            "review": prepared.site.enforcement.review,
+            "review": prepared.enforcement.review,
+            **({} if since is None else {"lapses_from": since}),
             "orders": _brought(prepared),
             "gone": sorted(before.keys() - prepared.digests.keys()),
         },

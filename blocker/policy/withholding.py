@@ -134,9 +134,9 @@ def roll_back(
     orders = {id_: recall(site, id_, digest).order for id_, digest in digests.items()}
     came = {id_ for id_ in orders if arrivals[id_] > generation}
     kept = (order for id_, order in orders.items() if id_ not in came)
-    before = schedule(kept, lapse=(was or enforced).lapses)
+    before = schedule(kept, lapses_from=(was or enforced).lapses_from)
     found = undoing(
-        before, schedule(orders.values(), lapse=enforced.lapses), one.at, orders=orders, came=came
+        before, schedule(orders.values(), lapses_from=enforced.lapses_from), one.at, orders=orders, came=came
     )
     refs = tuple(
         ref for ref in found.refs if not any(is_of(act.reason, generation) for act in held.get(ref, ()))

@@ -42,7 +42,7 @@ def gather(site: Site, order: str, *, names: bool = False) -> Facts:
     family = _family(orders, unread, order)
     root = family.pop(order)
     lapses_from = _lapses_from(site.state)
-    scheduled = schedule([root, *family.values()], lapse=lapses_from is not None, lapse_from=lapses_from or 0)
+    scheduled = schedule([root, *family.values()], lapses_from=lapses_from)
     directives = tuple(one for one in scheduled if not one.is_cut)
     counts, told = {}, {}
     for one in directives:
@@ -81,7 +81,8 @@ def _lapses_from(state: Path) -> int | None:
         if one.facts.get("review") != "lapse":
             since = None
         elif since is None:
-            since = int(one.at)
+            told = one.facts.get("lapses_from")
+            since = told if isinstance(told, int) else int(one.at)
     return since
 
 

@@ -81,14 +81,19 @@ def test_a_site_that_lapses_frees_what_is_overdue_and_every_verb_says_why(due: S
     assert "a/late/one" in plan
     assert "what is overdue for review is not enforced any more" in plan
     assert due.apply().code == 0
-    assert not due.is_blocked("late.example", at=now)
     assert due.is_blocked("soon.example", at=now)
+    then = (NOW + timedelta(minutes=10)).isoformat()
+    assert due.is_blocked("late.example", at=now), "it was enforced until the site chose otherwise"
+    assert not due.is_blocked("late.example", at=then)
     for live in ([], ["--live"]):
-        said = due.run("explain", "late.example", "--at", now, "--region", "ID", *live).out
+        said = due.run("explain", "late.example", "--at", then, "--region", "ID", *live).out
         assert "the authority did not lift it" in said
         assert "lapsed since" in said
+        assert f"its review was due {datetime.fromisoformat(LATE):%Y-%m-%dT%H:%M:%SZ}, and this" in said
         events = json.loads(due.run("timeline", "--json", *live).out)
         assert [one["event"] for one in events if one["ref"] == "a/late/one"] == ["starts", "lapsed"]
+    due.block("more", "more.example")
+    assert "a/late" not in due.run("plan").out, "what lapsed stays so as it was"
     early = due.run("explain", "late.example", "--at", "2025-01-01", "--region", "ID").out
     assert "not yet in force" in early
     assert json.loads(due.run("review", "--json").out)[1]["lapsed"] == ["a/late/one"]
@@ -107,6 +112,20 @@ def test_deleting_the_file_of_what_lapsed_is_no_lift_and_a_renewal_starts_it_aga
     assert due.is_blocked("late.example", at=(NOW + timedelta(minutes=1)).isoformat())
     due.path("soon").unlink()
     assert "deleting a file is not a lift" in due.apply().err
+
+
+def test_what_was_never_applied_while_a_site_kept_it_lapsed_when_its_review_was_due(site: Site) -> None:
+    open_order(site, "late", LATE)
+    lapse(site)
+    assert site.apply().code == 0
+    day = timedelta(days=1)
+    before, after = (datetime.fromisoformat(LATE) + step for step in (-day, day))
+    for live in (True, False):
+        assert site.is_blocked("late.example", live=live, at=before.isoformat())
+        assert not site.is_blocked("late.example", live=live, at=after.isoformat())
+    said = site.run("explain", "late.example", "--at", after.isoformat(), "--region", "ID").out
+    assert "its review was due then, and this site" in said
+    assert "lapses_from" not in site.run("ledger").out, "it was so always"
 
 
 def test_a_site_that_keeps_again_blocks_again(due: Site) -> None:

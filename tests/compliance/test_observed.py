@@ -527,13 +527,13 @@ def reviewed(*acts: Order, lapses_from: int, **more: Any) -> Facts:
     """An open order whose review was due after ten days, on a site that lapses what is overdue."""
     own = replace(lives.root().directives[0], until=None, review_by=when(T + 10 * DAY))
     order = replace(lives.root(), directives=(own,))
-    found = schedule([order, *acts], lapse=True, lapse_from=lapses_from)
+    found = schedule([order, *acts], lapses_from=lapses_from)
     values: dict[str, Any] = {"records": (), **more}
     return whole(order=order, acts=acts, directives=tuple(found), lapses_from=lapses_from, **values)
 
 
-def lapsed_at(point: str, at: float) -> Event:
-    detail = {"point": point, "since": T + 10 * DAY, "rule": "passes"}
+def lapsed_at(point: str, at: float, since: int = T + 10 * DAY) -> Event:
+    detail = {"point": point, "since": since, "rule": "passes"}
     return Event(at=at, event="lapsed", subject=REF, detail=detail)
 
 
@@ -546,7 +546,8 @@ def applied(at: float, review: str) -> Event:
 def test_what_lapsed_is_said_to_be_so_and_never_to_be_a_lift(later: int) -> None:
     start = T + 10 * DAY + later
     chosen = start if later else T
-    events = ledger(applied(T - 9, "keep"), applied(chosen, "lapse"), lapsed_at("surabaya", start + 2.0))
+    seen = lapsed_at("surabaya", start + 2.0, start)
+    events = ledger(applied(T - 9, "keep"), applied(chosen, "lapse"), seen)
     facts = reviewed(lapses_from=chosen, events=events)
     made = document(facts)
     assert made["directives"][0]["lapsed"] == [

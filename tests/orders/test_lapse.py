@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from blocker.orders.model import Kind, Order
 from blocker.orders.schedule import schedule
@@ -33,7 +34,7 @@ def act(kind: Kind, id_: str, start: int, *, of: str = "x/b", until: int | None 
 
 
 def one_of(found: Sequence[Order], *, since: int = -EPOCH) -> Scheduled:
-    (one,) = [one for one in schedule(found, lapse=True, lapse_from=EPOCH + since) if not one.is_cut]
+    (one,) = [one for one in schedule(found, lapses_from=EPOCH + since) if not one.is_cut]
     return one
 
 
@@ -93,7 +94,7 @@ def test_the_timeline_calls_it_neither_an_end_nor_a_suspension() -> None:
     found = [block(), renew("x/r", 6, 8), act(Kind.SUSPEND, "x/s", 7)]
     told = [
         (event.at - EPOCH, event.event)
-        for event in timeline(schedule(found, lapse=True))
+        for event in timeline(schedule(found, lapses_from=0))
         if isinstance(event, Event)
     ]
     assert told == [(0, "starts"), (5, "lapsed"), (6, "resumed"), (7, "suspended")]
@@ -103,17 +104,28 @@ def test_a_site_that_chose_so_later_enforced_it_until_then() -> None:
     assert spans(one_of([block()], since=7).windows) == [(0, 7)]
     assert spans(one_of([block(), renew("x/r", 6, 20)], since=7).windows) == [(0, 20)]
     assert spans(one_of([block()], since=3).windows) == [(0, 5)]
+    one = one_of([block()], since=7)
+    assert [one.is_lapsed(EPOCH + second) for second in (4, 5, 6, 7)] == [False, False, False, True]
+
+
+def test_what_was_suspended_while_it_was_overdue_and_kept_did_not_lapse_then() -> None:
+    paused = [block(), act(Kind.SUSPEND, "x/s", 6, until=9)]
+    for since, told in ((5, [(0, "starts"), (5, "lapsed")]), (7, [(0, "starts"), (6, "suspended")])):
+        events = timeline(schedule(paused, lapses_from=EPOCH + since))
+        assert [(event.at - EPOCH, event.event) for event in events] == told
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-@given(found=orders())
-def test_at_each_instant_what_holds_is_what_the_law_says_less_what_is_overdue(found: list[Order]) -> None:
+@given(found=orders(), since=st.integers(-2, 11))
+def test_at_each_instant_what_holds_is_what_the_law_says_less_what_is_overdue(
+    found: list[Order], since: int
+) -> None:
     kept = {one.ref: one for one in schedule(found)}
-    lapsing = {one.ref: one for one in schedule(found, lapse=True)}
+    lapsing = {one.ref: one for one in schedule(found, lapses_from=EPOCH + since)}
     assert kept.keys() == lapsing.keys()
     for second in range(-1, 11):
         world, t = naive.world_at(found, at(second)), EPOCH + second
         for ref, owner, own in world.directives():
             due = world.review_of(ref, owner, own)
-            is_overdue = due is not None and due <= at(second)
+            is_overdue = due is not None and due <= at(second) and since <= second
             assert lapsing[ref].in_force(t) == (kept[ref].in_force(t) and not is_overdue), (ref, second)

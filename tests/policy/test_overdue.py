@@ -33,6 +33,6 @@ def test_each_order_has_its_dates_with_what_is_under_them() -> None:
 
 def test_what_lapses_says_so_and_an_announced_renewal_does_not_hide_it() -> None:
     renewal = order("x/r", Kind.AMEND, of="x/b/d", start=8, review_by=20)
-    found = reviews(schedule([TWO, renewal], lapse=True), EPOCH + 6)
+    found = reviews(schedule([TWO, renewal], lapses_from=0), EPOCH + 6)
     assert [(one.due - EPOCH, one.lapsed) for one in found] == [(5, ("x/b/d", "x/b/f")), (9, ())]
     assert [one.due - EPOCH for one in reviews(schedule([TWO, renewal]), EPOCH + 6)] == [5, 9, 20]

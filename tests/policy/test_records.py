@@ -14,7 +14,7 @@ from blocker.orders.schedule import schedule
 from blocker.policy import records
 from blocker.policy.directives import Role
 from blocker.site import Enforcement
-from tests.policy.strategies import directive, key, order, orders
+from tests.policy.strategies import EPOCH, directive, key, order, orders
 
 if TYPE_CHECKING:
     from blocker.orders.model import Order
@@ -27,8 +27,9 @@ PAIRS = st.lists(st.tuples(NUMBERS, st.sampled_from(Role)))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(found=orders(publications=tuple(Publication)))
 def test_every_directive_and_cut_is_read_back_as_it_was_written(found: list[Order]) -> None:
-    for one in schedule(found):
-        assert records.unpack_directive(records.pack_directive(one)) == one
+    for lapses_from in (None, 0, EPOCH + 2):
+        for one in schedule(found, lapses_from=lapses_from):
+            assert records.unpack_directive(records.pack_directive(one)) == one
 
 
 def test_a_directive_written_before_deadlines_were_kept_has_none() -> None:
@@ -94,5 +95,7 @@ def test_site_values_are_read_back_as_they_were_written() -> None:
     for site in (
         Enforcement(),
         Enforcement(regions=regions, default_region="ID", ttl=1, max_ttl=2, info_url="https://isp.example/é"),
+        Enforcement(review="lapse"),
+        Enforcement(review="lapse", lapse_from=1_800_000_000),
     ):
         assert records.unpack_enforcement(records.pack_enforcement(site)) == site

@@ -39,7 +39,9 @@ def live(given: Sequence[Order], site: Enforcement = PLAIN) -> Live:
     return Live(
         number=1,
         orders={one.id: one.digest for one in given},
-        directives={one.ref: replace(one, names=Names()) for one in schedule(given, lapse=site.lapses)},
+        directives={
+            one.ref: replace(one, names=Names()) for one in schedule(given, lapses_from=site.lapses_from)
+        },
         counts={},
         enforcement=site,
     )
@@ -87,11 +89,11 @@ def test_whatever_cannot_be_read_nothing_of_the_live_policy_changes(
     unread = data.draw(st.sets(st.sampled_from([one.id for one in given]), min_size=1))
     found = stood(given, unread, site=site)
     now = live(given, site)
-    assert {one.ref: one for one in found.scheduled(lapse=site.lapses)} == now.directives
+    assert {one.ref: one for one in found.scheduled(lapses_from=site.lapses_from)} == now.directives
     plan = make_plan(
         now,
         found.orders,
-        found.scheduled(lapse=site.lapses),
+        found.scheduled(lapses_from=site.lapses_from),
         {},
         site,
         unread=found.still.unread,

@@ -92,7 +92,11 @@ def display(prepared: Prepared) -> None:
         show.hanging("  from now  ", prepared.plan.rules_after)
     for id_, one in sorted(prepared.live.owed.items()):
         given = prepared.signed.approved.get(id_)
-        how = f"given now by {_people(_listed(given))}" if given else f"due {show.moment(one.due)}"
+        how = f"due {show.moment(one.due)}"
+        if given and prepared.plan.rules:  # `approving.settle` does not take it either.
+            how += f"; {_people(_listed(given))} gave it as the new rules have it, and nobody accepted those"
+        elif given:
+            how = f"given now by {_people(_listed(given))}"
         show.hanging(f"{id_} ", f"was let in by the emergency; its approval is owed, {how}")
 
 

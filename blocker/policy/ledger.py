@@ -8,6 +8,7 @@ everybody but the tests calls, answers with a sentence instead of raising.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -275,7 +276,17 @@ def _head(database: sqlite3.Connection) -> Head:
 
 
 def _is_there(path: Path) -> bool:
-    return path.exists() and path.stat().st_size > 0
+    """Raises StoreError if it can't be known, or the ledger is there and not for this user."""
+    # It is not opened: to close it again would end the locks that SQLite has on it in this process.
+    try:
+        octets = path.stat().st_size
+        if not os.access(path, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StoreError(store.sentence(path, error)) from error
+    return octets > 0
 
 
 def _reading(path: Path) -> sqlite3.Connection:

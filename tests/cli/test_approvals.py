@@ -648,6 +648,9 @@ def test_what_is_owed_is_not_settled_by_rules_that_nobody_accepted(signing: Sign
         signing.sign("urgent", "eve", "fay")
     ran = signing.apply()
     assert (ran.code, "owed are there now" in ran.out) == (3, False)
+    said = " ".join(ran.out.split())
+    assert "given now by" not in said
+    assert "gave it as the new rules have it, and nobody accepted those" in said
     assert "approved\ta/urgent" not in signing.site.run("ledger").out
     for path, octets in kept.items():
         path.write_bytes(octets)

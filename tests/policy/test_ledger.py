@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import tempfile
 import threading
 from contextlib import closing
 from dataclasses import replace
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from blocker.errors import StoreError
 from blocker.policy import chain, ledger
 from blocker.policy.chain import Entry, Event, Head
+from tests.policy.child import in_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +38,21 @@ def rows(events: list[Event]) -> list[Entry]:
         made.append(chain.entry(event, head))
         head = made[-1].head
     return made
+
+
+@pytest.mark.parametrize(("name", "mode"), [(ledger.FILE, 0o640), ("", 0o750)], ids=["file", "folder"])
+def test_who_may_not_read_it_is_told_which_group_may(name: str, mode: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        state = Path(folder) / "state"
+        ledger.append(state, EVENTS)
+        state.chmod(0o755)
+        (state / name).chmod(mode)
+        for read in (lambda: list(ledger.entries(state)), lambda: ledger.head(state)):
+            said = in_child(read, drop_rights=True)
+            assert said.startswith(
+                f"StoreError: {state / ledger.FILE}: no permission; the user needs to be in the group of {state}"
+            )
 
 
 def test_what_is_appended_comes_back_in_order_and_the_chain_is_whole(tmp_path: Path) -> None:

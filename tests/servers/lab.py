@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
 import random
 import shutil
@@ -51,6 +53,9 @@ PACKAGES = {
 }
 
 
+FAMILIES = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
+
+
 def program(name: str) -> str:
     """The path of a server or tool; without it the test is skipped with the command that installs it."""
     path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
@@ -60,20 +65,26 @@ def program(name: str) -> str:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that is free for UDP and TCP.
+    """A port of 127.0.0.1 and ::1 that is free for UDP and TCP.
 
     Below those that the system gives to whoever asks for any, so that it stays free until it is taken.
     """
+    kinds = [*itertools.product(FAMILIES, (socket.SOCK_DGRAM, socket.SOCK_STREAM))]
     for _ in range(1000):
         port = random.randrange(20_000, 32_000)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-            try:
-                udp.bind(("127.0.0.1", port))
-                tcp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        if all(_is_free(port, family, kind) for family, kind in kinds):
             return port
     raise AssertionError("no free port")
+
+
+def _is_free(port: int, family: socket.AddressFamily, kind: socket.SocketKind) -> bool:
+    """Also if this machine has no such family at all."""
+    with socket.socket(family, kind) as found:
+        try:
+            found.bind((FAMILIES[family], port))
+        except OSError as error:
+            return error.errno == errno.EADDRNOTAVAIL
+    return True
 
 
 @contextmanager

@@ -27,9 +27,10 @@ def command(site: Path, generation: str, reason: str, dry_run: bool) -> int:
 
     `blocker ledger` tells which apply made which generation. What was lifted or excepted since stays so:
     nothing is ever blocked by undoing, and nothing is freed that GENERATION blocks itself. A directive of
-    then that only grew (its end was put off, names it was spared came back) is left, and told with the
-    way; the exit code is 3. It is the operator's own act, as `withhold` is, never shown as the
-    authority's; it survives every later apply until `blocker release`.
+    then that only grew (its end was put off, names it was spared came back) is left, and told with the way;
+    the exit code is 3 (4 if an order can't be read back, so that it isn't known what it changed). It is the
+    operator's own act, as `withhold` is, never shown as the authority's; it survives every later apply
+    until `blocker release`.
     """
     from blocker import sitefile
     from blocker.cli import inputs, show
@@ -48,17 +49,18 @@ def command(site: Path, generation: str, reason: str, dry_run: bool) -> int:
 def _say(done: Undoing, number: int, dry_run: bool) -> int:
     """Print what was withheld and what was left; the exit code."""
     from blocker.cli import show
-    from blocker.errors import PlanRefused
+    from blocker.errors import PlanRefused, StoreError
 
     for ref in done.refs[:_SHOWN]:
         later = f"; {_later(done.later[ref], number)}" if ref in done.later else ""
         click.echo(f"{'would be withheld' if dry_run else 'withheld'}: {ref}{later}")
     if len(done.refs) > _SHOWN:
         click.echo(f"… and {len(done.refs) - _SHOWN:,} more; `blocker release` lists all that is withheld")
-    for left in done.left[:_SHOWN]:
-        show.hanging("left: ", _left(left, number))
-    if len(done.left) > _SHOWN:
-        click.echo(f"… and {len(done.left) - _SHOWN:,} more are left")
+    left = [*(_left(one, number) for one in done.left), *map(_unread, done.unread)]
+    for why in left[:_SHOWN]:
+        show.hanging("left: ", why)
+    if len(left) > _SHOWN:
+        click.echo(f"… and {len(left) - _SHOWN:,} more are left")
     for change in done.site:
         show.hanging("site: ", f"{change}. A rollback leaves it; undo it in site.yaml, and `blocker apply`")
     if done.refs and not dry_run:
@@ -66,12 +68,22 @@ def _say(done: Undoing, number: int, dry_run: bool) -> int:
             "no longer enforced here, whatever is applied later; `blocker release REF...` ends that for one "
             f"or several, `blocker release --rollback {number}` for all"
         )
-    if done.left or done.site:
+    if left or done.site:
         click.echo(f"what is left is not undone: not all is as it was in generation {number}")
-        return PlanRefused.exit_code
+        return StoreError.exit_code if done.unread else PlanRefused.exit_code
     if not done.refs:
         click.echo(f"nothing that came into force since generation {number} is enforced here")
     return 0
+
+
+def _unread(order: str) -> str:
+    """Why what an order changed of others is not undone, and the ways."""
+    return (
+        f"{order}: it, or an order about the same block, can't be read back, so what it changed of older "
+        "orders is not known. `blocker check` says which files are damaged and how to mend them; then roll "
+        f"back again. `blocker explain NAME --live` says which order blocks a name now, `blocker withhold` "
+        "stops that"
+    )
 
 
 def _later(at: float, generation: int) -> str:

@@ -48,13 +48,15 @@ class Left:
 class Undoing:
     """What a rollback does: `refs` are the ids of orders and refs of directives to be withheld, sorted.
     `later` tells of those that the older orders alone would have in force at a later time, from when (epoch
-    seconds). `site` says which settings of the site changed since.
+    seconds). `site` says which settings of the site changed since, `unread` are the orders that came since of
+    whose family one can't be read: what they changed of older orders is not known, and not undone.
     """
 
     refs: tuple[str, ...] = ()
     later: Mapping[str, float]
     left: tuple[Left, ...] = ()
     site: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 def reason_of(generation: int, why: str) -> str:

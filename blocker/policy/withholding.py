@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from blocker.errors import OrdersInvalid, Problem
+from blocker.errors import OrdersInvalid, Problem, StoreError
 from blocker.orders.schedule import schedule
-from blocker.policy import outbox, writer
+from blocker.policy import outbox, still, writer
 from blocker.policy.chain import Event
 from blocker.policy.examine import recall
 from blocker.policy.plan import changed_settings
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from blocker.orders.model import Order
     from blocker.policy.records import Withheld
     from blocker.policy.rollback import Undoing
     from blocker.site import Enforcement, Site
@@ -87,23 +89,23 @@ def release(
             if of := tuple(act for act in acts if is_of(act.reason, rollback)):
                 ended[ref] = (*ended.get(ref, ()), *of)
     left = {ref: tuple(act for act in acts if act not in ended.get(ref, ())) for ref, acts in held.items()}
-    still = {}
+    others = {}
     for ref in ended:
         reached = [one.lineage for one in directives if ref in one.lineage]
         whole = frozenset.intersection(*reached) if reached else frozenset([ref])
-        still[ref] = {name: acts for name, acts in left.items() if acts and name in whole}
+        others[ref] = {name: acts for name, acts in left.items() if acts and name in whole}
     events = [
         Event(
             at=now,
             event="released",
             subject=ref,
-            detail={"by": by, **({"still": True} if still[ref].get(ref) else {})},
+            detail={"by": by, **({"still": True} if others[ref].get(ref) else {})},
         )
         for ref in ended
     ]
     writer.release(state, ended, at=now, events=events)
     outbox.tell(state, warn)
-    return still
+    return others
 
 
 def roll_back(
@@ -117,8 +119,9 @@ def roll_back(
     """Stop enforcing what came into force after this generation, in one: what is withheld for it, and what
     can't be.
 
-    With `dry_run` nothing is done. Raises OrdersInvalid if there is no such earlier generation, StoreError.
-    `warn` as in `withhold`.
+    With `dry_run` nothing is done. Of a family of which an order can't be read what came since is withheld,
+    and what was there before is taken to have been as it is. Raises OrdersInvalid if there is no such earlier
+    generation, StoreError. `warn` as in `withhold`.
     """
     state = site.state
     reader = Reader(state)
@@ -126,17 +129,26 @@ def roll_back(
         with reader.snapshot() as policy:
             last, arrivals, held = policy.generation.number, policy.arrivals, policy.withheld
             digests, enforced = policy.orders, policy.enforcement
+            live = {each.ref: each for each in policy.directives.values()}
             was = policy.site_at(generation)
     finally:
         reader.close()
     if not 0 <= generation < last:
         raise no_such_generation(str(generation), last)
-    orders = {id_: recall(site, id_, digest).order for id_, digest in digests.items()}
-    came = {id_ for id_ in orders if arrivals[id_] > generation}
-    kept = (order for id_, order in orders.items() if id_ not in came)
-    before = schedule(kept, lapses_from=(was or enforced).lapses_from)
+    orders = _readable(site, digests)
+    unread = {id_: digest for id_, digest in digests.items() if id_ not in orders}
+    stays = still.keep(unread, orders, live, {}, lapses_from=enforced.lapses_from)
+    came = {id_ for id_ in digests if arrivals[id_] > generation}
+    known = [order for id_, order in orders.items() if id_ not in stays.members]
+    before = schedule(
+        (order for order in known if order.id not in came), lapses_from=(was or enforced).lapses_from
+    )
     found = undoing(
-        before, schedule(orders.values(), lapses_from=enforced.lapses_from), one.at, orders=orders, came=came
+        [*before, *(each for each in stays.directives if each.order not in came)],
+        [*schedule(known, lapses_from=enforced.lapses_from), *stays.directives],
+        one.at,
+        orders=orders,
+        came=came & orders.keys(),
     )
     refs = tuple(
         ref for ref in found.refs if not any(is_of(act.reason, generation) for act in held.get(ref, ()))
@@ -152,7 +164,21 @@ def roll_back(
         }
         writer.withhold(state, one, *refs, events=[Event(at=one.at, event="rolled-back", detail=detail)])
         outbox.tell(state, warn)
-    return replace(found, refs=refs, site=_site_since(was, enforced) if generation else ())
+    return replace(
+        found,
+        refs=refs,
+        site=_site_since(was, enforced) if generation else (),
+        unread=tuple(sorted((came & stays.members).difference(found.refs))),
+    )
+
+
+def _readable(site: Site, digests: Mapping[str, str]) -> dict[str, Order]:
+    """Those of the applied orders (id → digest) that can be read back."""
+    found = {}
+    for id_, digest in digests.items():
+        with suppress(StoreError):
+            found[id_] = recall(site, id_, digest).order
+    return found
 
 
 def _site_since(was: Enforcement | None, site: Enforcement) -> tuple[str, ...]:

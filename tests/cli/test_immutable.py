@@ -291,3 +291,43 @@ def test_a_report_says_that_an_act_about_its_order_may_be_what_cannot_be_read_ba
         "applied orders that can't be read: 1; acts about this order may be among them, "
         "`blocker check` names them"
     )
+
+
+def test_a_rollback_undoes_what_came_since_though_an_older_order_cannot_be_read_back(applied: Site) -> None:
+    applied.block("mistake", "mistake.example")
+    assert applied.apply().code == 0
+    spoil(applied, "one")
+    ran = applied.run("rollback", "1", "--reason", "a mistake")
+    assert (ran.code, ran.out.splitlines()[0]) == (0, "withheld: a/mistake")
+    assert not applied.is_blocked("mistake.example")
+    assert applied.is_blocked("x.example")
+    assert applied.is_blocked("two.example")
+
+
+def test_a_rollback_undoes_a_mistake_that_cannot_be_read_back_itself(applied: Site) -> None:
+    applied.block("mistake", "mistake.example")
+    assert applied.apply().code == 0
+    spoil(applied, "mistake")
+    ran = applied.run("rollback", "1", "--reason", "a mistake")
+    assert (ran.code, ran.out.splitlines()[0]) == (0, "withheld: a/mistake")
+    assert not applied.is_blocked("mistake.example")
+    assert applied.is_blocked("x.example")
+
+
+def test_a_rollback_leaves_and_tells_of_what_cannot_be_read_back_and_may_have_changed_older_orders(
+    applied: Site,
+) -> None:
+    applied.act("pause", "suspend", "a/one", start="2026-02-01")
+    assert applied.apply().code == 0
+    applied.act("again", "reinstate", "a/one", start="2026-03-01")
+    applied.block("mistake", "mistake.example")
+    assert applied.apply().code == 0
+    restore = spoil(applied, "again")
+    ran = applied.run("rollback", "2", "--reason", "a mistake")
+    assert ran.code == 4
+    assert "withheld: a/mistake\n" in ran.out
+    assert "left: a/again: it, or an order about the same block, can't be read back" in ran.out
+    assert applied.is_blocked("x.example"), "as before: what it was is not known"
+    restore()
+    assert applied.run("rollback", "2", "--reason", "a mistake").code == 0
+    assert not applied.is_blocked("x.example")

@@ -48,6 +48,7 @@ TRANSFER = 900.0
 
 _LENGTH = struct.Struct("!H")
 _MOST_MESSAGES = 1_000_000  # of one transfer
+_MOST_UNSIGNED = 99  # in a row, RFC 8945 §5.3.1
 
 _REASONS = {
     dns.rcode.NOTAUTH: "it is not the primary of this zone; add the zone there, as in ops/bind/primary.conf",
@@ -118,6 +119,7 @@ class Session:
                 else:
                     raise self._error("it changed while it was transferred; it is fetched anew next time")
             if ends >= 2:
+                self._end(message)
                 return
 
     def increment(self, held: int, final: int, most: int) -> Iterator[tuple[Part, Record]]:
@@ -135,13 +137,19 @@ class Session:
             for record in message.records:
                 yield answer.take(record), record
             if answer.is_over:
+                self._end(message)
                 return
 
     def _messages(self, query: dns.message.Message) -> Iterator[Message]:
-        """The messages of the answer, each with a right signature; whoever takes them knows when it ends."""
+        """The messages of the answer; whoever takes them knows when it ends, and then calls `_end`.
+
+        "A client that receives DNS messages and verifies TSIG MUST accept up to 99 intermediary messages
+        without a TSIG and MUST verify that both the first and last message contain a TSIG" (RFC 8945 §5.3.1).
+        Such messages are part of what the next signature is over.
+        """
         query.use_tsig(self._key)
         self._send(query.to_wire())
-        zone, context = names.to_key(self._zone), None
+        zone, context, unsigned = names.to_key(self._zone), None, 0
         deadline = time.monotonic() + TRANSFER
         for _ in range(_MOST_MESSAGES):
             if time.monotonic() > deadline:
@@ -151,9 +159,22 @@ class Session:
                 message = Message(wire, zone)
             except Malformed as error:  # Where its signature stands can't be known.
                 raise self._untrusted(f"its transfer can't be read: {error}") from error
-            context = self._validated(wire, message, query, context)
+            if message.signature is None and context is not None and unsigned < _MOST_UNSIGNED:
+                unsigned += 1
+                context.update(wire)
+            else:
+                unsigned, context = 0, self._validated(wire, message, query, context)
+            if message.rcode != dns.rcode.NOERROR:
+                raise self._refused(message.rcode)
+            if message.number != query.id:
+                raise self._error("its transfer has another message's id")
             yield message
         raise self._error("its transfer does not end")
+
+    def _end(self, message: Message) -> None:
+        """Raises Untrusted if the last message of a transfer is not signed: then it may be another's."""
+        if message.signature is None:
+            raise self._untrusted("its answer can't be trusted or read (its last message is not signed)")
 
     # Any: dnspython's TSIG has no types.
     def _validated(self, wire: bytes, message: Message, query: dns.message.Message, context: Any) -> Any:
@@ -168,14 +189,7 @@ class Session:
             owner = dns.name.from_wire(names.to_wire(signature.owner), 0)[0]
             now = int(time.time())
             validate: Any = dns.tsig.validate
-            context = validate(
-                wire, self._key, owner, data, now, query.mac, signature.at, context, multi=True
-            )
-        if message.rcode != dns.rcode.NOERROR:
-            raise self._refused(message.rcode)
-        if message.number != query.id:
-            raise self._error("its transfer has another message's id")
-        return context
+            return validate(wire, self._key, owner, data, now, query.mac, signature.at, context, multi=True)
 
     def _signed(self, message: bytes) -> tuple[bytes, bytes | None]:
         """The message with a TSIG record at its end (RFC 8945 §4.2), and the record's MAC."""

@@ -13,7 +13,19 @@ import pytest
 
 from blocker.feeds import aside, transfer
 from blocker.rpz import exchange
-from tests.feeds.primaries import KEY, ZONE, Primary, block, framed, parsed, primary, refusing, signed, soa
+from tests.feeds.primaries import (
+    KEY,
+    ZONE,
+    Primary,
+    block,
+    framed,
+    parsed,
+    partly_signed,
+    primary,
+    refusing,
+    signed,
+    soa,
+)
 from tests.feeds.samples import NAMES
 
 if TYPE_CHECKING:
@@ -90,6 +102,24 @@ def cut(octets: int, answer: Answer) -> Answer:
 
 def closing(query: dns.message.Message) -> bytes:
     return b""
+
+
+def seldom_signed(every: int, *records: str) -> Answer:
+    """A message for each record, not each of them signed."""
+    return lambda query: b"".join(partly_signed(query, [[one] for one in records], every))
+
+
+LONG = (*RIGHT[:-1], *(block(f"n{number}.example") for number in range(300)), RIGHT[-1])
+
+
+@pytest.mark.parametrize("every", [2, 96, 100])
+def test_a_primary_may_sign_some_messages_of_a_transfer_alone(fed: Fed, told: Primary, every: int) -> None:
+    """RFC 8945 §5.3.1: up to 99 in a row may come without a signature."""
+    begin(fed, told)
+    told.incremental = seldom_signed(every, *LONG)
+    assert "feed-changed-too-much" in fed.run("import", "list").err, "it adds 301 names"
+    assert told.asked == ["SOA", "IXFR", "SOA"]
+    assert document(fed).count(b"\nn") == 301
 
 
 def rebuilt(fed: Fed, told: Primary, when: str) -> None:
@@ -335,7 +365,22 @@ def otherwise_signed(query: dns.message.Message) -> bytes:
     return framed(made.to_wire())
 
 
+def one_slipped_in(query: dns.message.Message) -> bytes:
+    """Not each message is signed, and one of those that aren't is another's."""
+    frames = partly_signed(query, [[one] for one in RIGHT], 100)
+    plain = dns.message.make_response(dns.message.make_query(ZONE, "IXFR", id=query.id))
+    plain.answer = parsed([block("slipped.example")])
+    return b"".join([*frames[:4], framed(plain.to_wire()), *frames[5:]])
+
+
+def unsigned_at_its_end(query: dns.message.Message) -> bytes:
+    return b"".join(partly_signed(query, [*([one] for one in RIGHT), [soa(9)]], 100)[:-1])
+
+
 UNTRUSTED: dict[str, Answer] = {
+    "one of many unsigned ones": one_slipped_in,
+    "an end without a signature": unsigned_at_its_end,
+    "a hundred without a signature": seldom_signed(101, *LONG),
     **{f"a spoilt signature at {number}": spoilt(number) for number in range(len(RIGHT))},
     **{f"no signature at {number}": exchanged(number, RIGHT[number]) for number in range(len(RIGHT))},
     "a record slipped in": exchanged(4, block("slipped.example")),

@@ -49,7 +49,7 @@ def command(
     """
     from blocker import sitefile
     from blocker.cli import show
-    from blocker.compliance.document import SCHEMA
+    from blocker.compliance.schema import SCHEMA
     from blocker.errors import StoreError
     from blocker.policy import ledger
     from blocker.policy.chain import Event

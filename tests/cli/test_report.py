@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from blocker.compliance.document import SCHEMA
+from blocker.compliance.schema import SCHEMA
 from blocker.policy import ledger
 from blocker.prober.judge import Kind
 from blocker.prober.keeper import Keeper

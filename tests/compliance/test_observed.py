@@ -12,7 +12,8 @@ import jsonschema
 import pytest
 
 from blocker.compliance import observed, operator_acts, troubles
-from blocker.compliance.document import SCHEMA, document, duration, moment, summary
+from blocker.compliance.document import document, duration, moment, summary
+from blocker.compliance.schema import SCHEMA
 from blocker.orders.model import Kind, Publication
 from blocker.orders.schedule import schedule
 from blocker.policy.chain import Event

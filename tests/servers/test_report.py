@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import jsonschema
 import pytest
 
-from blocker.compliance.document import SCHEMA
+from blocker.compliance.schema import SCHEMA
 from blocker.demo.story import ORDER, Story
 from blocker.web.compliance import page
 from tests.prober import lives

@@ -13,8 +13,7 @@ import click
 
 from blocker import names
 from blocker.cli import show
-from blocker.errors import StoreError
-from blocker.policy.examine import Examined, examine, live_policy, recall
+from blocker.policy.examine import Examined, examine, live_policy, recall_all
 from blocker.policy.reader import Reader
 from blocker.policy.withholding import no_such_generation
 
@@ -51,12 +50,9 @@ def live_orders(site: Site) -> dict[str, Order]:
 
 def readable(site: Site, digests: Mapping[str, str]) -> dict[str, Order]:
     """Those of the applied orders (id → digest) that can be read back; of the others it is told why."""
-    found = {}
-    for id_, digest in digests.items():
-        try:
-            found[id_] = recall(site, id_, digest).order
-        except StoreError as error:
-            show.warning(str(error))
+    found, unread = recall_all(site, digests)
+    for error in unread.values():
+        show.warning(str(error))
     return found
 
 

@@ -20,7 +20,7 @@ from blocker.policy.standing import Standing, stand
 from blocker.yamltext import normal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
     from blocker.approvals.files import Approved
@@ -69,6 +69,17 @@ def recall(site: Site, order: str, digest: str) -> Filed:
         reasons = "; ".join(str(problem) for problem in problems)
         raise StoreError(f"{shown}: the applied order {order} can't be read by this version: {reasons}")
     return filed
+
+
+def recall_all(site: Site, digests: Mapping[str, str]) -> tuple[dict[str, Order], dict[str, StoreError]]:
+    """The applied forms of these orders (id → digest), and of those that can't be read what the matter is."""
+    found, unread = {}, {}
+    for id_, digest in digests.items():
+        try:
+            found[id_] = recall(site, id_, digest).order
+        except StoreError as error:
+            unread[id_] = error
+    return found, unread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from blocker.errors import OrdersInvalid, Problem, StoreError
+from blocker.errors import OrdersInvalid, Problem
 from blocker.orders.schedule import schedule
 from blocker.policy import outbox, still, writer
 from blocker.policy.chain import Event
-from blocker.policy.examine import recall
+from blocker.policy.examine import recall_all
 from blocker.policy.plan import changed_settings
 from blocker.policy.reader import Reader
 from blocker.policy.rollback import is_by_hand, is_of, undoing
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from blocker.orders.model import Order
     from blocker.policy.records import Withheld
     from blocker.policy.rollback import Undoing
     from blocker.site import Enforcement, Site
@@ -135,8 +133,8 @@ def roll_back(
         reader.close()
     if not 0 <= generation < last:
         raise no_such_generation(str(generation), last)
-    orders = _readable(site, digests)
-    unread = {id_: digest for id_, digest in digests.items() if id_ not in orders}
+    orders, lost = recall_all(site, digests)
+    unread = {id_: digests[id_] for id_ in lost}
     stays = still.keep(unread, orders, live, {}, lapses_from=enforced.lapses_from)
     came = {id_ for id_ in digests if arrivals[id_] > generation}
     known = [order for id_, order in orders.items() if id_ not in stays.members]
@@ -170,15 +168,6 @@ def roll_back(
         site=_site_since(was, enforced) if generation else (),
         unread=tuple(sorted((came & stays.members).difference(found.refs))),
     )
-
-
-def _readable(site: Site, digests: Mapping[str, str]) -> dict[str, Order]:
-    """Those of the applied orders (id → digest) that can be read back."""
-    found = {}
-    for id_, digest in digests.items():
-        with suppress(StoreError):
-            found[id_] = recall(site, id_, digest).order
-    return found
 
 
 def _site_since(was: Enforcement | None, site: Enforcement) -> tuple[str, ...]:

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING
 from blocker import names as domain
 from blocker.compliance.observed import Facts, in_order
 from blocker.compliance.operator_acts import ROLLED_BACK
-from blocker.errors import OrdersInvalid, Problem, StoreError
+from blocker.errors import OrdersInvalid, Problem
 from blocker.orders import relations
 from blocker.orders.model import Match, Publication
 from blocker.orders.schedule import schedule
 from blocker.policy import chain, ledger
-from blocker.policy.examine import archived, live_policy, recall
+from blocker.policy.examine import archived, live_policy, recall_all
 from blocker.prober.shelf import Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from blocker.errors import StoreError
     from blocker.orders.model import Order, Subject
     from blocker.orders.timetable import Scheduled
     from blocker.policy.chain import Entry
@@ -123,13 +124,7 @@ def every_order(site: Site) -> tuple[dict[str, Order], dict[str, StoreError]]:
         told = one.facts.get("orders")
         forms.update(told if isinstance(told, dict) else {})
     forms.update(live_policy(site.state).orders)
-    found, unread = {}, {}
-    for id_, digest in forms.items():
-        try:
-            found[id_] = recall(site, id_, digest).order
-        except StoreError as error:
-            unread[id_] = error
-    return found, unread
+    return recall_all(site, forms)
 
 
 def _family(orders: Mapping[str, Order], unread: Mapping[str, StoreError], order: str) -> dict[str, Order]:

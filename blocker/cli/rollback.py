@@ -56,6 +56,8 @@ def _say(done: Undoing, number: int, dry_run: bool) -> int:
         click.echo(f"{'would be withheld' if dry_run else 'withheld'}: {ref}{later}")
     if len(done.refs) > _SHOWN:
         click.echo(f"… and {len(done.refs) - _SHOWN:,} more; `blocker release` lists all that is withheld")
+    for ref, older in [*done.kept.items()][:_SHOWN]:
+        click.echo(f"stays: {ref}, which goes on with names of {older}, as generation {number} has them")
     left = [*(_left(one, number) for one in done.left), *map(_unread, done.unread)]
     for why in left[:_SHOWN]:
         show.hanging("left: ", why)

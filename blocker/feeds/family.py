@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from blocker import names
@@ -20,19 +21,23 @@ from blocker.orders.schedule import Book, moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Set as AbstractSet
 
-    from blocker.orders.model import NameList, NamesFile, Order, Subject
+    from blocker.orders.model import Action, Directive, NameList, NamesFile, Order, Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """The orders of one feed: the `block`, the `latest` of them, the names that they list and those that
-    other orders took out or added. `is_over` says that nothing can be added to them; `ahead` are those of
+    """The orders of one feed: the `block`, the `latest` of them, and those that stand as `acts`, as they took
+    effect, in the `book` of all orders; the names that they list and those that other orders took out or
+    added. `is_over` says that nothing can be added to them; `ahead` are those of
     them that are yet to begin, as when the clock was wrong.
     """
 
     block: Order
     latest: Order
+    book: Book = field(repr=False)
+    acts: tuple[Order, ...] = ()
     listed: frozenset[bytes] = field(repr=False)
     withdrawn: frozenset[bytes] = field(repr=False)
     others: frozenset[bytes] = field(repr=False, default=frozenset())
@@ -73,6 +78,7 @@ def family(
     # What others change from a later date on changes nothing until then. Whatever an import writes before it
     # takes effect earlier, so it is cut by their removals, and cuts none of their additions.
     acts = sorted((one for one in amends if one in own or moment(one)[0] <= now), key=moment)
+    standing: list[Order] = []
     listed: set[bytes] = set()
     withdrawn: set[bytes] = set()
     others: set[bytes] = set()
@@ -94,6 +100,7 @@ def family(
                 )
             )
             continue
+        standing.append(order)
         listed -= removed
         for directive in order.directives:
             is_ended = book.directive(order, directive).is_ended(now)
@@ -103,11 +110,61 @@ def family(
     return Family(
         block=block,
         latest=[block, *(one for one in acts if one in own)][-1],
+        book=book,
+        acts=tuple(standing),
         listed=frozenset(listed),
         withdrawn=frozenset(withdrawn),
         others=frozenset(others),
         is_over=all(book.directive(block, one).is_ended(now) for one in block.directives),
         ahead=tuple(sorted((one for one in own if _starts(one) > now), key=relations.came)),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continued:
+    """Names that are ordered anew as the directive `ref` had them: in its regions, with its action, until it
+    ends or is to be reviewed.
+    """
+
+    ref: str
+    names: frozenset[bytes] = field(repr=False)
+    regions: tuple[str, ...]
+    action: Action
+    until: datetime | None
+    review_by: datetime | None
+
+
+def continued(
+    known: Family, again: AbstractSet[bytes], read: Callable[[NamesFile], NameList], *, now: float
+) -> list[Continued]:
+    """Which of the feed's directives these names are of, the last of several; `read` as in `family`."""
+    owners: dict[bytes, str] = {}
+    written: dict[str, Directive] = {}
+    for order in known.acts if again else ():
+        for directive in order.directives:
+            if known.book.directive(order, directive).is_ended(now):
+                continue
+            ref = f"{order.id}/{directive.id}"
+            written[ref] = directive
+            found = _names(directive.subjects, directive.names_file, directive.match, read)
+            owners.update((name, ref) for name in found if name in again)
+    listed: dict[str, set[bytes]] = {}
+    for name, ref in owners.items():
+        listed.setdefault(ref, set()).add(name)
+    return [_as_it_is(known.book, ref, written[ref], listed[ref], now) for ref in sorted(listed)]
+
+
+def _as_it_is(book: Book, ref: str, directive: Directive, listed: set[bytes], now: float) -> Continued:
+    """The names with what the directive is by now, after the acts of others on it."""
+    renewal = book.renewed_by(ref, int(now))
+    review_by = book.directive(book.writer[ref], directive).review_by
+    return Continued(
+        ref=ref,
+        names=frozenset(listed),
+        regions=directive.regions,
+        action=directive.action,
+        until=directive.until if renewal is None else renewal.until,
+        review_by=None if review_by is None else datetime.fromtimestamp(review_by, UTC),
     )
 
 

@@ -18,7 +18,7 @@ from blocker.errors import OrdersInvalid, Problem, StoreError
 from blocker.feeds import contract, feedsfile, formats, mint
 from blocker.feeds.difference import Difference, difference
 from blocker.feeds.extract import BELOW, ONLY, Damaged
-from blocker.feeds.family import family, is_own
+from blocker.feeds.family import continued, family, is_own
 from blocker.orders import check, files, filing, parse
 from blocker.orders.model import Kind, Match, instant
 from blocker.orders.schedule import Book
@@ -26,13 +26,13 @@ from blocker.policy.examine import live_policy
 from blocker.yamltext import MAX_PROBLEMS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from blocker.feeds.contract import Feed
     from blocker.feeds.extract import Extract
-    from blocker.feeds.family import Family
+    from blocker.feeds.family import Continued, Family
     from blocker.feeds.mint import Source
     from blocker.orders.model import Directive, Order
     from blocker.site import Site
@@ -147,10 +147,11 @@ def make(
     )
     if wrong or not change:
         return result
-    return _checked(_minted(result, known, reason), site)
+    again = continued(known, change.again, loaded.read, now=source.at) if known is not None else []
+    return _checked(_minted(result, known, again, reason), site)
 
 
-def _minted(result: Imported, known: Family | None, reason: str) -> Imported:
+def _minted(result: Imported, known: Family | None, again: Sequence[Continued], reason: str) -> Imported:
     feed, source, extract = result.feed, result.source, result.extract
     if extract is None:  # There is one where there is nothing wrong.
         raise ValueError("nothing to mint")
@@ -161,7 +162,7 @@ def _minted(result: Imported, known: Family | None, reason: str) -> Imported:
     if known is None:
         made, id_ = mint.block(feed, source, extract, remarks), mint.block_id(feed, source.at)
     else:
-        made = mint.amend(feed, source, extract, result.change, known.block.id, remarks)
+        made = mint.amend(feed, source, extract, result.change, known.block.id, remarks, again=again)
         id_ = mint.amend_id(feed, source.at)
     return replace(result, id=id_, files=made)
 

@@ -18,11 +18,13 @@ from blocker.feeds.extract import ONLY
 from blocker.orders.model import Form, Match
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from blocker.feeds.contract import Feed
     from blocker.feeds.difference import Difference
     from blocker.feeds.extract import Extract
+    from blocker.feeds.family import Continued
+    from blocker.orders.model import Action
 
 PLAIN_OCTETS = 1 << 20
 """A longer document is kept compressed: a national list is fetched every hour."""
@@ -65,14 +67,30 @@ def block(feed: Feed, source: Source, extract: Extract, remarks: Collection[str]
 
 
 def amend(
-    feed: Feed, source: Source, extract: Extract, change: Difference, of: str, remarks: Collection[str] = ()
+    feed: Feed,
+    source: Source,
+    extract: Extract,
+    change: Difference,
+    of: str,
+    remarks: Collection[str] = (),
+    *,
+    again: Sequence[Continued] = (),
 ) -> dict[str, bytes]:
-    """The files of an order that holds the difference, by their names, the order's own last."""
+    """The files of an order that holds the difference, by their names, the order's own last.
+
+    `again` are the names that its removals would take along, ordered anew: nothing about them changes, so
+    each continues the directive that had it.
+    """
     made = _Files(feed, source, extract, amend_id(feed, source.at))
     lines = [f"of: {of}", f"from: {moment(source.at)}"]
-    added = {name: extract.names.get(name, "") for name in change.added | change.again}
-    if added:
-        lines += ["add:", *made.directives(added, "added", "  ", change.excepted)]
+    added = {name: extract.names.get(name, "") for name in change.added}
+    directives = made.directives(added, "added", "  ", change.excepted)
+    for number, one in enumerate(again, start=1):
+        kept = {name: extract.names.get(name, "") for name in one.names}
+        word = "again" if len(again) == 1 else f"again-{number}"
+        directives += made.directives(kept, word, "  ", change.excepted, one)
+    if directives:
+        lines += ["add:", *directives]
     if change.removed:
         listed = made.list("removed", {cut(name): "" for name in change.removed}, is_dated=False)
         lines.append(f"remove_file: {listed}")
@@ -113,6 +131,13 @@ def _printable(text: str) -> str:
     )
 
 
+def _written(action: Action) -> str:
+    """The action as orders write it."""
+    if action.form is Form.REDIRECT:
+        return f"{{redirect: [{', '.join(_quoted(str(one)) for one in action.addresses)}]}}"
+    return str(action.form)
+
+
 class _Files:
     """The files of one order while they are made."""
 
@@ -122,11 +147,22 @@ class _Files:
         self._made: dict[str, bytes] = {}
 
     def directives(
-        self, listed: Mapping[bytes, str], word: str, indent: str, excepted: Collection[bytes] = ()
+        self,
+        listed: Mapping[bytes, str],
+        word: str,
+        indent: str,
+        excepted: Collection[bytes] = (),
+        continued: Continued | None = None,
     ) -> list[str]:
         """The directives for the names, by how far they reach: two where a format tells that apart.
-        `excepted` lie below some of them.
+        `excepted` lie below some of them; they are as in `continued`, if given, else as the feed has it.
         """
+        feed = self._feed
+        regions, action, end = feed.regions, feed.action, [self._end()]
+        if continued is not None:
+            regions, action = continued.regions, continued.action
+            ends = (("until", continued.until), ("review_by", continued.review_by))
+            end = [f"{key}: {at.isoformat()}" for key, at in ends if at is not None]
         alone = {name.removeprefix(ONLY): date for name, date in listed.items() if name.startswith(ONLY)}
         others = {name: date for name, date in listed.items() if not name.startswith(ONLY)}
         lines: list[str] = []
@@ -141,19 +177,14 @@ class _Files:
                         if excepted and match is not Match.EXACT
                         else []
                     ),
-                    f"regions: [{', '.join(map(_quoted, self._feed.regions))}]",
-                    f"action: {self._action()}",
+                    f"regions: [{', '.join(map(_quoted, regions))}]",
+                    f"action: {_written(action)}",
                     f"from: {moment(self._source.at)}",
-                    self._end(),
+                    *end,
+                    *([f"continues: {continued.ref}"] if continued is not None else []),
                 ]
                 lines += [f"{indent}- {keys[0]}", *(f"{indent}  {key}" for key in keys[1:])]
         return lines
-
-    def _action(self) -> str:
-        action = self._feed.action
-        if action.form is Form.REDIRECT:
-            return f"{{redirect: [{', '.join(_quoted(str(one)) for one in action.addresses)}]}}"
-        return str(action.form)
 
     def _end(self) -> str:
         if self._feed.until is not None:

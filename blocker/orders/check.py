@@ -119,6 +119,8 @@ REGISTRY: dict[str, str] = {
     "of-loop": "orders are about each other in a circle",
     "of-ended": "of names what had already ended",
     "already-lifted": "warning: a lift names what another lift had ended before",
+    "continues-invalid": "a directive continues what is no directive's ref",
+    "continues-unknown": "a directive continues one that the amended order has not",
     "of-sealed": "warning: an amend says that people may know of it, and what it amends is sealed",
     "nothing-to-reinstate": "a reinstate finds no suspension open",
 }

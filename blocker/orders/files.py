@@ -396,11 +396,11 @@ def lists_of(order: Order) -> Iterator[tuple[tuple[str | int, ...], NamesFile]]:
 
 
 def _spread(ids: Iterable[str], orders: Iterable[Order]) -> frozenset[str]:
-    """The ids, and those of all orders whose `of` leads to one of them."""
+    """The ids, and those of all orders that are about one of them."""
     about: dict[str, list[str]] = {}
     for order in orders:
-        if order.of:
-            about.setdefault(relations.order_of(order.of), []).append(order.id)
+        for other in relations.about(order):
+            about.setdefault(other, []).append(order.id)
     reached: set[str] = set()
     todo = set(ids)
     while todo:

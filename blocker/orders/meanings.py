@@ -33,6 +33,7 @@ MEANINGS: dict[str, str] = {
     "directive.except": "names cut out of this directive, with all below them",
     "directive.regions": "where it applies; ID means every ID-… too",
     "directive.action": "nxdomain, nodata, refused, or {redirect: [addresses]}",
+    "directive.continues": "the directive that it goes on with: what is done about that one holds for it too",
     "file": "its path, relative to the order",
     "sha256": "what sha256sum prints for it",
 }

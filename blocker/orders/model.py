@@ -134,7 +134,8 @@ class Document:
 class Directive:
     """One instruction in an order: the smallest thing that can be lifted.
 
-    `match` is that of every name in `names_file`; the subjects carry their own.
+    `match` is that of every name in `names_file`; the subjects carry their own. `continues` is the ref of a
+    directive that an amend's directive goes on with: what is done about that one holds for it, too.
     """
 
     id: str
@@ -147,6 +148,7 @@ class Directive:
     start: datetime
     until: datetime | None = None
     review_by: datetime | None = None
+    continues: str = ""
 
     def __post_init__(self) -> None:
         if not self.subjects and self.names_file is None:

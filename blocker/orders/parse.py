@@ -159,6 +159,7 @@ def _directive(values: Mapping[str, Any]) -> Directive:
         start=values["from"],
         until=values.get("until"),
         review_by=values.get("review_by"),
+        continues=values.get("continues", ""),
     )
 
 

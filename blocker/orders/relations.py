@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from blocker.orders.parse import Filed
     from blocker.orders.timetable import Scheduled
 
-IDS = frozenset({"of-unknown", "of-kind", "of-loop", "of-ended", "nothing-to-reinstate"})
+IDS = frozenset({"of-unknown", "of-kind", "of-loop", "of-ended", "nothing-to-reinstate", "continues-unknown"})
 """The Problems that depend on which other orders there are."""
 
 _TARGETS = {
@@ -56,6 +56,12 @@ def judge(filed: Iterable[Filed], *, quarantined: Collection[str] = ()) -> list[
 def order_of(of: str) -> str:
     """The order id in an `of`, which is an order id or a directive's ref."""
     return "/".join(of.split("/")[:2])
+
+
+def about(order: Order) -> frozenset[str]:
+    """The ids of the orders that it means nothing without: what it is of, what its directives continue."""
+    found = [order.of, *(one.continues for one in order.directives)]
+    return frozenset(order_of(name) for name in found if name)
 
 
 def came(order: Order) -> tuple[datetime, datetime, str]:
@@ -127,7 +133,7 @@ class _Judge:
             own = [one for one in known if one.kind is not Kind.LIFT or one.id in ids]
             accepted = self._judge_lift(order, _Known(known), _Known(own))
         else:
-            accepted = self._judge_act(order, _Known(known))
+            accepted = self._judge_act(order, _Known(known)) and self._judge_continued(order, _Known(known))
         if accepted:
             family.append(order)
             self._warn_of_secrets(order, chain[1:])
@@ -185,6 +191,26 @@ class _Judge:
         else:
             return True
         return False
+
+    def _judge_continued(self, amend: Order, known: _Known) -> bool:
+        """Whether what its directives continue is there, among what it amends."""
+        continued = [(at, one.continues) for at, one in enumerate(amend.directives) if one.continues]
+        if not continued:
+            return True
+        refs = {one.ref for one in known.directives(amend.of)}
+        is_right = True
+        for at, ref in continued:
+            if ref in refs:
+                continue
+            is_right = False
+            if order_of(ref) not in self._quarantined:
+                filed = self._filed[amend.id]
+                message = (
+                    f"'{ref}' is no directive of what '{amend.of}' names, there before this order; mend it."
+                )
+                place = filed.place("add", at, "continues")
+                self._found.append(problem(filed, place, "continues-unknown", message))
+        return is_right
 
     def _complain_ended(self, order: Order, known: _Known) -> None:
         ended = known.ended_at(order.of)

@@ -8,7 +8,8 @@ Pure and total: it takes orders that passed `check` and never looks at the clock
 - lift: final for what it names; of a suspend, amend or pending lift it cancels that order from `from`.
 - amend: `add` directives share every suspension and lift of what is amended; `remove` is a *cut*, an
   except of the amended directives from `from` on; `until` and `review_by` renew. An amend speaks of the
-  directives there are before it, never of its own or later ones.
+  directives there are before it, never of its own or later ones. An added directive that *continues* another
+  of the family shares what is done about that one, too: the same names go on under another ref.
 - At one instant orders take effect by `issued`, then id.
 
 What has ended stays ended: a later `until` can't revive it.
@@ -50,6 +51,12 @@ class Book:
             for order in self.orders.values()
             for directive in order.directives
         }
+        self._continues = {
+            f"{order.id}/{directive.id}": directive.continues
+            for order in self.orders.values()
+            for directive in order.directives
+            if directive.continues
+        }
         self._acts: dict[tuple[Kind, str], list[Order]] = defaultdict(list)
         for order in self.orders.values():
             if order.of:
@@ -62,14 +69,18 @@ class Book:
 
     def lineage(self, of: str) -> frozenset[str]:
         """An id or ref with everything whose acts reach it; a loop, which `check` refuses, ends it."""
-        found: list[str] = []
-        while of and of not in found:
-            found.append(of)
-            order = self.orders.get(of)
-            if order is None and (writer := self.writer.get(of)) is not None:
-                of = writer.id
-            else:
-                of = order.of if order is not None and order.kind is Kind.AMEND else ""
+        found: set[str] = set()
+        todo = [of]
+        while todo:
+            name = todo.pop()
+            if not name or name in found:
+                continue
+            found.add(name)
+            order = self.orders.get(name)
+            if order is None and (writer := self.writer.get(name)) is not None:
+                todo += [writer.id, self._continues.get(name, "")]
+            elif order is not None and order.kind is Kind.AMEND:
+                todo.append(order.of)
         return frozenset(found)
 
     def lifted_from(self, lineage: Iterable[str]) -> int | None:
@@ -166,7 +177,7 @@ class Book:
             if end is None or end > (lapses_from or 0)
         ]
         windows = _without(start, over, gaps)
-        publication, public_from = self._publication(order, _first(windows))
+        publication, public_from = self._publication(order, lineage, _first(windows))
         return Scheduled(
             ref=ref,
             order=order.id,
@@ -186,19 +197,17 @@ class Book:
             names=_names(directive),
         )
 
-    def _publication(self, order: Order, first: int | None) -> tuple[Publication, int | None]:
+    def _publication(
+        self, order: Order, lineage: Iterable[str], first: int | None
+    ) -> tuple[Publication, int | None]:
         """Who may know of what the order writes, `first` in force then; and since when, if it is sealed until
-        effective. It is told to nobody who may not know of what it amends.
+        effective. It is told to nobody who may not know of what it amends or continues.
         """
-        said, seen = [(order.publication, first)], {order.id}
-        while order.kind is Kind.AMEND:
-            of = order.of
-            amended = self.orders.get(of) or self.writer.get(of)
-            if amended is None or amended.id in seen:  # `check` refuses both.
-                break
-            order = amended
-            seen.add(order.id)
-            said.append((order.publication, self._effective(order, of)))
+        said = [(order.publication, first)]
+        for name in lineage:
+            amended = self.orders.get(name) or self.writer.get(name)
+            if amended is not None and amended is not order:
+                said.append((amended.publication, self._effective(amended, name)))
         strictest = max((publication for publication, _ in said), key=list(Publication).index)
         if strictest is not Publication.SEALED_UNTIL_EFFECTIVE:
             return strictest, None
@@ -284,7 +293,8 @@ class Book:
         if not cuts:
             return None
         windows = () if window is None else (window,)
-        publication, public_from = self._publication(amend, _first(windows))
+        lineage = self.lineage(amend.id)
+        publication, public_from = self._publication(amend, lineage, _first(windows))
         return Scheduled(
             ref=_cut_ref(amend),
             order=amend.id,
@@ -296,7 +306,7 @@ class Book:
             deadline=due(amend),
             cuts=cuts,
             hidden=self._hidden([amend.id]),
-            lineage=self.lineage(amend.id),
+            lineage=lineage,
             names=_removed(amend),
         )
 

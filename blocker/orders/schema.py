@@ -44,7 +44,9 @@ def order_schema() -> dict[str, Any]:
 
 def _keys() -> dict[str, dict[str, Any]]:
     """Every key that an order of some kind has."""
-    directives = {"type": "array", "items": _directive(), "minItems": 1}
+    directives = {"type": "array", "items": _directive({}), "minItems": 1}
+    continues = {"type": "string", "pattern": f"^{_ORDER_ID}/[a-z0-9-]{{1,64}}$"}
+    added = {**directives, "items": _directive({"continues": continues})}
     return {
         "order": {"type": "string", "pattern": f"^{_ORDER_ID}$", "examples": ["court/2026-01-10-case"]},
         "kind": {"enum": [str(kind) for kind in Kind]},
@@ -60,7 +62,7 @@ def _keys() -> dict[str, dict[str, Any]]:
         "of": {"type": "string", "pattern": f"^{_ORDER_ID}(/[a-z0-9-]{{1,64}})?$"},
         "from": _TIME,
         "until": _TIME,
-        "add": directives,
+        "add": added,
         "remove": _NAMES,
         "remove_file": _file(),
         "review_by": _TIME,
@@ -95,7 +97,8 @@ def _authority() -> dict[str, Any]:
     )
 
 
-def _directive() -> dict[str, Any]:
+def _directive(more: dict[str, Any]) -> dict[str, Any]:
+    """`more` are keys that not every directive may have."""
     plain = [str(form) for form in Form if form is not Form.REDIRECT]
     address = {"type": "string", "pattern": "^[0-9a-fA-F.:]+$", "examples": ["192.0.2.1", "2001:db8::1"]}
     addresses = {"type": "array", "items": address, "minItems": 1, "maxItems": 2 * MOST_ADDRESSES}
@@ -117,6 +120,7 @@ def _directive() -> dict[str, Any]:
             "from": _TIME,
             "until": _TIME,
             "review_by": _TIME,
+            **more,
         },
         required=("id", "regions", "from"),
         part="directive.",

@@ -1,7 +1,7 @@
 """The format of order files as tables: the keys of each kind of order and how each value is read.
 
 COMMON are the keys of every order, OWN those of a kind, CHANGES those of which an amend has at least one;
-AUTHORITY and DIRECTIVE are the keys of those parts.
+AUTHORITY, DIRECTIVE and ADDED (a directive of an amend) are the keys of those parts.
 Pure.
 """
 
@@ -78,8 +78,16 @@ def check_window(values: Mapping[str, Any], node: Node, complaints: Complaints, 
 
 
 def _directive(node: Node, complaints: Complaints) -> Written:
+    return _written(node, complaints, DIRECTIVE)
+
+
+def _added(node: Node, complaints: Complaints) -> Written:
+    return _written(node, complaints, ADDED)
+
+
+def _written(node: Node, complaints: Complaints, fields: dict[str, Field]) -> Written:
     before = len(complaints)
-    values = read_mapping(node, complaints, DIRECTIVE, "a directive")
+    values = read_mapping(node, complaints, fields, "a directive")
     if isinstance(node, yamltext.Mapping):
         _check_directive(values, node, complaints)
     return Written(values, is_right=len(complaints) == before)
@@ -121,6 +129,14 @@ def _of(value: str) -> str:
         raise Rejected(
             "of-invalid",
             f"{shown(value)} names no order; write authority/slug, or authority/slug/directive-id.",
+        )
+    return value
+
+
+def _ref(value: str) -> str:
+    if value.count("/") != 2 or not _OF.match(value):
+        raise Rejected(
+            "continues-invalid", f"{shown(value)} is no directive; write authority/slug/directive-id."
         )
     return value
 
@@ -216,6 +232,8 @@ DIRECTIVE = {
     "review_by": Field(read=text(moment)),
 }
 
+ADDED = {**DIRECTIVE, "continues": Field(read=text(_ref))}
+
 AUTHORITY = {
     "name": Field(read=text(), required="write who issued the order."),
     "jurisdiction": Field(read=text(_jurisdiction), required="write the country's code."),
@@ -279,7 +297,7 @@ OWN: dict[Kind, dict[str, Field]] = {
     Kind.LIFT: _OF_WHAT,
     Kind.AMEND: {
         **_OF_WHAT,
-        "add": Field(read=several(_directive)),
+        "add": Field(read=several(_added)),
         "remove": Field(read=several(text(subjects.parse_except))),
         "remove_file": Field(read=_LIST_FILE),
         **_UNTIL,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -48,13 +48,15 @@ class Left:
 class Undoing:
     """What a rollback does: `refs` are the ids of orders and refs of directives to be withheld, sorted.
     `later` tells of those that the older orders alone would have in force at a later time, from when (epoch
-    seconds). `site` says which settings of the site changed since, `unread` are the orders that came since of
-    whose family one can't be read: what they changed of older orders is not known, and not undone.
+    seconds). `kept` are new directives in the stead of older ones, which they continue. `site` says which
+    settings of the site changed since, `unread` are the orders that came since of whose family one can't be
+    read: what they changed of older orders is not known, and not undone.
     """
 
     refs: tuple[str, ...] = ()
     later: Mapping[str, float]
     left: tuple[Left, ...] = ()
+    kept: Mapping[str, str] = field(default_factory=dict)
     site: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
 
@@ -98,28 +100,36 @@ def undoing(
     """
     old = {one.ref: one for one in before}
     new = {one.ref: one for one in after}
+    # What goes on with something older is judged as that, and not withheld with what else its order brought.
+    older = _continued(orders, old)
+    apart = {new[ref].order for ref in older if ref in new}
     enforced = {
         ref
-        for ref, one in old.items()
-        if not one.is_cut and one.in_force(t) and ref in new and new[ref].in_force(t)
+        for ref, one in new.items()
+        if not one.is_cut
+        and one.in_force(t)
+        and (was := old.get(older.get(ref, ref))) is not None
+        and was.in_force(t)
     }
     spared = defaultdict(list)
     for cut in old.values():
         for ref in cut.cuts:
             spared[ref].append(cut)
     refs: dict[str, float | None] = {}
-    left = []
+    left, kept = [], {}
     for ref, one in sorted(new.items()):
         if one.is_cut:
             continue
-        was = old.get(ref)
+        was = old.get(older.get(ref, ref))
         longer = beyond(one.windows, () if was is None else was.windows, t)
         cuts = tuple(
             sorted(cut.ref for cut in old.values() if ref in cut.cuts and _is_less(cut, new, one, t))
         )
         if not (longer or cuts):
+            if ref in older and one.in_force(t):
+                kept[ref] = older[ref]
             continue
-        name = one.order if was is None else ref
+        name = one.order if was is None and one.order not in apart else ref
         shields = tuple(sorted(other for other in enforced if name in new[other].lineage))
         if shields or not longer:
             left.append(
@@ -138,7 +148,26 @@ def undoing(
         refs=tuple(sorted(refs)),
         later={ref: at for ref, at in refs.items() if at is not None},
         left=tuple(left),
+        kept=kept,
     )
+
+
+def _continued(orders: Mapping[str, Order], old: Collection[str]) -> dict[str, str]:
+    """Of the new directives that continue one of the old ones, also by another new one: which, by ref."""
+    continues = {
+        f"{order.id}/{one.id}": one.continues
+        for order in orders.values()
+        for one in order.directives
+        if one.continues
+    }
+    found = {}
+    for ref in continues.keys() - old:
+        at, seen = ref, {ref}
+        while at not in old and (at := continues.get(at, "")) and at not in seen:
+            seen.add(at)
+        if at in old:
+            found[ref] = at
+    return found
 
 
 def _is_less(cut: Scheduled, new: Mapping[str, Scheduled], one: Scheduled, t: float) -> bool:

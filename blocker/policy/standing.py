@@ -110,7 +110,7 @@ def stand(
     while more := {
         id_
         for id_, form in forms.items()
-        if id_ not in out and id_ not in applied and relations.order_of(form.order.of) in out | kept.members
+        if id_ not in out and id_ not in applied and relations.about(form.order) & (out | kept.members)
     }:
         out |= more
     return Standing(

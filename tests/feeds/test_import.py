@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shlex
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -1087,3 +1088,115 @@ def test_a_block_that_was_lifted_before_it_began_stays_out_when_its_date_comes(f
     assert fed.taken(lines(NAMES))["order"] == "reg/2026-11-29-list"
     fed.at("2026-12-09T12:00:00+00:00")
     assert fed.taken(lines(("new.example", *NAMES)))["added"] == 1
+
+
+SHOP = ("shop.example", "www.shop.example")
+
+
+def begun(fed: Fed, *days: tuple[str, ...]) -> None:
+    """One list after another is imported and applied, from 1 February on."""
+    fed.feed("names", more="    max_change: 0.5\n")
+    for day, listed in enumerate(days, 1):
+        dropped(fed, listed, f"2026-02-{day:02}")
+
+
+def dropped(fed: Fed, listed: tuple[str, ...], day: str) -> None:
+    fed.at(f"{day}T12:00:00+00:00")
+    assert fed.take(lines([*listed, *NAMES])).code == 0
+    assert fed.run("apply", "--yes").code == 0
+
+
+def directives(fed: Fed, order: str) -> dict[str, str]:
+    """The directives of an import's order, each as text."""
+    text = fed.orders[f"{order}.yaml"].decode()
+    return {part.partition("\n")[0]: part for part in re.split(r"  - id: ", text)[1:]}
+
+
+def test_a_name_that_stays_below_one_that_goes_goes_on_as_it_was_ordered(fed: Fed) -> None:
+    begun(fed, SHOP)
+    (fed.folder / "feeds.yaml").write_text(
+        (fed.folder / "feeds.yaml")
+        .read_text()
+        .replace("review_after: 180d", "review_after: 1d\n    action: nodata")
+    )
+    dropped(fed, (SHOP[1], "new.example"), "2026-02-03")
+    added = directives(fed, "2026-02-03-list-120000")
+    assert sorted(added) == ["added", "again"]
+    assert "continues: reg/2026-02-01-list/listed" in added["again"]
+    assert "action: nxdomain" in added["again"]
+    assert "review_by: 2026-07-31T12:00:00+00:00" in added["again"], "180 days after the first import"
+    assert ("continues" in added["added"], "action: nodata" in added["added"]) == (False, True)
+    assert blocked(fed, *SHOP, "new.example") == {SHOP[1], "new.example"}
+
+
+def test_names_of_several_orders_go_on_each_as_its_own_was(fed: Fed) -> None:
+    begun(fed, SHOP, (*SHOP, "late.example", "www.late.example"))
+    dropped(fed, (SHOP[1], "www.late.example"), "2026-02-03")
+    added = directives(fed, "2026-02-03-list-120000")
+    assert "continues: reg/2026-02-01-list/listed" in added["again-1"]
+    assert "continues: reg/2026-02-02-list-120000/added" in added["again-2"]
+    assert blocked(fed, *SHOP, "late.example", "www.late.example") == {SHOP[1], "www.late.example"}
+    dropped(fed, ("x.www.shop.example", "y.example"), "2026-02-04")
+    begun_again = directives(fed, "2026-02-04-list-120000")
+    assert sorted(begun_again) == ["added"], "what was never listed is new"
+
+
+def test_an_import_blocks_nothing_again_that_a_court_suspended(fed: Fed) -> None:
+    begun(fed, SHOP)
+    fed.act("pause", "suspend", "reg/2026-02-01-list/listed", start="2026-02-02")
+    fed.act("pause-more", "suspend", "reg/2026-02-01-list/listed", start="2026-02-05")
+    dropped(fed, (SHOP[1],), "2026-02-03")
+    assert blocked(fed, *SHOP, *NAMES) == set()
+    fed.act("on", "reinstate", "reg/2026-02-01-list/listed", start="2026-03-01")
+    assert fed.run("apply", "--yes").code == 0
+    assert blocked(fed, *SHOP, *NAMES) == {SHOP[1], *NAMES}
+
+
+def test_an_import_blocks_nothing_again_that_was_rolled_back_or_withheld(fed: Fed) -> None:
+    begun(fed, (), SHOP)
+    assert fed.run("rollback", "1", "--reason", "the letter was wrong").code == 0
+    dropped(fed, (SHOP[1],), "2026-02-03")
+    assert blocked(fed, *SHOP, *NAMES) == {*NAMES}
+    assert fed.run("release", "--rollback", "1").code == 0
+    assert blocked(fed, *SHOP, *NAMES) == {SHOP[1], *NAMES}
+
+
+def test_an_import_is_no_review_of_what_was_ordered_before(fed: Fed) -> None:
+    site = fed.folder / "site.yaml"
+    site.write_text(f"{site.read_text()}review: {{overdue: lapse}}\n")
+    fed.feed("names", more="    max_change: 0.5\n")
+    path = fed.folder / "feeds.yaml"
+    path.write_text(path.read_text().replace("180d", "1d"))
+    dropped(fed, SHOP, "2026-02-01")
+    path.write_text(path.read_text().replace("review_after: 1d", "review_after: 1000d"))
+    dropped(fed, (SHOP[1],), "2026-02-04")
+    assert blocked(fed, *SHOP, *NAMES) == set()
+
+
+def test_a_renewal_of_what_was_ordered_before_holds_for_what_goes_on(fed: Fed) -> None:
+    fed.feed("names", more="    max_change: 0.5\n")
+    path = fed.folder / "feeds.yaml"
+    path.write_text(path.read_text().replace("review_after: 180d", "until: 2026-06-01T00:00:00Z"))
+    dropped(fed, SHOP, "2026-02-01")
+    fed.act("renewal", "amend", "reg/2026-02-01-list/listed", "until: 2026-09-01", start="2026-02-02")
+    dropped(fed, (SHOP[1],), "2026-02-03")
+    assert "until: 2026-09-01T00:00:00+00:00" in directives(fed, "2026-02-03-list-120000")["again"]
+    fed.act("renewal-2", "amend", "reg/2026-02-01-list/listed", "until: 2026-12-01", start="2026-02-04")
+    assert fed.run("apply", "--yes").code == 0
+    assert fed.is_blocked(SHOP[1], at="2026-11-30")
+    assert not fed.is_blocked(SHOP[1], at="2026-12-01")
+
+
+def test_a_rollback_of_an_import_frees_nothing_that_was_listed_before(fed: Fed) -> None:
+    begun(fed, SHOP)
+    dropped(fed, (SHOP[1], "wrong.example"), "2026-02-02")
+    ran = fed.run("rollback", "1", "--reason", "wrong.example was a slip")
+    again, listed = "reg/2026-02-02-list-120000/again", "reg/2026-02-01-list/listed"
+    assert ran.out.splitlines()[:2] == [
+        "withheld: reg/2026-02-02-list-120000/added",
+        f"stays: {again}, which goes on with names of {listed}, as generation 1 has them",
+    ]
+    assert ran.code == 0
+    assert blocked(fed, *SHOP, "wrong.example", *NAMES) == {SHOP[1], *NAMES}
+    dropped(fed, (SHOP[1],), "2026-02-03")
+    assert blocked(fed, *SHOP, "wrong.example", *NAMES) == {SHOP[1], *NAMES}

@@ -193,6 +193,44 @@ def test_a_lift_of_what_another_lift_had_ended_is_warned_of_and_stands(
     assert relations.check(filed(*texts)) == []
 
 
+def going_on(ref: str, *, of: str = "a/b") -> str:
+    """An amend after AMEND whose directive continues another."""
+    window = "from: 2026-01-18, until: 2027-01-01"
+    added = f"  - {{id: on, names: [x.example], regions: [ID], {window}, continues: {ref}}}"
+    return act("a/on", "amend", of, "add:", added, issued="2026-01-18", start="2026-01-18")
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ((BLOCK, going_on("a/b/one")), {}),
+        ((BLOCK, AMEND, going_on("a/a/two")), {}),
+        ((BLOCK, AMEND, going_on("a/a/two", of="a/a")), {}),
+        ((BLOCK, going_on("a/b/other")), {"a/on": "continues-unknown"}),
+        ((BLOCK, going_on("a/on/on")), {"a/on": "continues-unknown"}),
+        ((BLOCK, going_on("a/none/one")), {"a/on": "continues-unknown"}),
+        ((BLOCK, AMEND, going_on("a/b/one", of="a/a")), {"a/on": "continues-unknown"}),
+        ((BLOCK, BLOCK.replace("a/b", "a/c"), going_on("a/c/one")), {"a/on": "continues-unknown"}),
+        (
+            (BLOCK, AMEND.replace("2026-01-15", "2026-01-19"), going_on("a/a/two")),
+            {"a/on": "continues-unknown"},
+        ),
+    ],
+)
+def test_a_directive_continues_one_that_was_there_and_is_amended(
+    texts: tuple[str, ...], expected: dict[str, str]
+) -> None:
+    assert wrong(*texts) == expected
+    assert wrong(*reversed(texts)) == expected
+
+
+def test_what_continues_a_directive_of_a_quarantined_order_is_not_complained_of() -> None:
+    found = relations.judge(filed(BLOCK, going_on("a/a/two")), quarantined=("a/a",))
+    assert found == []
+    (place,) = relations.judge(filed(BLOCK, going_on("a/a/two")))
+    assert (place.line, place.column) == (10, 97)
+
+
 SEALED_BLOCK = BLOCK.replace("publication: public", "publication: sealed")
 RENEW = act("a/r", "amend", "a/b", "until: 2026-12-01", issued="2026-01-15", start="2026-01-15")
 

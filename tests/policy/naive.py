@@ -63,13 +63,24 @@ class World:
         ]
 
     def covers(self, of: str, ref: str, owner: Order) -> bool:
-        """Whether an order `of` that speaks of this directive; added ones go with the amended order."""
-        reached = [ref, owner.id]
-        while owner.kind is Kind.AMEND:
-            reached.append(owner.of)
-            owner = self.order_named(owner.of)
-            reached.append(owner.id)
+        """Whether an order `of` that speaks of this directive; added ones go with the amended order, and with
+        what they continue.
+        """
+        reached = {ref, owner.id}
+        (continued,) = [one.continues for one in owner.directives if f"{owner.id}/{one.id}" == ref]
+        if continued:
+            reached |= self.reached(continued)
+        if owner.kind is Kind.AMEND:
+            reached |= self.reached(owner.of)
         return of in reached
+
+    def reached(self, name: str) -> set[str]:
+        """The name, and what an order or directive of that name goes with."""
+        order = self.order_named(name)
+        found = {name, order.id}
+        found |= self.reached(order.of) if order.kind is Kind.AMEND else set()
+        continued = [one.continues for one in order.directives if name == f"{order.id}/{one.id}"]
+        return found.union(*(self.reached(one) for one in continued if one))
 
     def order_named(self, of: str) -> Order:
         return self.orders[of] if of in self.orders else self.orders[of.rpartition("/")[0]]
@@ -264,6 +275,10 @@ def is_valid(orders: Sequence[Order]) -> bool:
                 return False
             if owner.kind is Kind.AMEND and rank(owner) >= rank(event):
                 return False
+        continued = {one.continues for one in event.directives if one.continues}
+        speaks = {ref for ref, own, _ in world.directives() if world.speaks_of(event, ref, own)}
+        if not continued <= speaks:
+            return False
     for event in events(orders):
         assert event.start is not None
         world.time_passes(event.start)

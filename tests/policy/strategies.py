@@ -178,6 +178,10 @@ def orders(
                 changes["directives"] = tuple(
                     draw(directives(f"d{count}")) for count in range(draw(st.integers(0, 2)))
                 )
+                changes["directives"] = tuple(
+                    replace(one, continues=draw(st.sampled_from(["", "", *refs_of(found)])))
+                    for one in changes["directives"]
+                )
                 changes["remove"] = draw(written_names(0))
                 listed = draw(st.sampled_from([None, None, None, *LISTS]))
                 changes["remove_file"] = NamesFile(file="cut.txt", sha256=listed) if listed else None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from blocker.policy.rollback import Left, Undoing
@@ -26,11 +27,12 @@ def command(site: Path, generation: str, reason: str, dry_run: bool) -> int:
     """Stop enforcing everything that came into force since GENERATION, at once.
 
     `blocker ledger` tells which apply made which generation. What was lifted or excepted since stays so:
-    nothing is ever blocked by undoing, and nothing is freed that GENERATION blocks itself. A directive of
-    then that only grew (its end was put off, names it was spared came back) is left, and told with the way;
-    the exit code is 3 (4 if an order can't be read back, so that it isn't known what it changed). It is the
-    operator's own act, as `withhold` is, never shown as the authority's; it survives every later apply
-    until `blocker release`.
+    nothing is ever blocked by undoing. Nothing is freed that GENERATION still blocks itself; names that it
+    blocks by orders which were lifted or narrowed since are told. A directive of then that only grew (its
+    end was put off, names it was spared came back) is left, and told with the way. The exit code is 3 if
+    something is left or freed so (4 if an order can't be read back, so that it isn't known what it
+    changed). It is the operator's own act, as `withhold` is, never shown as the authority's; it survives
+    every later apply until `blocker release`.
     """
     from blocker import sitefile
     from blocker.cli import inputs, show
@@ -48,34 +50,58 @@ def command(site: Path, generation: str, reason: str, dry_run: bool) -> int:
 
 def _say(done: Undoing, number: int, dry_run: bool) -> int:
     """Print what was withheld and what was left; the exit code."""
-    from blocker.cli import show
     from blocker.errors import PlanRefused, StoreError
 
-    for ref in done.refs[:_SHOWN]:
-        later = f"; {_later(done.later[ref], number)}" if ref in done.later else ""
-        click.echo(f"{'would be withheld' if dry_run else 'withheld'}: {ref}{later}")
-    if len(done.refs) > _SHOWN:
-        click.echo(f"… and {len(done.refs) - _SHOWN:,} more; `blocker release` lists all that is withheld")
-    for ref, older in [*done.kept.items()][:_SHOWN]:
-        click.echo(f"stays: {ref}, which goes on with names of {older}, as generation {number} has them")
+    later = {ref: f"; {_later(at, number)}" for ref, at in done.later.items()}
+    stays = "which goes on with names of"
+    _list(
+        f"{'would be withheld' if dry_run else 'withheld'}: ",
+        [f"{ref}{later.get(ref, '')}" for ref in done.refs],
+        "more; `blocker release` lists all that is withheld",
+    )
+    _list(
+        "stays: ",
+        [f"{ref}, {stays} {older}, as generation {number} has them" for ref, older in done.kept.items()],
+        "more stay",
+    )
+    _list("freed: ", [_freed(ref, count, number) for ref, count in done.freed.items()], "more are freed")
     left = [*(_left(one, number) for one in done.left), *map(_unread, done.unread)]
-    for why in left[:_SHOWN]:
-        show.hanging("left: ", why)
-    if len(left) > _SHOWN:
-        click.echo(f"… and {len(left) - _SHOWN:,} more are left")
-    for change in done.site:
-        show.hanging("site: ", f"{change}. A rollback leaves it; undo it in site.yaml, and `blocker apply`")
+    _list("left: ", left, "more are left")
+    way = "A rollback leaves it; undo it in site.yaml, and `blocker apply`"
+    _list("site: ", [f"{change}. {way}" for change in done.site], "more")
     if done.refs and not dry_run:
         click.echo(
             "no longer enforced here, whatever is applied later; `blocker release REF...` ends that for one "
             f"or several, `blocker release --rollback {number}` for all"
         )
-    if left or done.site:
-        click.echo(f"what is left is not undone: not all is as it was in generation {number}")
+    if left or done.site or done.freed:
+        what = "what is left is not undone: " if left or done.site else ""
+        click.echo(f"{what}not all is as it was in generation {number}")
         return StoreError.exit_code if done.unread else PlanRefused.exit_code
     if not done.refs:
         click.echo(f"nothing that came into force since generation {number} is enforced here")
     return 0
+
+
+def _list(head: str, found: Sequence[str], rest: str) -> None:
+    """The first of them, each behind its head, and how many there are beside."""
+    from blocker.cli import show
+
+    for one in found[:_SHOWN]:
+        show.hanging(head, one)
+    if len(found) > _SHOWN:
+        click.echo(f"… and {len(found) - _SHOWN:,} {rest}")
+
+
+def _freed(ref: str, count: int, generation: int) -> str:
+    """That a generation blocks what is free now, why, and the ways."""
+    from blocker.cli import show
+
+    return (
+        f"at least {show.counted(count, 'name')} of {ref}, which generation {generation} blocks by orders "
+        "that were lifted, suspended or narrowed since; a rollback brings nothing back. `blocker release "
+        f"{ref.rpartition('/')[0]}` blocks all of it again, an order of its own (`blocker new`) what is to be"
+    )
 
 
 def _unread(order: str) -> str:

@@ -48,15 +48,17 @@ class Left:
 class Undoing:
     """What a rollback does: `refs` are the ids of orders and refs of directives to be withheld, sorted.
     `later` tells of those that the older orders alone would have in force at a later time, from when (epoch
-    seconds). `kept` are new directives in the stead of older ones, which they continue. `site` says which
-    settings of the site changed since, `unread` are the orders that came since of whose family one can't be
-    read: what they changed of older orders is not known, and not undone.
+    seconds). `kept` are new directives in the stead of older ones, which they continue. `freed` says of how
+    many names of which directives see `policy.freed`. `site` says which settings of the site changed since,
+    `unread` are the orders that came since of whose family one can't be read: what they changed of older
+    orders is not known, and not undone.
     """
 
     refs: tuple[str, ...] = ()
     later: Mapping[str, float]
     left: tuple[Left, ...] = ()
     kept: Mapping[str, str] = field(default_factory=dict)
+    freed: Mapping[str, int] = field(default_factory=dict)
     site: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
 

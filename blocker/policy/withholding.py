@@ -11,6 +11,7 @@ from blocker.orders.schedule import schedule
 from blocker.policy import outbox, still, writer
 from blocker.policy.chain import Event
 from blocker.policy.examine import recall_all
+from blocker.policy.freed import freed
 from blocker.policy.plan import changed_settings
 from blocker.policy.reader import Reader
 from blocker.policy.rollback import is_by_hand, is_of, undoing
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from blocker.orders.timetable import Scheduled
     from blocker.policy.records import Withheld
     from blocker.policy.rollback import Undoing
     from blocker.site import Enforcement, Site
@@ -141,8 +143,9 @@ def roll_back(
     before = schedule(
         (order for order in known if order.id not in came), lapses_from=(was or enforced).lapses_from
     )
+    before += [each for each in stays.directives if each.order not in came]
     found = undoing(
-        [*before, *(each for each in stays.directives if each.order not in came)],
+        before,
         [*schedule(known, lapses_from=enforced.lapses_from), *stays.directives],
         one.at,
         orders=orders,
@@ -165,9 +168,22 @@ def roll_back(
     return replace(
         found,
         refs=refs,
+        freed=_freed(state, before, held, refs, one.at),
         site=_site_since(was, enforced) if generation else (),
         unread=tuple(sorted((came & stays.members).difference(found.refs))),
     )
+
+
+def _freed(
+    state: Path, before: list[Scheduled], held: Mapping[str, object], refs: tuple[str, ...], t: float
+) -> dict[str, int]:
+    """After the withholding, which must not wait for it."""
+    reader = Reader(state)
+    try:
+        with reader.snapshot() as policy:
+            return freed(policy, before, held, refs, t)
+    finally:
+        reader.close()
 
 
 def _site_since(was: Enforcement | None, site: Enforcement) -> tuple[str, ...]:

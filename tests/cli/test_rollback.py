@@ -467,3 +467,37 @@ def test_a_plan_says_of_what_is_withheld_that_it_stays_so(mistaken: Site) -> Non
     }
     assert "2 of them withheld" in mistaken.apply().out
     assert not mistaken.is_blocked("more.example")
+
+
+@pytest.mark.parametrize("how", ["narrowed", "lifted"])
+def test_names_that_the_generation_blocks_by_what_is_over_since_are_told_to_be_free(
+    site: Site, how: str
+) -> None:
+    site.block("old", "shop.example", "'*.deep.example'")
+    assert site.apply().code == 0
+    names = ("pay.shop.example", "'*.x.deep.example'", "other.example")
+    if how == "narrowed":
+        window = "regions: [ID], from: 2026-01-01, until: 2099-01-01"
+        added = f"{{id: one, names: [{', '.join(names)}], except: [a.other.example], {window}}}"
+        removed = "remove: [shop.example, deep.example]"
+        site.act("new", "amend", "a/old", removed, f"add: [{added}]", start="2026-01-02")
+    else:
+        site.act("end", "lift", "a/old", start="2026-01-02")
+        site.block("new", *names)
+    assert site.apply().code == 0
+    assert site.is_blocked("y.x.deep.example")
+    dry = site.run("rollback", "1", "--reason", "a mistake", "--dry-run")
+    ran = site.run("rollback", "1", "--reason", "a mistake")
+    for one in (dry, ran):
+        assert one.code == 3
+        assert "freed: at least 2 names of a/new/one, which generation 1 blocks" in one.out
+        assert one.out.splitlines()[-1] == "not all is as it was in generation 1"
+    assert "`blocker release a/new` blocks all of it again" in " ".join(ran.out.split())
+    assert not any(site.is_blocked(f"{name}.example") for name in ("pay.shop", "y.x.deep", "other"))
+
+
+def test_names_that_are_free_since_for_another_reason_are_not_told(mistaken: Site) -> None:
+    mistaken.block("cover", "one.example")
+    assert mistaken.apply().code == 0
+    ran = mistaken.run("rollback", "2", "--reason", "a mistake")
+    assert (ran.code, "freed" in ran.out) == (0, False), "generation 2 had lifted it"

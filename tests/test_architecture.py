@@ -33,6 +33,7 @@ PURE = {
     "policy.lists", "policy.radius", "policy.hold", "policy.proposal",
     "policy.explain", "policy.standing", "policy.still", "policy.protect", "policy.chain", "policy.rollback",
     "policy.overdue", "policy.disclosure", "policy.removed", "policy.told", "policy.rules",
+    "policy.remembered",
     "resolver.wire", "resolver.answer", "resolver.chain", "resolver.judge", "resolver.engine",
     "resolver.cache", "resolver.shares", "resolver.quick",
     "plugins.dnsdist_classes", "plugins.dnsdist_config",

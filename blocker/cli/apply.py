@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from blocker.policy.apply import Prepared
 
+_TOLD = 5  # refs of many in one sentence
+
 
 @click.command("apply")
 @click.option("--yes", is_flag=True, help="Don't ask; the site's limits still hold.")
@@ -88,6 +90,7 @@ def command(
         number = generation.number
         if not as_json:
             click.echo(f"applied: generation {number}, policy {generation.digest[:16]}")
+            _say_withheld(prepared)
     if held:
         apply.note_held(prepared, now=time.time(), warn=show.warning)
         click.echo(left_held(prepared), err=True)
@@ -95,6 +98,20 @@ def command(
         show.as_json({**plan.record(prepared, ""), "generation": number})
     errors = [one for one in prepared.problems if one.severity == "error"]
     return OrdersInvalid.exit_code if errors else PlanRefused.exit_code if held else 0
+
+
+def _say_withheld(prepared: Prepared) -> None:
+    """Say what a store that was made anew has taken over from the ledger."""
+    from blocker.cli import show
+
+    refs = [] if prepared.live.number else [*prepared.live.withheld]
+    if refs:
+        more = f" and {len(refs) - _TOLD:,} more" if len(refs) > _TOLD else ""
+        show.hanging(
+            "withheld: ",
+            f"what the ledger knows to be withheld stays so: {', '.join(refs[:_TOLD])}{more}; "
+            "`blocker release` lists it",
+        )
 
 
 def _say_needless(prepared: Prepared, chosen: Prepared, accept: str) -> None:

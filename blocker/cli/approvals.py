@@ -114,6 +114,14 @@ def _waiting(examined: Examined) -> Iterator[dict[str, Any]]:
             "missing": signed.missing.get(id_, ""),
             "due": show.moment(owed[id_].due) if id_ in owed else None,
         }
+    for id_ in sorted(owed.keys() - signed.given.keys()):
+        yield {
+            "order": id_,
+            "state": "owed",
+            "approvals": [],
+            "missing": "a file as it was applied, to be signed; `blocker check` says more",
+            "due": show.moment(owed[id_].due),
+        }
 
 
 def _told(site: Site, order: str) -> Iterator[dict[str, Any]]:

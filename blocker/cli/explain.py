@@ -70,7 +70,9 @@ def command(
                 kept = still.named(policy, standing.still, key)
             standing = replace(standing, still=replace(standing.still, directives=kept))
         scheduled = standing.scheduled(examined.enforcement.lapses_from)
-        index = Index(scheduled, examined.read, only=frozenset(names.ancestry(key)))
+        # Beside a store its own word is asked below. Without, an apply takes over what the ledger knows.
+        withheld = {} if examined.live.number else examined.live.withheld
+        index = Index(scheduled, examined.read, withheld=withheld, only=frozenset(names.ancestry(key)))
         found = explain(index, orders, key, **asked, enforcement=loaded.enforcement)
     shown = names.to_text(key)
     if as_json:

@@ -71,7 +71,7 @@ def generation(site: Site, text: str) -> int:
     """The number of a generation as it was typed. Raises OrdersInvalid if it is none, StoreError."""
     if not re.fullmatch(r"[0-9]{1,9}", text):
         with live(site) as policy:
-            raise no_such_generation(text[:20], policy.generation.number)
+            raise no_such_generation(text[:20], policy.generation.number, policy.first)
     return int(text)
 
 

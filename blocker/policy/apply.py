@@ -203,7 +203,7 @@ def apply(
     if not accept:
         plan.guard(prepared.plan, site.limits)
     generation = Generation(
-        number=prepared.live.number + 1,
+        number=max(prepared.live.number, prepared.live.reached) + 1,
         digest=prepared.plan.next,
         applied_at=now,
         by=by,
@@ -226,6 +226,7 @@ def apply(
             owed=owed,
             trust=trust,
             former=partial(_former, prepared),
+            withheld=prepared.live.withheld,
         ),
         base=prepared.live.digest,
         events=[*told.applied(prepared, generation, owed, trust, accept)],

@@ -5,31 +5,33 @@ Shell. It reads the folder, the live policy, the archive and the signatures, and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from blocker.approvals import files as signatures
-from blocker.errors import NothingApplied, StoreError
+from blocker.errors import NothingApplied, Problem, StoreError
 from blocker.orders import check, files, names_file, parse, relations
 from blocker.orders.digests import Digests
-from blocker.policy import archive, plan, removed
+from blocker.policy import archive, ledger, plan, remembered, removed
 from blocker.policy.protect import protected_names
 from blocker.policy.reader import Reader
 from blocker.policy.standing import Standing, stand
 from blocker.yamltext import normal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from blocker.approvals.files import Approved
-    from blocker.errors import Problem
     from blocker.orders.files import Loaded
     from blocker.orders.model import NameList, NamesFile, Order
     from blocker.orders.parse import Filed
+    from blocker.policy.chain import Entry
     from blocker.policy.plan import Live
     from blocker.site import Enforcement, Site
+
+_TOLD = 3  # troubles of many in one sentence
 
 
 def live_policy(state: Path) -> Live:
@@ -56,6 +58,40 @@ def live_policy(state: Path) -> Live:
             )
     finally:
         reader.close()
+
+
+def _live(state: Path) -> tuple[Live, list[Problem]]:
+    """What is applied now. Where there is no store: what the operator withholds, and how far generations
+    counted, as the ledger has it. A ledger that is not whole keeps nothing out, and is complained of.
+    """
+    live = live_policy(state)
+    if live.number:
+        return live, []
+    rows: list[Entry] = []
+    troubles: list[str] = []
+    try:
+        rows.extend(ledger.entries(state, only=remembered.EVENTS))  # As far as it can be read.
+        troubles += ledger.verify(state)
+    except StoreError as error:
+        troubles.append(str(error))
+    known = remembered.remember(rows)
+    troubles += [f"it was never told of {event!r}, {count} of them" for event, count in known.untold.items()]
+    problems = [_not_whole(state, troubles)] if troubles else []
+    return replace(live, withheld=known.withheld, reached=known.number), problems
+
+
+def _not_whole(state: Path, troubles: Sequence[str]) -> Problem:
+    more = f", and {len(troubles) - _TOLD} more" if len(troubles) > _TOLD else ""
+    return Problem(
+        id="ledger-not-whole",
+        path=str(state / ledger.FILE),
+        severity="warning",
+        message="there is no policy store, and of what was withheld and rolled back, and of the number of "
+        f"the last generation, only the ledger knows. It is not whole: {'; '.join(troubles[:_TOLD])}{more}. "
+        "An apply blocks again what the ledger doesn't tell to be withheld, and may give numbers a second "
+        "time: read the plan. If it can wait, restore the ledger from its backup before; if not, "
+        "`blocker withhold` what is missing, after.",
+    )
 
 
 def recall(site: Site, order: str, digest: str) -> Filed:
@@ -130,7 +166,7 @@ def examine(
     then the complaint has its line. `emergency` are the ids of orders that a person lets in by the site's
     emergency; raises NotApproved if one of those can't be.
     """
-    live = live_policy(site.state)
+    live, doubts = _live(site.state)
     digests = Digests(site.state, now=now)
     load = partial(files.load, site.orders, check.Facts.of(site), digests=digests, progress=progress)
     loaded = load(known=live.orders.items())
@@ -154,7 +190,7 @@ def examine(
     # What orders are about is judged among the standing forms, not the files alone.
     own = (problem for problem in loaded.problems if problem.id not in relations.IDS)
     idle = _idle_removals(site, live, loaded, standing) if whole else ()
-    problems = (*own, *standing.problems, *signed.problems, *late, *idle)
+    problems = (*doubts, *own, *standing.problems, *signed.problems, *late, *idle)
     return Examined(
         site=site,
         enforcement=live.enforcing(site.enforcement, now),

@@ -38,7 +38,8 @@ RATIOS_FROM = 1000  # live names below which ratios say nothing
 class Live:
     """What is applied now. `counts` are names by ref, `zones` those that the names were looked at for, `owed`
     the orders that an emergency let in and whose approvals are owed, `trust` is by what orders came in,
-    `withheld` what the operator does not enforce; the empty policy is `NOTHING`.
+    `withheld` what the operator does not enforce; the empty policy is `NOTHING`. Where there is no store,
+    `reached` is the number of the last generation that the ledger knows of.
     """
 
     digest: str = ""
@@ -52,6 +53,7 @@ class Live:
     owed: Mapping[str, Owed] = field(default_factory=dict)
     trust: Trust = field(default_factory=Trust)
     withheld: Mapping[str, tuple[Withheld, ...]] = field(default_factory=dict)
+    reached: int = 0
 
     def enforcing(self, site: Enforcement, now: float) -> Enforcement:
         """The site's values as an apply `now` would keep them: with since when it lapses what is not

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
     from blocker.orders.model import Order
     from blocker.orders.timetable import Scheduled, Span
+    from blocker.policy.records import Withheld
 
 
-_MARKED = re.compile(r"rollback to generation \d+: ")
+_MARKED = re.compile(r"(rollback to generation \d+): ")
+_BY_HAND = "by hand"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +80,15 @@ def is_by_hand(reason: str) -> bool:
     return not _MARKED.match(reason)
 
 
-def is_same(reason: str, other: str) -> bool:
-    """Whether both are by hand, or both by rollbacks to one generation."""
-    one, two = _MARKED.match(reason), _MARKED.match(other)
-    return (one and one[0]) == (two and two[0])
+def kind(reason: str) -> str:
+    """Of which kind an act is: `by hand` or `rollback to generation N`. A ref has one of each at most."""
+    found = _MARKED.match(reason)
+    return found[1] if found else _BY_HAND
+
+
+def with_act(acts: Iterable[Withheld], one: Withheld) -> tuple[Withheld, ...]:
+    """The acts that withhold a ref, with one more: one of the same kind it replaces."""
+    return (*(act for act in acts if kind(act.reason) != kind(one.reason)), one)
 
 
 def _mark(generation: int) -> str:

@@ -3,7 +3,8 @@
 Pure. An order with a Problem is quarantined: what was applied of it stays in force as it was, what never
 was applied stays out, and everything else goes on. An applied order that can't be read back stays as it
 is live, with all of its family. Deleting or changing a file is not a lift: an applied order stands in its
-applied form until its whole family (the block and everything about it) is over and leaves together.
+applied form until its whole family (the block and everything about it) is over and leaves together. While
+an approval of one of them is owed none leaves: nobody would know of the debt any more.
 """
 
 from __future__ import annotations
@@ -92,13 +93,18 @@ def stand(
     free = {id_: one for id_, one in read.items() if id_ not in kept.members}
     families = _Families(free, now) if recalled else None
     for id_, form in recalled.items():
-        if families is not None and id_ in free and families.are_over(id_):
-            if families.is_gone(id_, gone):
-                continue
-        elif id_ in filed:
-            problems.append(_changed(filed[id_], f"{archive}/{applied[id_]}"))
-        elif id_ in gone:
-            problems.append(_missing(id_, folder, f"{archive}/{applied[id_]}", there))
+        is_over = families is not None and id_ in free and families.are_over(id_)
+        if families is not None and is_over and families.is_gone(id_, gone.difference(live.owed)):
+            continue
+        kept_at = f"{archive}/{applied[id_]}"
+        if id_ in filed and not is_over:
+            problems.append(_changed(filed[id_], kept_at))
+        elif id_ in live.owed and (id_ in gone or id_ in filed):
+            lost = "is gone" if id_ in gone else "was changed since"
+            restore = _restore(id_, folder, kept_at, there)
+            problems.append(_owed(id_, lost, restore, folder, is_over=is_over))
+        elif id_ in gone and not is_over:
+            problems.append(_missing(id_, _restore(id_, folder, kept_at, there), folder))
         forms[id_] = form
     rejected = {problem.order for problem in problems} | set(broken)
     out = {id_ for id_ in rejected if id_ not in applied}
@@ -177,20 +183,38 @@ def _changed(filed: Filed, kept: str) -> Problem:
     )
 
 
-def _missing(id_: str, folder: str, kept: str, there: Collection[str]) -> Problem:
-    path = f"{folder}/{id_}.yaml"
-    restore = _copy(kept, path)
-    parent = id_.rpartition("/")[0]
-    if parent and parent not in there:  # As far as other orders show; making it again would do no harm.
-        restore = f"mkdir -p {shlex.quote(f'{folder}/{parent}')} && {restore}"
+def _missing(id_: str, restore: str, folder: str) -> Problem:
     return Problem(
         id="applied-order-missing",
-        path=path,
+        path=f"{folder}/{id_}.yaml",
         order=id_,
         message="this order is applied and its file is gone; the applied form stays in force, for deleting "
         f"a file is not a lift. Restore the file (`{restore}`); if the order is to end, write "
         f"that: `blocker new --kind lift --of {id_}`.",
     )
+
+
+def _owed(id_: str, lost: str, restore: str, folder: str, *, is_over: bool) -> Problem:
+    """An emergency let it in, and its file can't be signed: what it owes stays owed when it is over."""
+    stays = "it is over, and stays applied" if is_over else "the applied form stays in force"
+    end = "" if is_over else f"; if the order is to end, write that: `blocker new --kind lift --of {id_}`"
+    return Problem(
+        id="applied-order-missing" if lost == "is gone" else "applied-order-changed",
+        path=f"{folder}/{id_}.yaml",
+        order=id_,
+        message=f"an emergency let this order in, its approval is owed, and its file {lost}; {stays} until "
+        f"the approval is there, for deleting a file settles nothing. Restore the file (`{restore}`) and "
+        f"sign it; `blocker approvals {id_}` then says what is missing{end}.",
+    )
+
+
+def _restore(id_: str, folder: str, kept: str, there: Collection[str]) -> str:
+    """The command that brings the file back."""
+    restore = _copy(kept, f"{folder}/{id_}.yaml")
+    parent = id_.rpartition("/")[0]
+    if parent and parent not in there:  # As far as other orders show; making it again would do no harm.
+        return f"mkdir -p {shlex.quote(f'{folder}/{parent}')} && {restore}"
+    return restore
 
 
 def _parents(id_: str) -> Iterator[str]:

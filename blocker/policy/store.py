@@ -149,10 +149,11 @@ class Snapshot:
 
     Good inside the `with` of Reader.snapshot() only. `orders` are the applied ones: id → digest; `zones` are
     those that the names were looked at for; `arrivals` are the numbers of the generations that brought the
-    orders, 0 for those that came before anybody counted; `owed` are the orders whose approvals are owed,
-    `trust` is by what orders came in; `changed_at` is when the last apply was, or the last withholding or
-    release after it. Of `before`, the snapshot of an earlier transaction, what did not change is taken over:
-    an apply costs its readers the difference, too.
+    orders, 0 for those that came before anybody counted; `first` is the number of the first generation that
+    this store had; `owed` are the orders whose approvals are owed, `trust` is by what orders came in;
+    `changed_at` is when the last apply was, or the last withholding or release after it. Of `before`, the
+    snapshot of an earlier transaction, what did not change is taken over: an apply costs its readers the
+    difference, too.
     """
 
     __slots__ = (
@@ -168,6 +169,7 @@ class Snapshot:
         "directives",
         "enforcement",
         "find",
+        "first",
         "generation",
         "orders",
         "owed",
@@ -202,6 +204,8 @@ class Snapshot:
         self.orders: dict[str, str] = records.unpack_orders(txn.get(b"orders", db=meta))
         arrivals = records.unpack_arrivals(txn.get(b"arrivals", db=meta, default=b"{}"))
         self.arrivals = {id_: arrivals.get(id_, 0) for id_ in self.orders}
+        # Added within FORMAT 1: before, every store began with generation 1.
+        self.first = records.unpack_number(txn.get(b"first", db=meta, default=records.pack_number(1)))
         self.enforcement: Enforcement = records.unpack_enforcement(txn.get(b"site", db=meta))
         self.withheld: Mapping[str, tuple[Withheld, ...]] = records.unpack_withheld(
             txn.get(b"withheld", db=meta, default=b"{}")

@@ -14,10 +14,10 @@ from blocker.policy.examine import recall_all
 from blocker.policy.freed import freed
 from blocker.policy.plan import changed_settings
 from blocker.policy.reader import Reader
-from blocker.policy.rollback import is_by_hand, is_of, undoing
+from blocker.policy.rollback import is_by_hand, is_of, kind, undoing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from blocker.orders.timetable import Scheduled
@@ -99,9 +99,9 @@ def release(
             at=now,
             event="released",
             subject=ref,
-            detail={"by": by, **({"still": True} if others[ref].get(ref) else {})},
+            detail={"by": by, **(_partly(acts) if others[ref].get(ref) else {})},
         )
-        for ref in ended
+        for ref, acts in ended.items()
     ]
     writer.release(state, ended, at=now, events=events)
     outbox.tell(state, warn)
@@ -127,14 +127,15 @@ def roll_back(
     reader = Reader(state)
     try:
         with reader.snapshot() as policy:
-            last, arrivals, held = policy.generation.number, policy.arrivals, policy.withheld
+            last, first, held = policy.generation.number, policy.first, policy.withheld
+            arrivals = policy.arrivals
             digests, enforced = policy.orders, policy.enforcement
             live = {each.ref: each for each in policy.directives.values()}
             was = policy.site_at(generation)
     finally:
         reader.close()
-    if not 0 <= generation < last:
-        raise no_such_generation(str(generation), last)
+    if generation and not first <= generation < last:
+        raise no_such_generation(str(generation), last, first)
     orders, lost = recall_all(site, digests)
     unread = {id_: digests[id_] for id_ in lost}
     stays = still.keep(unread, orders, live, {}, lapses_from=enforced.lapses_from)
@@ -205,14 +206,26 @@ def _said(value: object) -> str:
     return "not set" if value in (None, "") else str(value)
 
 
-def no_such_generation(asked: str, last: int) -> OrdersInvalid:
-    """The refusal to roll back to what is no generation before the last one, with those that there are."""
-    earlier = f"0 to {last - 1}" if last > 1 else "0"
+def no_such_generation(asked: str, last: int, first: int = 1) -> OrdersInvalid:
+    """The refusal to roll back to what is no generation before the last one, with those that there are; the
+    store has them from the `first` on.
+    """
+    since = "" if first == 1 else f" The store was made anew with generation {first}, and knows none before."
+    least = 0 if first == 1 else first
+    span = f"{least} to {last - 1}" if last - 1 > least else f"{least}"
+    earlier = span if first == 1 else f"0 or {span}" if last > first else "0"
     message = (
         f"the live policy is generation {last}; roll back to one before it, {earlier} "
-        "(0 is before the first apply). `blocker ledger` shows which apply made which."
+        f"(0 is before the first apply).{since} `blocker ledger` shows which apply made which."
     )
     return OrdersInvalid([Problem(id="no-such-generation", path=repr(asked), message=message)])
+
+
+def _partly(ended: Collection[Withheld]) -> dict[str, object]:
+    """What the ledger is told of a release after which other acts on the same ref go on: a store that is made
+    anew has to know which.
+    """
+    return {"still": True, "ended": sorted({kind(act.reason) for act in ended})}
 
 
 def _not_withheld(ref: str, held: Mapping[str, object]) -> str:

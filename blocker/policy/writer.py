@@ -21,7 +21,7 @@ from blocker.policy import records, store
 from blocker.policy.chain import Event, salted
 from blocker.policy.directives import SUBJECT_ROLES, Role, by_role
 from blocker.policy.records import Trust
-from blocker.policy.rollback import is_same
+from blocker.policy.rollback import with_act
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -50,6 +50,7 @@ class Target:
     `zones` are those that somebody looked at the names for: they have room for them. `owed` are the orders
     that it brings before their approvals are there; `trust` is by what the others come in. `former` gives the
     names of an applied directive that goes, as far as they are known; what it leaves out is looked for.
+    `withheld` is what the operator does not enforce, for a store that is made anew; one that is there knows.
     """
 
     generation: Generation
@@ -61,6 +62,7 @@ class Target:
     owed: Mapping[str, Owed] = field(default_factory=dict)
     trust: Trust = field(default_factory=Trust)
     former: Callable[[Scheduled], Iterable[Key]] = lambda _: ()
+    withheld: Mapping[str, tuple[Withheld, ...]] = field(default_factory=dict)
 
 
 def commit(
@@ -99,7 +101,7 @@ def withhold(state: Path, one: Withheld, *refs: str, events: Sequence[Event] = (
     """
     with _withholding(state, one.at, events) as held:
         for ref in refs:
-            held[ref] = (*(act for act in held.get(ref, ()) if not is_same(act.reason, one.reason)), one)
+            held[ref] = with_act(held.get(ref, ()), one)
 
 
 def release(
@@ -270,6 +272,10 @@ class _Commit:
             self._add(added, target.read)
         self._write_sets()
         meta = self._db["meta"]
+        if self._txn.get(b"generation", db=meta) is None:
+            # What generations before its first one enforced, a store that is made anew does not know.
+            self._txn.put(b"first", records.pack_number(target.generation.number), db=meta)
+            self._txn.put(b"withheld", records.pack_withheld(target.withheld), db=meta)
         self._txn.put(b"format", b"%d" % records.FORMAT, db=meta)
         self._txn.put(b"orders", records.pack_orders(target.orders), db=meta)
         known = records.unpack_arrivals(self._txn.get(b"arrivals", db=meta, default=b"{}"))

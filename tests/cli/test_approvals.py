@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -702,14 +703,91 @@ def test_an_emergency_without_a_rule_or_reason_is_none(signing: Signing, site: S
     assert (ran.code, "this is an unsigned site" in ran.err) == (3, True)
 
 
-def test_an_order_that_is_over_owes_nothing(signing: Signing) -> None:
-    signing.site.block("x", "x.example", until="2026-01-02")
-    signing.sign("x", "dora")
-    assert signing.apply("--emergency", "a/x", "--reason", "now").code == 0
-    for path in signing.site.path("x").parent.glob("x.yaml*"):
+def let_in(signing: Signing, slug: str, until: str = "2099-01-01") -> None:
+    """An order that came in by the emergency, and whose files are gone by now."""
+    signing.site.block(slug, "x.example", until=until)
+    signing.sign(slug, "dora")
+    assert signing.apply("--emergency", f"a/{slug}", "--reason", "now").code == 0
+    unlink(signing, slug)
+
+
+def unlink(signing: Signing, slug: str) -> None:
+    for path in signing.site.path(slug).parent.glob(f"{slug}.yaml*"):
         path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("until", "stays", "end"),
+    [
+        ("2026-01-02", "it is over, and stays applied until the approval is there", "is missing."),
+        (
+            "2099-01-01",
+            "the applied form stays in force until the approval is there",
+            "is missing; if the order is to end, write that: `blocker new --kind lift --of a/x`.",
+        ),
+    ],
+    ids=["over", "in force"],
+)
+def test_what_an_emergency_owes_stays_owed_though_its_files_are_deleted(
+    signing: Signing, until: str, stays: str, end: str
+) -> None:
+    let_in(signing, "x", until)
+    for _ in range(2):
+        ran = signing.apply()
+        assert ran.code == 2
+        assert "a/x was let in by the emergency; its approval is owed, due 20" in ran.out
+        assert (
+            "x.yaml applied-order-missing: an emergency let this order in, its approval is owed, and its "
+            f"file is gone; {stays}, for deleting a file settles nothing. Restore the file (`" in ran.err
+        )
+        assert f"and sign it; `blocker approvals a/x` then says what {end}\n" in ran.err
+    assert Scene(signing.site.folder / "state").view().approvals_due.keys() == {"a/x"}
+    (row,) = (line.split("\t") for line in signing.site.run("approvals").out.splitlines())
+    assert row == [
+        "a/x",
+        "owed",
+        "nobody",
+        "a file as it was applied, to be signed; `blocker check` says more",
+    ]
+
+
+def test_an_order_that_is_over_leaves_once_what_it_owed_is_there(signing: Signing) -> None:
+    let_in(signing, "x", until="2026-01-02")
+    (command,) = re.findall(r"`((?:mkdir|cp) [^`]*)`", signing.apply().err)
+    subprocess.run(["sh", "-c", command], check=True)
+    signing.sign("x", "alice", "bob")
+    ran = signing.apply()
+    assert (ran.code, "the approvals owed are there now: a/x" in ran.out) == (0, True)
+    unlink(signing, "x")
     assert signing.apply().code == 0
-    assert "owed" not in signing.apply().out
+    assert "a/x" not in signing.site.run("timeline", "--all").out
+
+
+def test_the_lift_of_what_is_owed_stays_with_it_and_the_block_does_not_come_back(signing: Signing) -> None:
+    signing.block("x", "x.example", "dora")
+    assert signing.apply("--emergency", "a/x", "--reason", "now").code == 0
+    signing.site.act("end", "lift", "a/x")
+    signing.sign("end", "alice")
+    assert signing.apply().code == 0
+    for slug in ("x", "end"):
+        unlink(signing, slug)
+    ran = signing.apply()
+    assert (ran.code, ran.err.count("applied-order-missing")) == (2, 1)
+    assert not signing.site.is_blocked("x.example")
+    assert Scene(signing.site.folder / "state").view().approvals_due.keys() == {"a/x"}
+
+
+def test_the_changed_file_of_an_order_that_is_over_is_told_while_its_approval_is_owed(
+    signing: Signing,
+) -> None:
+    let_in(signing, "x", until="2026-01-02")
+    signing.site.block("x", "y.example")
+    ran = signing.apply()
+    assert ran.code == 2
+    assert (
+        "x.yaml applied-order-changed: an emergency let this order in, its approval is owed, and its file "
+        "was changed since; it is over, and stays applied until" in ran.err
+    )
 
 
 def test_the_verb_lists_who_approved_what_and_what_is_missing(signing: Signing) -> None:

@@ -32,7 +32,7 @@ PURE = {
     "policy.directives", "policy.decide", "policy.index", "policy.plan", "policy.records", "policy.regions",
     "policy.lists", "policy.radius", "policy.hold", "policy.proposal",
     "policy.explain", "policy.standing", "policy.still", "policy.protect", "policy.chain", "policy.rollback",
-    "policy.overdue", "policy.disclosure", "policy.removed", "policy.told", "policy.rules",
+    "policy.overdue", "policy.disclosure", "policy.removed", "policy.told", "policy.rules", "policy.spared",
     "resolver.wire", "resolver.answer", "resolver.chain", "resolver.judge", "resolver.engine",
     "resolver.cache", "resolver.shares", "resolver.quick",
     "plugins.dnsdist_classes", "plugins.dnsdist_config",

@@ -34,6 +34,7 @@ PURE = {
     "policy.explain", "policy.standing", "policy.still", "policy.protect", "policy.chain", "policy.rollback",
     "policy.overdue", "policy.disclosure", "policy.removed", "policy.told", "policy.rules",
     "policy.remembered",
+    "policy.overdue", "policy.disclosure", "policy.removed", "policy.told", "policy.rules", "policy.spared",
     "resolver.wire", "resolver.answer", "resolver.chain", "resolver.judge", "resolver.engine",
     "resolver.cache", "resolver.shares", "resolver.quick",
     "plugins.dnsdist_classes", "plugins.dnsdist_config",

@@ -151,11 +151,12 @@ _DEPTHS = {"suffix": "suffix name", "registrable": "registrable domain", "deeper
 
 
 def _directive(one: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    more = one["names"] - len(one["first"])
+    more = one["written"] - len(one["first"])
     names = ", ".join(one["first"]) + (f" and {more:,} more" if more > 0 else "")
     yield "directive", one["ref"]
     if one["is_cut"]:
-        yield "frees", f"{show.counted(one['names'], 'name')}: {names}"
+        below = ", at or below these" if one["names"] > one["written"] else ""
+        yield "frees", f"{show.counted(one['names'], 'name')}{below}: {names}"
     else:
         yield "blocks", f"{show.counted(one['names'], 'name')}: {names}"
         if one["excepts"]:

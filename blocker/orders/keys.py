@@ -88,6 +88,15 @@ class Keys(Collection[Key]):
         after = bisect_left(self._firsts, key)
         return (after - 1) * RUN + bisect_left(self._split(after - 1), key) if after else 0
 
+    def positions(self, ascending: Iterable[Key]) -> Iterator[int]:
+        """The position of each of these keys, which come in order: a run is split once for all in it."""
+        at, split = 0, list[Key]()
+        for key in ascending:
+            after = bisect_left(self._firsts, key, lo=at)
+            if after > at:
+                at, split = after, self._split(after - 1)
+            yield (at - 1) * RUN + bisect_left(split, key) if at else 0
+
     def span(self, key: Key) -> range:
         """The positions of the key, if it is among them, and of all that lie below it."""
         return range(self.position(key), self.position(Key(key + _AFTER_BELOW)))

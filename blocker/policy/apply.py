@@ -23,6 +23,7 @@ from blocker.policy.directives import by_role
 from blocker.policy.examine import archived, content, examine, recall, standing_of
 from blocker.policy.hold import NOBODY, Judged
 from blocker.policy.records import Generation
+from blocker.policy.sparing import Sparing
 from blocker.yamltext import normal
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ def prepare(
     `emergency` as in `examine`.
     """
     found = examine(site, now=now, emergency=emergency, progress=progress)
-    whole = _prepared(site, found, found.standing, now)
+    sparing = Sparing(site.state, found.read, is_live=found.live.number > 0)
+    whole = _prepared(site, found, found.standing, sparing, now)
     judged = holding.judge(
         site,
         found.live,
@@ -135,7 +137,7 @@ def prepare(
     if not judged.holds:
         return replace(whole, judged=judged)
     standing = standing_of(site, found.live, found.loaded, found.signed.refused | judged.holds.keys(), now)
-    rest = _prepared(site, found, standing, now)
+    rest = _prepared(site, found, standing, sparing, now)
     waits = tuple(sorted(whole.orders.keys() - rest.orders.keys() - judged.holds.keys()))
     return replace(
         whole,
@@ -145,20 +147,22 @@ def prepare(
     )
 
 
-def _prepared(site: Site, found: Examined, standing: Standing, now: float) -> Prepared:
+def _prepared(site: Site, found: Examined, standing: Standing, sparing: Sparing, now: float) -> Prepared:
     """The plan that makes these standing orders the policy."""
     live, loaded = found.live, found.loaded
     scheduled = tuple(standing.scheduled(found.enforcement.lapses_from))
-    made = plan.make_plan(
-        live,
-        standing.orders,
-        scheduled,
-        {one.ref: _count(one, loaded, live) for one in scheduled},
-        found.enforcement,
-        zones=site.zones,
-        unread=standing.still.unread,
-        now=now,
-    )
+    with sparing.counting(scheduled) as spares:
+        made = plan.make_plan(
+            live,
+            standing.orders,
+            scheduled,
+            {one.ref: _count(one, loaded, live) for one in scheduled},
+            found.enforcement,
+            zones=site.zones,
+            unread=standing.still.unread,
+            spares=spares,
+            now=now,
+        )
     approved = found.signed.approved
     return Prepared(
         site=site,

@@ -7,6 +7,7 @@ time, node or generation is in it.
 The guard counts names newly blocked, or freed, at any instant of the new timetable from now on. What a
 newly applied lift, suspend, reinstate or amend explains is never shrinkage. Names are counted by
 directive: a name that two new directives block counts twice, for the guard may ask too early, never late.
+A cut counts the names that it spares, see `policy.spared`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from blocker.policy import regions
 from blocker.policy.records import Trust
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from blocker.approvals.judge import Approval
     from blocker.orders.model import Order
@@ -70,7 +71,8 @@ NOTHING = Live(orders={}, directives={}, counts={})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What happens to one directive or cut: `what` is added, dropped or retimed.
+    """What happens to one directive or cut: `what` is added, dropped or retimed. `names` are those that it
+    has, of a cut those that it spares.
 
     `blocks` and `frees` say which way names go at some instant from now on; `explained` whether a newly
     applied order asks for it.
@@ -157,11 +159,14 @@ def make_plan(  # noqa: PLR0913 - what is live, what the orders make, what the s
     *,
     zones: tuple[str, ...] = (),
     unread: Mapping[str, str] | None = None,
+    spares: Callable[[Scheduled], int] = lambda _: 0,
     now: float,
 ) -> Plan:
     """The plan from `live` to these orders. `counts` are names by ref, of new directives at least.
 
-    `zones` are those of the site. `unread` are applied orders (id → digest) that stay without being read.
+    `spares` counts the names that a cut spares; one without names is one as it is applied. It is asked about
+    cuts that change what is blocked, and about no others. `zones` are those of the site. `unread` are applied
+    orders (id → digest) that stay without being read.
     """
     wanted = {one.ref: one for one in scheduled}
     digests = {order.id: order.digest for order in orders.values()} | dict(unread or {})
@@ -175,11 +180,12 @@ def make_plan(  # noqa: PLR0913 - what is live, what the orders make, what the s
         before, after = (_windows(old), _windows(new))
         gains = replaced or bool(beyond(after, before, now)) or _reaches_further(new, old)
         loses = replaced or bool(beyond(before, after, now)) or _reaches_further(old, new)
+        cuts = _forms(old, new, replaced=replaced) if one.is_cut and (gains or loses) else ()
         changes.append(
             Change(
                 ref=ref,
                 what="added" if old is None else "dropped" if new is None else "retimed",
-                names=max(counts.get(ref, 0), live.counts.get(ref, 0)),
+                names=max(counts.get(ref, 0), live.counts.get(ref, 0), *map(spares, cuts)),
                 blocks=loses if one.is_cut else gains,
                 frees=gains if one.is_cut else loses,
                 explained=not replaced and (one.order in explained or not explained.isdisjoint(one.lineage)),
@@ -253,6 +259,13 @@ def _explained(orders: Mapping[str, Order], added: Iterable[str]) -> frozenset[s
             found.add(at)
             at = orders[at].of if at in orders else ""
     return frozenset(found)
+
+
+def _forms(old: Scheduled | None, new: Scheduled | None, *, replaced: bool) -> tuple[Scheduled, ...]:
+    """The cut as it was and as it will be: one that reaches as far as both, if its names are the same."""
+    if old is None or new is None or replaced:
+        return tuple(one for one in (old, new) if one is not None)
+    return (replace(new, cuts=tuple(sorted({*old.cuts, *new.cuts}))),)
 
 
 def _windows(one: Scheduled | None) -> tuple[Window, ...]:

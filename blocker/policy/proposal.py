@@ -192,6 +192,8 @@ def _directive(
 ) -> dict[str, Any]:
     first = list(islice(_names(one.names, read), SHOWN + 1))
     count = counts.get(one.ref, len(first))
+    listed = 0 if one.names.file is None else len(read(one.names.file))
+    written = len(one.names.subjects) + listed
     return {
         "ref": one.ref,
         "is_cut": one.is_cut,
@@ -201,6 +203,7 @@ def _directive(
         "withheld": _until_released(one.ref, withheld),
         "review_by": "" if one.review_by is None else instant(one.review_by),
         "names": count,
+        "written": written,
         "first": first if len(first) <= SHOWN else first[:SHOWN],
         "excepts": [str(subject) for subject in islice(one.names.excepts, SHOWN)],
         "excepts_count": len(one.names.excepts),

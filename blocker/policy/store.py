@@ -28,12 +28,13 @@ from blocker.policy import records
 from blocker.policy.directives import SUBJECT_ROLES, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from blocker.orders.timetable import Scheduled
     from blocker.policy.decide import Pair
     from blocker.policy.records import Generation, Owed, Trust, Withheld
+    from blocker.policy.spared import Span
     from blocker.site import Enforcement
 
 FILE = "policy.lmdb"
@@ -284,6 +285,33 @@ class Snapshot:
             yield Key(cursor.key()), records.unpack_number(cursor.value())
             limit -= 1
             there = cursor.next()
+
+    def sets(self) -> Iterator[tuple[bytes, tuple[Pair, ...]]]:
+        """Every set: its id as `find` gives it, and what its names are, and to which directives."""
+        for key, value in self._txn.cursor(db=self._sets_db):
+            yield key, records.unpack_set(value)[1]
+
+    def weighed(self, spans: Iterable[Span], weights: Mapping[bytes, int]) -> Iterator[int]:
+        """What the names in each span weigh together, by their sets' ids as `find` gives them. Spans that
+        don't overlap cost no more than going through all names once.
+        """
+        weight = weights.get
+        with self._txn.cursor(db=self._names) as cursor:
+            for first, after in spans:
+                found = 0
+                if cursor.set_range(first):
+                    for key, value in cursor.iternext():
+                        if key >= after:
+                            break
+                        found += weight(value, 0)
+                yield found
+
+    def of_sets(self, wanted: Collection[bytes]) -> Iterator[Key]:
+        """The names that have one of these sets, by their ids as `find` gives them, in order. It goes through
+        all names.
+        """
+        chosen = frozenset(wanted)
+        return (Key(key) for key, value in self._txn.cursor(db=self._names) if value in chosen)
 
     def counts(self) -> dict[int, int]:
         """How many names each directive has as subjects (a cut: as excepts), by its number."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -341,3 +342,93 @@ def test_every_reason_to_hold_an_order_is_explained() -> None:
     page = (Path(__file__).parents[2] / "ops" / "docs" / "plan.md").read_text(encoding="utf-8")
     told = re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)
     assert told == [*REASONS, *GUARDS]
+
+
+def big(site: Site, count: int = 2000) -> None:
+    """An applied order of a list of names below one parent."""
+    write_list(site, "big", *(f"m{number}.many.example" for number in range(count)))
+    site.apply()
+    accept(site, plan(site)["digest"])
+
+
+def write_list(site: Site, slug: str, *names: str, of: str = "") -> None:
+    """An order of a list of names, or an amend that removes them from another."""
+    path = site.path(slug).with_suffix(".txt")
+    path.write_text("".join(f"{name}\n" for name in names))
+    file = f"{{file: {slug}.txt, sha256: {hashlib.sha256(path.read_bytes()).hexdigest()}}}"
+    if of:
+        site.act(slug, "amend", of, f"remove_file: {file}")
+        return
+    site.block(slug)
+    site.write(slug, site.path(slug).read_text().replace("names: []", f"names_file: {file}"))
+
+
+@pytest.mark.parametrize("written", ["many.example", '"*.many.example"'])
+def test_a_parent_that_is_removed_counts_all_names_that_it_frees(site: Site, written: str) -> None:
+    big(site)
+    site.act("rm", "amend", "a/big", f"remove: [{written}]")
+    found = plan(site)
+    (change,) = found["changes"]
+    (why,) = found["orders"][0]["why"]
+    assert (change["names"], why["id"], why["count"]) == (2000, "removes-many", 2000)
+    assert why["sentence"].startswith("it takes away 2,000 of the 2,000 names of its order, 100%")
+    shown = written.strip('"')
+    assert f"frees         2,000 names, at or below these: {shown}\n" in site.run("plan").out
+    assert site.apply().code == 3
+    assert site.is_blocked("m7.many.example")
+    assert ("held", "a/rm", {"removes-many": 2000}) in [
+        (event, order, facts.get("reasons")) for event, order, facts in events(site)
+    ]
+
+
+def test_the_end_of_such_a_removal_blocks_as_many_and_is_refused(site: Site) -> None:
+    big(site)
+    site.act("rm", "amend", "a/big", "remove: [many.example]")
+    accept(site, plan(site)["digest"])
+    site.act("unrm", "lift", "a/rm", start="2026-03-01")
+    assert "2,000 names blocked that were not, " in site.run("plan").out
+    ran = site.apply()
+    assert ran.code == 3
+    assert "it blocks 2,000 more names, limits.max_added is 5" in ran.err
+    assert not site.is_blocked("m7.many.example")
+    assert accept(site, plan(site)["digest"]) == 0
+    assert site.is_blocked("m7.many.example")
+    (*_, planned) = events(site, "planned")
+    assert planned[2]["blocks"] == 2000
+
+
+def test_an_order_counts_the_same_whether_a_parent_is_removed_or_a_list(site: Site) -> None:
+    big(site)
+    write_list(site, "rm", *(f"m{number}.many.example" for number in range(2000)), of="a/big")
+    listed = plan(site)
+    site.act("rm", "amend", "a/big", "remove: [many.example]")
+    parent = plan(site)
+    assert [one["changes"][0]["names"] for one in (listed, parent)] == [2000, 2000]
+    assert [one["orders"][0]["why"] for one in (listed, parent)] == [parent["orders"][0]["why"]] * 2
+
+
+def test_what_a_removal_spares_is_told_on_the_page(site: Site) -> None:
+    big(site)
+    site.act("rm", "amend", "a/big", "remove: [many.example]")
+    site.run("plan", "--html", str(site.folder / "plan.html"))
+    page = (site.folder / "plan.html").read_text()
+    assert '<dd>2,000 names, at or below these<ul class="names"><li>many.example</li></ul></dd>' in page
+
+
+def test_a_removal_that_comes_with_its_order_counts_the_names_that_are_new(site: Site) -> None:
+    site.block("one", "a.many.example", "b.many.example", "c.example")
+    site.act("rm", "amend", "a/one", "remove: [many.example]")
+    found = {change["ref"]: change["names"] for change in plan(site)["changes"]}
+    assert found == {"a/one/one": 3, "a/rm:remove": 2}
+
+
+def test_a_removal_whose_list_the_archive_lost_is_counted_by_what_is_applied(site: Site) -> None:
+    """Nobody must wait for a lift because a file is gone."""
+    big(site)
+    write_list(site, "rm", "many.example", of="a/big")
+    accept(site, plan(site)["digest"])
+    path = site.path("rm").with_suffix(".txt")
+    (site.folder / "state" / "archive" / hashlib.sha256(path.read_bytes()).hexdigest()).unlink()
+    path.unlink()
+    site.act("unrm", "lift", "a/rm", start="2026-03-01")
+    assert site.run("plan").out.count("2,000 names blocked that were not") == 1

@@ -33,6 +33,14 @@ def test_they_are_a_set_in_order_however_they_came(
         assert [keys.at(position) for position in keys.span(one)] == there
 
 
+@given(st.lists(key, max_size=40), st.lists(key, max_size=8), st.sampled_from([1, 200]))
+def test_where_many_stand_is_found_in_one_go(
+    found: list[names.Key], asked: list[names.Key], times: int
+) -> None:
+    keys = Keys.of(names.Key(one + b"\x03%03d" % number) for one in found for number in range(times))
+    assert list(keys.positions(sorted(asked))) == [keys.position(one) for one in sorted(asked)]
+
+
 def test_a_set_knows_its_own_and_no_other() -> None:
     keys = Keys.of(names.to_key(f"n{number}.example") for number in range(3))
     assert [names.to_key(f"n{number}.example") in keys for number in range(4)] == [True, True, True, False]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from blocker.orders.model import Order
+    from blocker.orders.timetable import Scheduled
 
 NOW = EPOCH + 4
 SITE = Enforcement()
@@ -140,6 +141,74 @@ def test_a_removal_that_reaches_further_frees_and_one_that_reaches_less_blocks()
     assert (wider.what, wider.blocks, wider.frees) == ("retimed", False, True)
     (narrower,) = [one for one in plan(after, before).changes if one.ref == "x/m:remove"]
     assert (narrower.blocks, narrower.frees) == (True, False)
+
+
+WIDER = order("x/e", Kind.AMEND, of="x/a", start=1, directives=(directive("n", "n.example", start=1),))
+UNDONE = order("x/u", Kind.LIFT, of="x/m", start=6)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "asked"),
+    [
+        ([A], [A, REMOVAL], ["x/a/d"]),
+        ([A, REMOVAL], [A, REMOVAL, UNDONE], ["x/a/d"]),
+        ([A, REMOVAL, UNDONE], [A, REMOVAL], ["x/a/d"]),
+        ([A, REMOVAL], [A], ["x/a/d"]),
+        ([A, WIDER, REMOVAL], [A, REMOVAL], ["x/a/d x/e/n"]),
+        ([A, REMOVAL], [A, WIDER, REMOVAL], ["x/a/d x/e/n"]),
+        ([A, REMOVAL], [A, replace(REMOVAL, digest="0" * 64)], ["x/a/d", "x/a/d"]),
+        ([A, REMOVAL], [A, REMOVAL, B], []),
+        ([A], [A, RENEWAL, ADDITION], []),
+    ],
+    ids=[
+        "a removal",
+        "its end",
+        "its end, undone",
+        "dropped",
+        "reaches less",
+        "reaches further",
+        "others in its place",
+        "unchanged",
+        "no removal",
+    ],
+)
+def test_a_removal_counts_the_names_that_it_spares_where_the_plan_changes_it(
+    before: list[Order], after: list[Order], asked: list[str]
+) -> None:
+    found: list[str] = []
+
+    def spares(cut: Scheduled) -> int:
+        found.append(" ".join(cut.cuts))
+        return 600 if len(found) == 1 else 500
+
+    by_id = {one.id: one for one in after}
+    made = make_plan(
+        live(before, {}), by_id, schedule(after), counts_of(after, {}), SITE, spares=spares, now=NOW
+    )
+    assert found == asked
+    assert [one.names for one in made.changes if one.ref == "x/m:remove"] == [600][: len(asked)]
+    without = make_plan(live(before, {}), by_id, schedule(after), counts_of(after, {}), SITE, now=NOW)
+    assert made.digest == without.digest
+
+
+def test_a_removal_counts_its_own_names_if_it_spares_fewer() -> None:
+    (change,) = plan([A], [A, REMOVAL], sizes={"x/m:remove": 7}).changes
+    assert change.names == 7
+
+
+def test_the_end_of_a_removal_is_refused_for_the_names_that_it_blocks() -> None:
+    after = [A, REMOVAL, UNDONE]
+    made = make_plan(
+        live([A, REMOVAL], {}),
+        {one.id: one for one in after},
+        schedule(after),
+        counts_of(after, {}),
+        SITE,
+        spares=lambda _: 2000,
+        now=NOW,
+    )
+    with pytest.raises(TooMuchChange, match=r"it blocks 2,000 more names, limits\.max_added is 1,000"):
+        guard(made, Limits(max_added=1000))
 
 
 def test_what_is_over_counts_for_nothing() -> None:

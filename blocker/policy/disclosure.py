@@ -87,17 +87,37 @@ def _says(typed: str, said: str) -> bool:
 def teller(
     orders: Mapping[str, Order], public: Collection[str], listed: Callable[[names.Key], Iterable[str]]
 ) -> Callable[[Entry], bool]:
-    """What says whether a row may be told: it names no order but public ones, neither as what it is about nor
-    in what somebody typed, and no name that a sealed one blocks or frees, nor one below it, unless a public
-    one says it. `orders` are all that were ever applied, by id, `public` the ids of those that everybody may
-    know of; `listed` gives the ids of orders that have a name in a list.
+    """What says whether a row may be told: it is about public orders alone, and what somebody typed may be
+    told (`text_teller`).
     """
+    may_be_said = text_teller(orders, public, listed)
+
+    def may_be_told(entry: Entry) -> bool:
+        named = [*entry.refs, *([entry.subject] if entry.subject else [])]
+        return all(relations.order_of(ref) in public for ref in named) and may_be_said(
+            "\n".join(_texts(entry.facts))
+        )
+
+    return may_be_told
+
+
+def text_teller(
+    orders: Mapping[str, Order],
+    public: Collection[str],
+    listed: Callable[[names.Key], Iterable[str]],
+    unread: Iterable[str] = (),
+) -> Callable[[str], bool]:
+    """What says whether a text that somebody typed may be told: it names no order but public ones, and no
+    name that a sealed one blocks or frees, nor one below it, unless a public one says it. `orders` are all
+    that were ever applied, by id, `public` the ids of those that whoever is told may know of; `listed` gives
+    the ids of orders that have a name in a list. `unread` are the ids of orders that can't be read.
+    """
+    said = {(id_, order.reference) for id_, order in orders.items() if id_ not in public}
     sealed = {
-        said.casefold()
-        for id_, order in orders.items()
-        if id_ not in public
-        for said in (id_, id_.rpartition("/")[2], order.reference)
-        if said
+        word.casefold()
+        for id_, reference in said.union((id_, "") for id_ in unread if id_ not in public)
+        for word in (id_, id_.rpartition("/")[2], reference)
+        if word
     }
     written: dict[names.Key, set[str]] = {}
     for id_, order in orders.items():
@@ -108,12 +128,8 @@ def teller(
         owners = written.get(key, set()).union(listed(key))
         return bool(owners) and owners.isdisjoint(public)
 
-    def may_be_told(entry: Entry) -> bool:
-        named = [*entry.refs, *([entry.subject] if entry.subject else [])]
-        if any(relations.order_of(ref) not in public for ref in named):
-            return False
-        typed = "\n".join(_texts(entry.facts))
+    def may_be_said(typed: str) -> bool:
         plain = typed.casefold()
-        return not any(_says(plain, said) for said in sealed) and not any(map(is_hidden, _spoken(typed)))
+        return not any(_says(plain, word) for word in sealed) and not any(map(is_hidden, _spoken(typed)))
 
-    return may_be_told
+    return may_be_said

@@ -162,11 +162,11 @@ def verify(site: Site, known: Head | None, file: Path | None) -> int:
 def export(site: Site, file: Path, sealed: bool) -> None:
     """Write every event to FILE as JSON Lines, and the head as its last line; `-` is the standard output.
 
-    Whoever has the file can check it: `ledger verify --file`. Of what concerns a sealed order, and of an
-    apply that brought one, only the place and the hash are told.
+    Whoever has the file can check it: `ledger verify --file`. Of what concerns a sealed order, or one in the
+    folder that can't be read, and of an apply that brought one, only the place and the hash are told.
     """
     from blocker.cli import show
-    from blocker.policy import chain, disclosure, ledger, listed
+    from blocker.policy import chain, disclosure, ledger, listed, unapplied
     from blocker.web.gather import every_order
 
     if not file.parent.is_dir():
@@ -176,6 +176,7 @@ def export(site: Site, file: Path, sealed: bool) -> None:
         raise next(iter(unread.values()))
     public = disclosure.public_orders(orders.values(), time.time())
     hidden = [order for id_, order in orders.items() if id_ not in public]
+    waiting = disclosure.NOTHING if sealed else unapplied.waiting(site, orders, public)
     head, veiled = chain.Head(), 0
     if sealed:
         os.umask(0o027)
@@ -185,7 +186,7 @@ def export(site: Site, file: Path, sealed: bool) -> None:
         click.open_file(str(file), "w", encoding="utf-8", atomic=str(file) != "-") as output,
         listed.asked(site, hidden) as lists,
     ):
-        may_be_told = disclosure.teller(orders, public, lists)
+        may_be_told = disclosure.teller(orders, public, lists, waiting)
         for one in ledger.entries(site.state):
             is_told = sealed or may_be_told(one)
             output.write(chain.line(one) if is_told else chain.veiled_line(one))

@@ -16,7 +16,7 @@ from blocker.errors import OrdersInvalid, Problem, StoreError
 from blocker.orders import relations
 from blocker.orders.model import Match, Publication
 from blocker.orders.schedule import schedule
-from blocker.policy import chain, disclosure, ledger, listed
+from blocker.policy import chain, disclosure, ledger, listed, unapplied
 from blocker.policy.examine import archived, live_policy, recall_all
 from blocker.prober.shelf import Shelf
 
@@ -80,7 +80,8 @@ def _untold(
     site: Site, facts: Facts, orders: Mapping[str, Order], unread: Mapping[str, StoreError]
 ) -> Iterator[int]:
     """The numbers of the operator's acts whose reason says what the reader of the report may not know: as of
-    the instant it speaks of, so that it stays as it is.
+    the instant it speaks of, so that it stays as it is. Orders that wait in the folder are sealed, too, and
+    are no evidence: they are looked at for this alone.
     """
     reasons = {
         one.seq: str(one.facts["reason"])
@@ -92,8 +93,9 @@ def _untold(
     shown = told(facts)
     known = disclosure.public_orders(orders.values(), shown.as_of).union(shown.orders)
     hidden = [one for id_, one in orders.items() if id_ not in known]
+    waiting = unapplied.waiting(site, orders, known, unread.keys())
     with listed.asked(site, hidden) as lists:
-        may_be_said = disclosure.text_teller(orders, known, lists, unread)
+        may_be_said = disclosure.text_teller(orders, known, lists, waiting)
         for seq, reason in reasons.items():
             try:
                 is_told = may_be_said(reason)

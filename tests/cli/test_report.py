@@ -162,6 +162,14 @@ def test_a_reason_that_speaks_of_nothing_sealed_is_told(applied: Site, reason: s
     assert [one["reason"] for one in document(applied)["operator_acts"]] == [reason]
 
 
+def test_a_reason_that_speaks_of_a_sealed_order_that_waits_in_the_folder_is_not_told(applied: Site) -> None:
+    applied.block("kept-quiet", "github.io", "secret-b.example", publication="sealed")
+    applied.block("broken", "https://x.example/path", publication="sealed")
+    applied.run("withhold", "a/one", "--reason", "because secret-b.example waits")
+    applied.run("withhold", "a/one", "--reason", "because a/broken waits")
+    assert [one["reason"] for one in document(applied)["operator_acts"]] == [UNTOLD, UNTOLD]
+
+
 def test_a_reason_is_told_as_it_was_at_the_instant_the_report_speaks_of(
     applied: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

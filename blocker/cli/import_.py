@@ -141,6 +141,9 @@ def _named(site: Site, name: str, source: str | None, out: Path | None) -> Feed:
         raise OrdersInvalid([problem])
     feed = feeds[name]
     if source is not None:
+        if "://" in source and not source.startswith("https://"):
+            message = f"{source!r}: only https URLs are fetched; name one, or the path of a file"
+            raise click.BadParameter(message, param_hint="SOURCE")
         feed = replace(feed, source=source if source.startswith("https://") else Path(source).absolute())
     if out is not None:
         if out.resolve().parent != site.orders.resolve():

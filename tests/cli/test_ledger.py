@@ -362,6 +362,30 @@ def test_what_is_no_head_is_refused_with_the_way_to_write_one(told: Site, head: 
     assert "is no head of a ledger" in said.err
 
 
+@pytest.mark.parametrize("words", [(), ("--sealed",)])
+def test_of_a_ledger_that_is_gone_no_export_is_written(
+    told: Site, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    (told.folder / "state" / ledger.FILE).unlink()
+    ran = told.run("ledger", "export", *words, "-")
+    assert (ran.code, ran.out) == (4, "")
+    assert "the ledger does not say who applied generation 1 to 2: it was lost or cut off" in ran.err
+    export = tmp_path / "ledger.jsonl"
+    export.write_text("an older one")
+    assert told.run("ledger", "export", *words, str(export)).code == 4
+    assert export.read_text() == "an older one"
+
+
+def test_of_a_ledger_that_lacks_a_generation_the_rest_is_exported_with_exit_code_4(told: Site) -> None:
+    (told.folder / "state" / ledger.FILE).unlink()
+    told.block("three", "three.example")
+    assert told.apply().code == 0
+    ran = told.run("ledger", "export", "-")
+    assert ran.code == 4
+    assert "the ledger does not say who applied generation 1 to 2: it was lost or cut off" in ran.err
+    assert [json.loads(line).get("event") for line in ran.out.splitlines()][-2:] == ["applied", None]
+
+
 def test_an_export_into_no_folder_is_told_by_the_folder(told: Site, tmp_path: Path) -> None:
     ran = told.run("ledger", "export", str(tmp_path / "no" / "file"))
     assert (ran.code, f"there is no folder '{tmp_path / 'no'}'" in ran.err) == (2, True)

@@ -1087,3 +1087,13 @@ def test_a_block_that_was_lifted_before_it_began_stays_out_when_its_date_comes(f
     assert fed.taken(lines(NAMES))["order"] == "reg/2026-11-29-list"
     fed.at("2026-12-09T12:00:00+00:00")
     assert fed.taken(lines(("new.example", *NAMES)))["added"] == 1
+
+
+@pytest.mark.parametrize("source", ["http://127.0.0.1/x", "ftp://list.example/x", "HTTPS://list.example/x"])
+def test_of_urls_those_of_https_alone_are_fetched(fed: Fed, source: str) -> None:
+    fed.feed("names")
+    ran = fed.run("import", "list", source)
+    assert (ran.code, fed.orders) == (2, {})
+    assert f"'{source}': only https URLs are fetched; name one, or the path of a file" in " ".join(
+        ran.err.split()
+    )

@@ -61,7 +61,8 @@ def command(
     FEED is one of feeds.yaml; SOURCE, a path or an https URL, stands in for the feed's own. A document that
     is damaged, empty, too short, older than the last one, or that changes too much at once, changes nothing.
     URLs and addresses in it are told and never turned into names. Nothing is applied: `blocker plan` and
-    `blocker apply` come next.
+    `blocker apply` come next. What --poll says goes to a journal: of a feed that is not public it counts
+    alone, and the problems by their check.
     """
     from blocker import sitefile
     from blocker.cli import show
@@ -87,14 +88,26 @@ def command(
             worst = 0
             if made[0].files and not dry_run:
                 importing.write(loaded, made[0])
+    hushed = {one.feed.name for one in made if poll and not polling.is_told(loaded, one.feed)}
     if as_json:
-        show.as_json([_record(one) for one in made])
+        show.as_json([_counted(one) if one.feed.name in hushed else _record(one) for one in made])
     for result in made:
-        show.problems(result.problems)
+        _complain(result, is_told=result.feed.name not in hushed)
         if not as_json:
-            _display(result, dry_run=dry_run)
+            _display(result, dry_run=dry_run, is_told=result.feed.name not in hushed)
     wrong = any(problem.severity == "error" for result in made for problem in result.problems)
     return OrdersInvalid.exit_code if wrong else worst
+
+
+def _complain(made: Imported, *, is_told: bool) -> None:
+    """What is wrong; by its checks alone unless it `is_told` in its own words."""
+    from blocker.cli import show
+    from blocker.feeds import polling
+
+    if is_told:
+        show.problems(made.problems)
+    elif made.problems:
+        click.echo(f"{made.feed.name}: {polling.outline(made.feed, made.problems)}", err=True)
 
 
 def _words(source: str | None, out: Path | None) -> str:
@@ -128,6 +141,9 @@ def _named(site: Site, name: str, source: str | None, out: Path | None) -> Feed:
         raise OrdersInvalid([problem])
     feed = feeds[name]
     if source is not None:
+        if "://" in source and not source.startswith("https://"):
+            message = f"{source!r}: only https URLs are fetched; name one, or the path of a file"
+            raise click.BadParameter(message, param_hint="SOURCE")
         feed = replace(feed, source=source if source.startswith("https://") else Path(source).absolute())
     if out is not None:
         if out.resolve().parent != site.orders.resolve():
@@ -158,28 +174,46 @@ def _record(made: Imported) -> dict[str, Any]:
     }
 
 
-def _display(made: Imported, *, dry_run: bool) -> None:
-    """An import for people."""
+def _counted(made: Imported) -> dict[str, Any]:
+    """An import for machines, less all that tells a name, a row or an order."""
+    message = f"not told by --poll; `blocker import {made.feed.name} --dry-run` says more"
+    problems = [replace(one, path=made.feed.name, line=0, column=0, message=message) for one in made.problems]
+    hidden: dict[str, Any] = {
+        "source": None,
+        "sha256": None,
+        "edition": None,
+        "order": None,
+        "files": [],
+        "not_names": [],
+    }
+    return {**_record(replace(made, problems=tuple(problems))), **hidden}
+
+
+def _display(made: Imported, *, dry_run: bool, is_told: bool) -> None:
+    """An import for people; counts alone unless it `is_told` what was in it."""
     from blocker.cli import show
 
     if (extract := made.extract) is not None:
         edition = extract.edition.text if extract.edition else "date unknown"
-        rows = [
+        document = [
             ("document", f"{len(made.source.octets):,} octets, SHA-256 {made.source.digest}"),
             ("edition", edition),
+        ]
+        rows = [
+            *(document if is_told else []),
             ("names", f"{len(extract.names):,} of {show.counted(extract.rows, 'row')}"),
             ("new", f"{len(made.change.added):,}"),
             ("gone", f"{len(made.change.removed):,}"),
             *(
-                (f"not blocked: {kind}", f"{count:,}{_first(made, kind)}")
+                (f"not blocked: {kind}", f"{count:,}{_first(made, kind) if is_told else ''}")
                 for kind, count in extract.counts.items()
             ),
         ]
         show.table(("", made.feed.name), rows)
     if made.files:
         done = "would write" if dry_run else "written"
-        folder = f"{made.feed.folder}/"
-        click.echo(f"{done}: {', '.join(folder + name for name in made.files)}")
+        names = ", ".join(f"{made.feed.folder}/{name}" for name in made.files)
+        click.echo(f"{done}: {names if is_told else show.counted(len(made.files), 'file')}")
         if not dry_run:
             click.echo("not applied: see `blocker plan`, then `blocker apply`", err=True)
     elif not any(one.severity == "error" for one in made.problems):

@@ -159,23 +159,29 @@ def verify(site: Site, known: Head | None, file: Path | None) -> int:
     help="Tell what concerns sealed orders, too: for those whom they concern, not for publication.",
 )
 @click.pass_obj
-def export(site: Site, file: Path, sealed: bool) -> None:
+def export(site: Site, file: Path, sealed: bool) -> int:
     """Write every event to FILE as JSON Lines, and the head as its last line; `-` is the standard output.
 
-    Whoever has the file can check it: `ledger verify --file`. Of what concerns a sealed order, and of an
-    apply that brought one, only the place and the hash are told.
+    Whoever has the file can check it: `ledger verify --file`. Of what concerns a sealed order, or one in the
+    folder that can't be read, and of an apply that brought one, only the place and the hash are told. Exit
+    code 4 if the ledger lacks a generation of the policy; nothing is written if it is gone.
     """
     from blocker.cli import show
-    from blocker.policy import chain, disclosure, ledger, listed
+    from blocker.errors import StoreError
+    from blocker.policy import chain, disclosure, ledger, listed, unapplied
     from blocker.web.gather import every_order
 
     if not file.parent.is_dir():
         raise click.BadParameter(f"there is no folder {str(file.parent)!r}", param_hint="FILE")
+    code = StoreError.exit_code if _lacks(site.state) else 0
+    if code and not ledger.head(site.state).count:
+        return code
     orders, unread = ({}, {}) if sealed else every_order(site)
     if unread:  # Whether such an order is sealed, and which names it has, nobody knows.
         raise next(iter(unread.values()))
     public = disclosure.public_orders(orders.values(), time.time())
     hidden = [order for id_, order in orders.items() if id_ not in public]
+    waiting = disclosure.NOTHING if sealed else unapplied.waiting(site, orders, public)
     head, veiled = chain.Head(), 0
     if sealed:
         os.umask(0o027)
@@ -185,7 +191,7 @@ def export(site: Site, file: Path, sealed: bool) -> None:
         click.open_file(str(file), "w", encoding="utf-8", atomic=str(file) != "-") as output,
         listed.asked(site, hidden) as lists,
     ):
-        may_be_told = disclosure.teller(orders, public, lists)
+        may_be_told = disclosure.teller(orders, public, lists, waiting)
         for one in ledger.entries(site.state):
             is_told = sealed or may_be_told(one)
             output.write(chain.line(one) if is_told else chain.veiled_line(one))
@@ -195,6 +201,7 @@ def export(site: Site, file: Path, sealed: bool) -> None:
     if str(file) != "-":
         by_hash = f", {veiled:,} of them by their hash alone: they concern sealed orders" if veiled else ""
         click.echo(f"{file}: {show.counted(head.count, 'event')}{by_hash}\n{head}")
+    return code
 
 
 def _record(one: Entry) -> dict[str, Any]:

@@ -6,7 +6,8 @@ probe*: when the order had to be in force, when it was first seen so at each poi
 when its end was seen. What was not observed is said to be not observed; nothing is inferred from silence.
 
 Reports travel. A report on one order says nothing of another one: acts that are still sealed are left out of
-that of a public order, and details of findings hold no names.
+that of a public order and so are acts on those, reasons that speak of other orders are not told, and details
+of findings hold no names.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from blocker.compliance import operator_acts
+from blocker.orders import relations
 from blocker.orders.model import Publication, instant
 from blocker.orders.timetable import ENDINGS
 from blocker.prober.evidence import instances_of
@@ -43,7 +45,8 @@ class Facts:
     `acts` are the orders about `order`, `directives` those of all of them, `counts` how many names each has
     (by ref), `names` those that may be told, as people read them. `events` is the ledger, `records` what was
     kept about these orders, `segments` where from; `flaws` what is wrong with either. `lapses_from` is since
-    when the site lapses what is overdue for review (epoch seconds).
+    when the site lapses what is overdue for review (epoch seconds). `untold` are the numbers of the events
+    whose reason is not told, for it speaks of other orders.
     """
 
     operator: str
@@ -60,6 +63,7 @@ class Facts:
     segments: tuple[Segment, ...] = ()
     flaws: tuple[str, ...] = ()
     lapses_from: int = 0
+    untold: frozenset[int] = frozenset()
 
     @cached_property
     def as_of(self) -> float:
@@ -163,14 +167,19 @@ def told(facts: Facts) -> Facts:
 def shown_acts(facts: Facts) -> tuple[Order, ...]:
     """The acts on the order that may be told of, in the order in which they take effect."""
     at = facts.as_of
-    acts = [
-        act
+    acts = {
+        act.id: act
         for act in facts.acts
         if facts.order.publication is not Publication.PUBLIC
         or act.publication is Publication.PUBLIC
         or (act.publication is Publication.SEALED_UNTIL_EFFECTIVE and _start(act) <= at)
-    ]
-    return tuple(sorted(acts, key=lambda act: (_start(act), instant(act.issued), act.id)))
+    }
+    while of_others := [
+        id_ for id_, act in acts.items() if relations.order_of(act.of) not in {facts.order.id, *acts}
+    ]:
+        for id_ in of_others:
+            del acts[id_]
+    return tuple(sorted(acts.values(), key=lambda act: (_start(act), instant(act.issued), act.id)))
 
 
 def shown_directives(facts: Facts) -> tuple[Scheduled, ...]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 WITHHELD, RELEASED, ROLLED_BACK = "withheld", "released", "rolled-back"
 """The events of the ledger by which the operator stops enforcing by itself, and resumes."""
 
+UNTOLD = "(not told here: the reason that was written speaks of other orders)"
+"""What stands in place of a reason that names what the reader may not know of."""
+
 ACTS = (WITHHELD, RELEASED, ROLLED_BACK, "lapses", "keeps")
 """Every `act` of an OperatorAct."""
 
@@ -38,7 +41,7 @@ def of_the_operator(facts: Facts) -> list[OperatorAct]:
     ids, found, review = facts.ids, [], "keep"
     is_reviewed = any(one.review_by is not None for one in facts.directives)
     for one in facts.events:
-        reason = str(one.facts.get("reason", ""))
+        reason = UNTOLD if one.seq in facts.untold else str(one.facts.get("reason", ""))
         found += [
             OperatorAct(at=one.at, act=act, ref=ref, reason=reason) for act, ref in own(one) if ref in ids
         ]

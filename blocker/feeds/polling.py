@@ -4,6 +4,9 @@ Nothing here runs by itself: a timer calls `blocker import --poll` every few min
 feeds are due. What is remembered (`state/feeds/<feed>.json`) may be lost at any time: a document is fetched
 once more then. Feeds that fail wait longer each time, and all of them a little longer than they say, so that
 not every provider asks at the same second.
+
+What a poll says goes to the journal, which is not for everybody's secrets: of a feed whose documents nobody
+outside may know (`is_told`) it says what went wrong by its check, and how often, and no more.
 """
 
 from __future__ import annotations
@@ -13,24 +16,29 @@ import json
 import os
 import random
 import time
+from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from blocker.errors import BlockerError, PointError, StoreError
+from blocker.errors import BlockerError, OrdersInvalid, PointError, StoreError
 from blocker.feeds import aside, importing, transfer
 from blocker.feeds import fetch as fetching
 from blocker.feeds.contract import Axfr
 from blocker.feeds.family import is_own
 from blocker.feeds.fetch import Validators
+from blocker.orders import files, parse
+from blocker.orders.model import Publication
 from blocker.policy import store
+from blocker.policy.examine import live_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
     from typing import TextIO
 
+    from blocker.errors import Problem
     from blocker.feeds.contract import Feed
     from blocker.feeds.importing import Imported
     from blocker.feeds.mint import Source
@@ -145,7 +153,7 @@ def poll(
                     **asdict(validators),
                 )
         except BlockerError as error:
-            warn(f"{feed.name}: {error}")
+            warn(f"{feed.name}: {error if is_told(site, feed) else _outline(feed, error)}")
             worst = max(worst, error.exit_code)
         except Exception as error:  # noqa: BLE001 - a bug with one feed is not the others'
             # What it says of itself may hold what is not for everybody: a key, a sealed name.
@@ -160,6 +168,39 @@ def poll(
             warn(f"{feed.name}: {error}")
             worst = max(worst, error.exit_code)
     return made, worst
+
+
+def is_told(site: Site, feed: Feed) -> bool:
+    """Whether everybody may know what the feed's documents say: it is public, and so are its orders so far,
+    for what an amend brings is as sealed as the block. Of an order that can't be read that is not known.
+    """
+    if feed.publication is not Publication.PUBLIC:
+        return False
+    try:
+        applied = live_policy(site.state).orders
+    except StoreError:
+        return False
+    own = _own(site, feed).union(id_ for id_ in applied if is_own(id_, feed.folder, feed.name))
+    read = (parse.read(files.source(site.orders, id_), path=id_, id_=id_)[0] for id_ in own)
+    return all(one is not None and one.order.publication is Publication.PUBLIC for one in read)
+
+
+def _outline(feed: Feed, error: BlockerError) -> str:
+    """What may be said of an error where its own words may not."""
+    if isinstance(error, OrdersInvalid):
+        return outline(feed, error.problems)
+    what = "its document can't be had" if isinstance(error, PointError) else "the import failed"
+    return f"{what}; {_way(feed)} says more"
+
+
+def outline(feed: Feed, problems: Iterable[Problem]) -> str:
+    """How many problems of which check there are, where their own words may not be said."""
+    counts = Counter(one.id for one in problems)
+    return f"{', '.join(f'{count:,} {id_}' for id_, count in counts.items())}; {_way(feed)} says more"
+
+
+def _way(feed: Feed) -> str:
+    return f"`blocker import {feed.name} --dry-run`"
 
 
 def _import(site: Site, feed: Feed, now: float, memory: Memory) -> tuple[Imported | None, Validators]:
@@ -188,9 +229,14 @@ def _chance() -> float:
 
 def _orders(site: Site, feed: Feed) -> str:
     """A digest of the names of the orders that the feed's imports made, empty if there is none."""
-    found = (path.stem for path in (site.orders / feed.folder).glob("*.yaml"))
-    own = sorted(slug for slug in found if is_own(f"{feed.folder}/{slug}", feed.folder, feed.name))
+    own = sorted(id_.rpartition("/")[2] for id_ in _own(site, feed))
     return sha256("\n".join(own).encode()).hexdigest() if own else ""
+
+
+def _own(site: Site, feed: Feed) -> set[str]:
+    """The ids of the orders in the folder that the feed's imports made."""
+    found = (f"{feed.folder}/{path.stem}" for path in (site.orders / feed.folder).glob("*.yaml"))
+    return {id_ for id_ in found if is_own(id_, feed.folder, feed.name)}
 
 
 def _place(feed: Feed) -> str:

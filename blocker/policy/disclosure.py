@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from blocker import names
@@ -19,7 +20,7 @@ from blocker.orders.model import Publication, instant
 from blocker.orders.schedule import schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from blocker.orders.model import Order
     from blocker.policy.chain import Entry
@@ -27,6 +28,24 @@ if TYPE_CHECKING:
 
 _SHORT = 4  # letters
 _MOST_LABELS = 127  # of a name (RFC 1035 §2.3.4)
+
+
+def _no_name(_key: names.Key) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What nobody outside may know of that was never applied, or can't be read: its `ids` and `references`,
+    and what says whether it `has` a name.
+    """
+
+    ids: frozenset[str] = frozenset()
+    references: frozenset[str] = frozenset()
+    has: Callable[[names.Key], bool] = _no_name
+
+
+NOTHING = Waiting()
 
 
 def public_orders(orders: Iterable[Order], t: float) -> frozenset[str]:
@@ -45,7 +64,26 @@ def _is_told(order: Order, t: float) -> bool:
     return order.publication is Publication.PUBLIC
 
 
-def _names(order: Order) -> Iterator[names.Key]:
+def sealed_among(
+    waiting: Mapping[str, Order], public: Collection[str], applied: Collection[str]
+) -> dict[str, Order]:
+    """Those of the orders in the folder, by id, that nobody outside may know of though their files can be
+    read: what waits has not taken effect, whatever its time. `public` are the ids of applied orders that
+    everybody may know of, `applied` those of all.
+    """
+    told = {
+        id_
+        for id_, order in waiting.items()
+        if order.publication is Publication.PUBLIC and (id_ in public or id_ not in applied)
+    }
+    while less := {
+        id_ for id_ in told if (of := waiting[id_].of) and relations.order_of(of) not in told.union(public)
+    }:
+        told -= less
+    return {id_: order for id_, order in waiting.items() if id_ not in told}
+
+
+def names_of(order: Order) -> Iterator[names.Key]:
     """The names that the file of an order has itself."""
     for directive in order.directives:
         for subject in (*directive.subjects, *directive.excepts):
@@ -65,16 +103,32 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(list(value.values()))
 
 
+def names_in(text: str) -> Iterator[names.Key]:
+    """What may be a name in a text."""
+    for labels in _words(text):
+        if len(labels) > 1:
+            yield from _key(labels)
+
+
 def _spoken(text: str) -> Iterator[names.Key]:
     """What may be a name in a text, and what it would be below."""
+    for labels in _words(text):
+        for at in range(len(labels) - 1):
+            yield from _key(labels[at:])
+
+
+def _key(labels: list[str]) -> Iterator[names.Key]:
+    with suppress(names.NameInvalid):
+        yield names.to_key(names.canonical(".".join(labels)))
+
+
+def _words(text: str) -> Iterator[list[str]]:
+    """The words of a text, by their labels."""
     spaced = "".join(
         char if char in "-._" or unicodedata.category(char)[0] in "LMN" else " " for char in text
     )
     for word in spaced.split():
-        labels = word.strip("-._").split(".")[-_MOST_LABELS:]
-        for at in range(len(labels) - 1):
-            with suppress(names.NameInvalid):
-                yield names.to_key(names.canonical(".".join(labels[at:])))
+        yield word.strip("-._").split(".")[-_MOST_LABELS:]
 
 
 def _says(typed: str, said: str) -> bool:
@@ -85,35 +139,52 @@ def _says(typed: str, said: str) -> bool:
 
 
 def teller(
-    orders: Mapping[str, Order], public: Collection[str], listed: Callable[[names.Key], Iterable[str]]
+    orders: Mapping[str, Order],
+    public: Collection[str],
+    listed: Callable[[names.Key], Iterable[str]],
+    waiting: Waiting = NOTHING,
 ) -> Callable[[Entry], bool]:
-    """What says whether a row may be told: it names no order but public ones, neither as what it is about nor
-    in what somebody typed, and no name that a sealed one blocks or frees, nor one below it, unless a public
-    one says it. `orders` are all that were ever applied, by id, `public` the ids of those that everybody may
-    know of; `listed` gives the ids of orders that have a name in a list.
+    """What says whether a row may be told: it is about public orders alone, and what somebody typed may be
+    told (`text_teller`).
     """
-    sealed = {
-        said.casefold()
-        for id_, order in orders.items()
-        if id_ not in public
-        for said in (id_, id_.rpartition("/")[2], order.reference)
-        if said
-    }
+    may_be_said = text_teller(orders, public, listed, waiting)
+
+    def may_be_told(entry: Entry) -> bool:
+        named = [*entry.refs, *([entry.subject] if entry.subject else [])]
+        return all(relations.order_of(ref) in public for ref in named) and may_be_said(
+            "\n".join(_texts(entry.facts))
+        )
+
+    return may_be_told
+
+
+def text_teller(
+    orders: Mapping[str, Order],
+    public: Collection[str],
+    listed: Callable[[names.Key], Iterable[str]],
+    waiting: Waiting = NOTHING,
+) -> Callable[[str], bool]:
+    """What says whether a text that somebody typed may be told: it names no order but public ones, and no
+    name that a sealed one blocks or frees, nor one below it, unless a public one says it. `orders` are all
+    that were ever applied, by id, `public` the ids of those that whoever is told may know of; `listed` gives
+    the ids of orders that have a name in a list. `waiting` is what else may not be known of.
+    """
+    own = {id_ for id_ in orders if id_ not in public}
+    ids = own.union(id_ for id_ in waiting.ids if id_ not in public)
+    references = waiting.references.union(orders[id_].reference for id_ in own)
+    slugs = {id_.rpartition("/")[2] for id_ in ids}
+    sealed = {word.casefold() for word in ids | slugs | references if word}
     written: dict[names.Key, set[str]] = {}
     for id_, order in orders.items():
-        for key in _names(order):
+        for key in names_of(order):
             written.setdefault(key, set()).add(id_)
 
     def is_hidden(key: names.Key) -> bool:
         owners = written.get(key, set()).union(listed(key))
-        return bool(owners) and owners.isdisjoint(public)
+        return owners.isdisjoint(public) if owners else waiting.has(key)
 
-    def may_be_told(entry: Entry) -> bool:
-        named = [*entry.refs, *([entry.subject] if entry.subject else [])]
-        if any(relations.order_of(ref) not in public for ref in named):
-            return False
-        typed = "\n".join(_texts(entry.facts))
+    def may_be_said(typed: str) -> bool:
         plain = typed.casefold()
-        return not any(_says(plain, said) for said in sealed) and not any(map(is_hidden, _spoken(typed)))
+        return not any(_says(plain, word) for word in sealed) and not any(map(is_hidden, _spoken(typed)))
 
-    return may_be_told
+    return may_be_said

@@ -6,16 +6,17 @@ made as long as those are there.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from blocker import names as domain
-from blocker.compliance.observed import Facts, in_order
-from blocker.compliance.operator_acts import ROLLED_BACK
-from blocker.errors import OrdersInvalid, Problem
+from blocker.compliance.observed import Facts, in_order, told
+from blocker.compliance.operator_acts import ROLLED_BACK, own
+from blocker.errors import OrdersInvalid, Problem, StoreError
 from blocker.orders import relations
 from blocker.orders.model import Match, Publication
 from blocker.orders.schedule import schedule
-from blocker.policy import chain, ledger
+from blocker.policy import chain, disclosure, ledger, listed, unapplied
 from blocker.policy.examine import archived, live_policy, recall_all
 from blocker.prober.shelf import Shelf
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from blocker.errors import StoreError
     from blocker.orders.model import Order, Subject
     from blocker.orders.timetable import Scheduled
     from blocker.policy.chain import Entry
@@ -45,19 +45,19 @@ def gather(site: Site, order: str, *, names: bool = False) -> Facts:
     lapses_from = _lapses_from(site.state)
     scheduled = schedule([root, *family.values()], lapses_from=lapses_from)
     directives = tuple(one for one in scheduled if not one.is_cut)
-    counts, told = {}, {}
+    counts, shown = {}, {}
     for one in directives:
-        listed = _names(site, family.get(one.order, root), one)
-        counts[one.ref] = len(listed)
+        found = _names(site, family.get(one.order, root), one)
+        counts[one.ref] = len(found)
         is_public = root.publication is Publication.PUBLIC and one.publication is Publication.PUBLIC
-        if names or (is_public and len(listed) <= SMALL):
-            told[one.ref] = tuple(sorted(listed))
+        if names or (is_public and len(found) <= SMALL):
+            shown[one.ref] = tuple(sorted(found))
     shelf = Shelf(site.state)
     records = in_order(shelf.records([order, *family]))
     ids = {order, *family, *(one.ref for one in directives)}
     events: list[Entry] = []
     flaws = chain.flaws(_noting(site.state, ids, events))
-    return Facts(
+    facts = Facts(
         operator=site.operator,
         contact=site.contact,
         node=site.node,
@@ -65,7 +65,7 @@ def gather(site: Site, order: str, *, names: bool = False) -> Facts:
         acts=tuple(family.values()),
         directives=directives,
         counts=counts,
-        names=told,
+        names=shown,
         points=site.points,
         events=tuple(events),
         records=records,
@@ -73,6 +73,36 @@ def gather(site: Site, order: str, *, names: bool = False) -> Facts:
         flaws=(*shelf.flaws, *flaws, *_unknown(site, order, unread)),
         lapses_from=lapses_from or 0,
     )
+    return replace(facts, untold=frozenset(_untold(site, facts, orders, unread)))
+
+
+def _untold(
+    site: Site, facts: Facts, orders: Mapping[str, Order], unread: Mapping[str, StoreError]
+) -> Iterator[int]:
+    """The numbers of the operator's acts whose reason says what the reader of the report may not know: as of
+    the instant it speaks of, so that it stays as it is. Orders that wait in the folder are sealed, too, and
+    are no evidence: they are looked at for this alone.
+    """
+    reasons = {
+        one.seq: str(one.facts["reason"])
+        for one in facts.events
+        if one.facts.get("reason") and any(ref in facts.ids for _, ref in own(one))
+    }
+    if not reasons:
+        return
+    shown = told(facts)
+    known = disclosure.public_orders(orders.values(), shown.as_of).union(shown.orders)
+    hidden = [one for id_, one in orders.items() if id_ not in known]
+    waiting = unapplied.waiting(site, orders, known, unread.keys())
+    with listed.asked(site, hidden) as lists:
+        may_be_said = disclosure.text_teller(orders, known, lists, waiting)
+        for seq, reason in reasons.items():
+            try:
+                is_told = may_be_said(reason)
+            except StoreError:  # Whether it names one of a list that is lost nobody knows.
+                is_told = False
+            if not is_told:
+                yield seq
 
 
 def _lapses_from(state: Path) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import sqlite3
 from contextlib import closing
@@ -254,6 +255,97 @@ def test_an_export_tells_no_name_of_a_sealed_list_be_it_applied_still_or_gone(
     assert "hush.example" not in export.read_text()
 
 
+def reasons_told(site: Site, *reasons: str) -> list[str]:
+    """Those of the reasons that an export tells."""
+    for reason in reasons:
+        site.run("withhold", "a/one", "--reason", reason)
+        site.run("release", "a/one")
+    ran = site.run("ledger", "export", "-")
+    assert (ran.code, ran.err) == (0, "")
+    return [reason for reason in reasons if json.dumps(json.dumps(reason))[1:-1] in ran.out]
+
+
+OPENLY = ["a hospital is behind it", "one.example and two.example", "see a/open, which has new.example"]
+
+
+def test_an_export_tells_nothing_of_sealed_orders_that_wait_in_the_folder(told: Site) -> None:
+    told.block("open", "new.example")
+    told.block("kept-quiet", "github.io", "secret-b.example", publication="sealed")
+    told.block("dawn", "dawn.example", publication="sealed-until-effective")
+    told.block("broken", "secret-c.example", "https://x.example/i/path", publication="sealed")
+    told.write("broken", told.path("broken").read_text().replace("kind:", "reference: Geh. 4/Ä\nkind:"))
+    told.block("guarded", "secret-d.example", "kept.example", publication="sealed")
+    told.act("cut", "amend", "a/kept-quiet", "remove: [free.secret-b.example]")
+    told.act("more", "amend", "a/cut", "remove: [other.example]")
+    told.write("torn", "order: [\nnames: [secret-e.example], file: torn.txt\n")
+    told.path("torn").with_suffix(".txt").write_text("secret-i.example\n")
+    os.mkfifo(told.path("pipe"))
+    with_list(told, "lots", "secret-f.example", publication="sealed")
+    with_list(told, "odd", "secret-g.example", publication="sealed")
+    told.write("odd", told.path("odd").read_text().replace("regions: [ID]", "regions: 7"))
+    with_list(told, "half", "secret-h.example", publication="sealed")
+    told.write("half", told.path("half").read_text().replace("publication: sealed", "publication: maybe"))
+    told.path("away").symlink_to("/etc/hostname")
+    (told.path("x").parent / ".hidden.yaml").write_text("directives: [hospital]")
+    assert (
+        reasons_told(
+            told,
+            *OPENLY,
+            "because secret-b.example and a/broken are waiting",
+            "as in broken",
+            "geh. 4/ä",
+            "www.secret-b.example",
+            "dawn.example",
+            "secret-c.example",
+            "x.example",
+            "secret-d.example",
+            "a/cut",
+            "a/more",
+            "secret-e.example",
+            "secret-f.example",
+            "secret-g.example",
+            "secret-h.example",
+            "secret-i.example",
+            "a/half",
+            "a/pipe",
+            "away",
+        )
+        == OPENLY
+    )
+
+
+def test_an_export_tells_nothing_of_what_the_ledger_alone_remembers_as_held_or_left_out(told: Site) -> None:
+    told.block("kept-quiet", "github.io", publication="sealed")
+    told.block("broken", "https://x.example/path", publication="sealed")
+    told.block("three", "three.example")
+    told.apply()
+    assert {"held", "checked"} <= {one.event for one in ledger.entries(told.folder / "state")}
+    for slug in ("kept-quiet", "broken"):
+        told.path(slug).unlink()
+    assert reasons_told(told, "a/kept-quiet", "as in broken", "a/three") == ["a/three"]
+
+
+def test_a_changed_file_of_an_applied_order_hides_what_it_says_and_not_the_order(told: Site) -> None:
+    told.block("one", "one.example", "secret-b.example", publication="sealed")
+    told.write(
+        "two", told.path("two").read_text().replace("two.example", "secret-c.example, https://x.example/")
+    )
+    openly = ["a/one has one.example", "a/two has two.example"]
+    assert reasons_told(told, *openly, "secret-b.example", "secret-c.example") == openly
+
+
+def test_an_export_can_be_made_without_a_folder_of_orders_and_not_if_what_waits_there_is_not_known(
+    told: Site,
+) -> None:
+    (told.folder / "orders").rename(told.folder / "elsewhere")
+    assert told.run("ledger", "export", "-").code == 0
+    (told.folder / "orders").write_text("")
+    ran = told.run("ledger", "export", "-")
+    assert (ran.code, ran.out) == (4, "")
+    assert "the folder can't be read, so which orders wait there is not known: Not a directory" in ran.err
+    assert told.run("ledger", "export", "--sealed", "-").code == 0
+
+
 def test_the_hash_of_a_row_that_is_not_told_can_not_be_guessed_at(told: Site) -> None:
     rows = list(ledger.entries(told.folder / "state"))
     salts = {json.loads(one.detail)["salt"] for one in rows}
@@ -268,6 +360,30 @@ def test_what_is_no_head_is_refused_with_the_way_to_write_one(told: Site, head: 
     said = told.run("ledger", "verify", "--head", head)
     assert said.code == 2
     assert "is no head of a ledger" in said.err
+
+
+@pytest.mark.parametrize("words", [(), ("--sealed",)])
+def test_of_a_ledger_that_is_gone_no_export_is_written(
+    told: Site, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    (told.folder / "state" / ledger.FILE).unlink()
+    ran = told.run("ledger", "export", *words, "-")
+    assert (ran.code, ran.out) == (4, "")
+    assert "the ledger does not say who applied generation 1 to 2: it was lost or cut off" in ran.err
+    export = tmp_path / "ledger.jsonl"
+    export.write_text("an older one")
+    assert told.run("ledger", "export", *words, str(export)).code == 4
+    assert export.read_text() == "an older one"
+
+
+def test_of_a_ledger_that_lacks_a_generation_the_rest_is_exported_with_exit_code_4(told: Site) -> None:
+    (told.folder / "state" / ledger.FILE).unlink()
+    told.block("three", "three.example")
+    assert told.apply().code == 0
+    ran = told.run("ledger", "export", "-")
+    assert ran.code == 4
+    assert "the ledger does not say who applied generation 1 to 2: it was lost or cut off" in ran.err
+    assert [json.loads(line).get("event") for line in ran.out.splitlines()][-2:] == ["applied", None]
 
 
 def test_an_export_into_no_folder_is_told_by_the_folder(told: Site, tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
+from blocker.compliance.operator_acts import UNTOLD
 from blocker.compliance.schema import SCHEMA
 from blocker.policy import ledger
 from blocker.prober.judge import Kind
 from blocker.prober.keeper import Keeper
+from tests.cli.test_ledger import with_list
 from tests.prober.proof import blocked, expectation, once, twice
 from tests.prober.world import key, real
 
@@ -106,6 +108,102 @@ def test_a_report_says_nothing_of_other_orders(applied: Site) -> None:
     text = applied.run("report", "a/one").out
     assert "a/secret" not in text
     assert "covert" not in text
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "hidden with covert.example",
+        "as WWW.Covert.Example is",
+        "see a/secret",
+        "with the secret one",
+        "listed.example is on it",
+    ],
+)
+def test_a_reason_that_speaks_of_a_sealed_order_is_not_told_in_the_report_on_another(
+    applied: Site, reason: str
+) -> None:
+    with_list(applied, "hushed", "listed.example", publication="sealed")
+    assert applied.apply().code == 0
+    applied.run("withhold", "a/one", "--reason", reason)
+    (act,) = document(applied)["operator_acts"]
+    assert (act["act"], act["ref"], act["reason"]) == ("withheld", "a/one", UNTOLD)
+    page = applied.run("report", "a/one").out
+    assert (reason in page, UNTOLD in page) == (False, True)
+    assert applied.run("report", "a/one").out == page
+    others = json.loads(applied.run("report", "a/hushed", "--json", "--names").out)
+    assert others["operator_acts"] == []
+
+
+def test_a_rollback_of_both_tells_its_reason_in_the_report_on_the_sealed_order_alone(site: Site) -> None:
+    site.block("old", "old.example")
+    assert site.apply().code == 0
+    site.block("one", "one.example")
+    site.block("secret", "covert.example", publication="sealed")
+    site.block("other", "hush.example", publication="sealed")
+    assert site.apply().code == 0
+    site.run("rollback", "1", "--reason", "covert.example of a/secret is wrong, one.example too")
+
+    def reasons(order: str) -> list[str]:
+        made = json.loads(site.run("report", order, "--json").out)
+        return [one["reason"] for one in made["operator_acts"] if one["act"] == "rolled-back"]
+
+    assert reasons("a/one") == reasons("a/other") == [UNTOLD]
+    assert reasons("a/secret") == [
+        "rollback to generation 1: covert.example of a/secret is wrong, one.example too"
+    ]
+
+
+@pytest.mark.parametrize(
+    "reason", ["a mistake", "one.example of a/one is a hospital", "ask hospital.example"]
+)
+def test_a_reason_that_speaks_of_nothing_sealed_is_told(applied: Site, reason: str) -> None:
+    applied.run("withhold", "a/one", "--reason", reason)
+    assert [one["reason"] for one in document(applied)["operator_acts"]] == [reason]
+
+
+def test_a_reason_that_speaks_of_a_sealed_order_that_waits_in_the_folder_is_not_told(applied: Site) -> None:
+    applied.block("kept-quiet", "github.io", "secret-b.example", publication="sealed")
+    applied.block("broken", "https://x.example/path", publication="sealed")
+    applied.run("withhold", "a/one", "--reason", "because secret-b.example waits")
+    applied.run("withhold", "a/one", "--reason", "because a/broken waits")
+    assert [one["reason"] for one in document(applied)["operator_acts"]] == [UNTOLD, UNTOLD]
+
+
+def test_a_reason_is_told_as_it_was_at_the_instant_the_report_speaks_of(
+    applied: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied.block("dawn", "dawn.example", publication="sealed-until-effective", start="2098-01-01")
+    assert applied.apply().code == 0
+    applied.run("withhold", "a/one", "--reason", "as a/dawn")
+    before = applied.run("report", "a/one").out
+    monkeypatch.setattr("blocker.cli.report.time.time", lambda: 4_102_444_800.0)
+    assert applied.run("report", "a/one").out == before
+    assert UNTOLD in before
+
+
+def test_a_reason_is_not_told_if_an_order_or_a_list_that_it_may_speak_of_can_not_be_read(
+    applied: Site,
+) -> None:
+    with_list(applied, "past", "past.example", until="2026-02-01", publication="sealed")
+    assert applied.apply().code == 0
+    applied.path("past").unlink()
+    applied.path("past").with_suffix(".txt").rename(applied.folder / "list.txt")
+    assert applied.apply().code == 0
+    octets = (applied.folder / "list.txt").read_bytes()
+    (applied.folder / "state" / "archive" / hashlib.sha256(octets).hexdigest()).unlink()
+    applied.run("withhold", "a/one", "--reason", "past.example")
+    assert [one["reason"] for one in document(applied)["operator_acts"]] == [UNTOLD]
+    applied.run("withhold", "a/one", "--reason", "as a/secret")
+    order = applied.folder / "state" / "archive" / ledger_digest(applied, "a/secret")
+    order.unlink()
+    applied.path("secret").unlink()
+    assert [one["reason"] for one in document(applied)["operator_acts"]] == [UNTOLD, UNTOLD]
+
+
+def ledger_digest(site: Site, order: str) -> str:
+    found = (one.facts["orders"] for one in ledger.entries(site.folder / "state", only=("applied",)))
+    return str(next(one[order] for one in found if order in one))
 
 
 def test_names_of_long_lists_are_counted(applied: Site) -> None:

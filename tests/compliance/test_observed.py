@@ -419,6 +419,18 @@ def test_what_a_sealed_act_adds_or_sets_is_not_in_the_report_of_a_public_order()
     assert len(document(theirs)["acts"]) == 3, "who sealed the order knows its acts"
 
 
+def test_a_public_act_about_a_sealed_one_is_not_in_the_report_of_a_public_order_for_it_names_that() -> None:
+    suspend = secret(Kind.SUSPEND, "court/s1", Publication.SEALED, T + 61 * DAY)
+    cancel = act(Kind.LIFT, "court/s1", "court/l1", start=T + 62 * DAY)
+    after = act(Kind.LIFT, "court/l1", "court/l2", start=T + 61 * DAY)
+    facts = whole(acts=(after, cancel, suspend))
+    made = document(facts)
+    assert made["acts"] == []
+    assert "court/s1" not in str(made)
+    theirs = replace(facts, order=replace(root(), publication=Publication.SEALED))
+    assert len(document(theirs)["acts"]) == 3
+
+
 def test_a_rollback_is_an_act_of_the_operators_on_all_that_it_names_and_on_nothing_else() -> None:
     detail = {
         "generation": 1,

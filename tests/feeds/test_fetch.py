@@ -16,11 +16,11 @@ import pytest
 import trustme
 
 from blocker import sitefile
-from blocker.errors import OrdersInvalid, PointError
+from blocker.errors import OrdersInvalid, PointError, StoreError
 from blocker.feeds import fetch, polling
 from blocker.feeds.fetch import Validators
 from tests.feeds.conftest import FEED
-from tests.feeds.samples import NAMES, lines, position
+from tests.feeds.samples import NAMES, OTHERS, URL, lines, position
 from tests.feeds.test_damaged import feed
 
 if TYPE_CHECKING:
@@ -440,3 +440,120 @@ def test_nothing_changed_is_no_answer_of_a_server_that_was_not_asked_so(fed: Fed
 def test_what_is_no_whole_document_of_the_server_s_own_is_none(web: Web, status: int) -> None:
     web.status, web.body = status, lines(NAMES).encode()
     assert refused(web).startswith(f": the server answers {status} ")
+
+
+@pytest.mark.parametrize("publication", ["sealed", "sealed-until-effective"])
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_a_poll_of_a_feed_that_is_not_public_counts_and_tells_no_name_no_row_and_no_order(
+    fed: Fed, publication: str, words: tuple[str, ...]
+) -> None:
+    sealed(fed, publication)
+    (fed.folder / "list").write_text(lines((*NAMES, *OTHERS, "kept.example", URL, "foo..example")))
+    ran = fed.run("import", "--poll", *words)
+    assert ran.code == 2
+    for secret in ("casino", "other", "kept", "shop", "foo", "reg/", "2026-11-28", str(fed.folder)):
+        assert secret not in ran.out + ran.err
+    assert (
+        "list: 1 feed-row-unreadable, 1 protected-name; `blocker import list --dry-run` says more" in ran.err
+    )
+    if words:
+        (made,) = json.loads(ran.out)
+        assert (made["names"], made["added"], made["skipped"]) == (
+            20,
+            20,
+            {"url": 1, "unreadable": 1, "protected": 1},
+        )
+        assert (made["order"], made["files"], made["not_names"], made["source"]) == (None, [], [], None)
+        assert [one["id"] for one in made["problems"]] == ["feed-row-unreadable", "protected-name"]
+    else:
+        assert "new\t20\n" in ran.out
+        assert "not blocked: url\t1\n" in ran.out
+        assert "written: 3 files\n" in ran.out
+    assert len(fed.orders) == 3
+    said = fed.run("import", "list", "--dry-run")
+    assert "kept.example" in said.err
+    assert "'foo..example' (line 23)" in said.out
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ("<html>casino-0.example</html>", "1 feed-html"),
+        (None, "1 file-unreadable"),
+        ("casino-0.example\n", "1 feed-too-few, 1 feed-tail-missing, 1 feed-changed-too-much"),
+    ],
+)
+def test_of_a_document_that_is_refused_a_poll_of_a_sealed_feed_tells_the_checks_alone(
+    fed: Fed, document: str | None, said: str
+) -> None:
+    sealed(fed, "sealed", minimum=2)
+    (fed.folder / "list").write_text(lines(NAMES))
+    fed.run("import", "--poll")
+    fed.at("2026-11-29T12:00:00+00:00")
+    if document is None:
+        (fed.folder / "list").unlink()
+    else:
+        (fed.folder / "list").write_text(document)
+    ran = fed.run("import", "--poll")
+    assert (ran.code, "casino" in ran.out + ran.err, str(fed.folder) in ran.err) == (2, False, False)
+    assert f"list: {said}; `blocker import list --dry-run` says more" in ran.err
+
+
+def test_a_server_that_fails_is_told_of_a_sealed_feed_without_its_address_and_its_words(
+    fed: Fed, web: Web
+) -> None:
+    sealed(fed, "sealed", source=web.url)
+    web.status = 500
+    ran = fed.run("import", "--poll")
+    assert ran.code == 5
+    said = "its document can't be had; `blocker import list --dry-run` says more"
+    assert ran.err == f"warning: list: {said}\n"
+
+
+def test_an_order_that_can_not_be_written_is_not_named_by_a_poll_of_a_sealed_feed(
+    fed: Fed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed(fed, "sealed")
+    (fed.folder / "list").write_text(lines(NAMES))
+
+    def fail(*_: object) -> None:
+        raise StoreError("reg/2026-11-28-list.yaml: the order can't be written: No space left on device")
+
+    monkeypatch.setattr("blocker.feeds.importing.write", fail)
+    ran = fed.run("import", "--poll")
+    assert (ran.code, "reg" in ran.err) == (4, False)
+    assert "list: the import failed; `blocker import list --dry-run` says more" in ran.err
+
+
+def test_a_public_feed_whose_block_is_sealed_or_can_not_be_read_is_polled_as_a_sealed_one(fed: Fed) -> None:
+    sealed(fed, "sealed")
+    (fed.folder / "list").write_text(lines(NAMES))
+    fed.run("import", "--poll")
+    assert fed.run("apply", "--yes").code == 0
+    sealed(fed, "public", more="    max_change: 0.5\n")
+    (fed.folder / "list").write_text(lines(("newcomer.example", "kept.example", *NAMES)))
+    fed.at("2026-11-29T12:00:00+00:00")
+    ran = fed.run("import", "--poll")
+    assert (ran.code, "example" in ran.out + ran.err, "2026-" in ran.out + ran.err) == (2, False, False)
+    assert "1 protected-name" in ran.err
+    (fed.folder / "orders" / "reg" / "2026-11-28-list.yaml").unlink()
+    fed.at("2026-11-30T12:00:00+00:00")
+    ran = fed.run("import", "--poll")
+    assert (ran.code, "2026-" in ran.err, "feed-orders-broken" in ran.err) == (2, False, True)
+
+
+def test_a_poll_of_a_public_feed_and_an_import_by_hand_tell_all(fed: Fed) -> None:
+    (fed.folder / "list").write_text(lines((*NAMES, "kept.example", URL)))
+    sealed(fed, "sealed")
+    assert "kept.example" in fed.run("import", "list", "--dry-run").err
+    sealed(fed, "public")
+    ran = fed.run("import", "--poll")
+    assert "kept.example" in ran.err
+    assert URL in ran.out
+    assert "written: reg/" in ran.out
+
+
+def sealed(fed: Fed, publication: str, **words: Any) -> None:
+    fed.feed("names", **words)
+    path = fed.folder / "feeds.yaml"
+    path.write_text(path.read_text().replace("publication: public", f"publication: {publication}"))

@@ -1200,3 +1200,13 @@ def test_a_rollback_of_an_import_frees_nothing_that_was_listed_before(fed: Fed) 
     assert blocked(fed, *SHOP, "wrong.example", *NAMES) == {SHOP[1], *NAMES}
     dropped(fed, (SHOP[1],), "2026-02-03")
     assert blocked(fed, *SHOP, "wrong.example", *NAMES) == {SHOP[1], *NAMES}
+
+
+@pytest.mark.parametrize("source", ["http://127.0.0.1/x", "ftp://list.example/x", "HTTPS://list.example/x"])
+def test_of_urls_those_of_https_alone_are_fetched(fed: Fed, source: str) -> None:
+    fed.feed("names")
+    ran = fed.run("import", "list", source)
+    assert (ran.code, fed.orders) == (2, {})
+    assert f"'{source}': only https URLs are fetched; name one, or the path of a file" in " ".join(
+        ran.err.split()
+    )

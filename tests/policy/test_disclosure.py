@@ -9,7 +9,7 @@ import pytest
 from blocker.orders.model import Kind, Publication
 from blocker.policy import chain
 from blocker.policy.chain import Event, Head
-from blocker.policy.disclosure import public_orders, teller
+from blocker.policy.disclosure import NOTHING, Waiting, names_in, public_orders, sealed_among, teller
 from tests.policy.strategies import EPOCH, directive, key, order
 
 if TYPE_CHECKING:
@@ -101,6 +101,49 @@ def test_a_row_that_says_a_name_of_a_sealed_list_is_not_told_and_one_that_a_publ
 )  # fmt: skip
 def test_whatever_stands_around_a_sealed_name_does_not_hide_it(reason: str) -> None:
     assert not teller_at(ORDERS, EPOCH, {"hush.example": ["x/hushed"]})(row(reason=reason))
+
+
+def test_of_what_waits_neither_ids_nor_references_nor_names_are_told_unless_a_public_order_says_them() -> (
+    None
+):
+    waiting = Waiting(
+        ids=frozenset(["x/quiet", "x/open"]),
+        references=frozenset(["Geh. 9/ß", ""]),
+        has=lambda one: one in {key("quiet.example"), key("a.example")},
+    )
+    may_be_told = teller(ORDERS, public_orders(ORDERS.values(), EPOCH), lambda _: (), waiting)
+    for reason in ("as X/Quiet", "the quiet one", "geh. 9/SS", "www.quiet.example"):
+        assert not may_be_told(row(reason=reason))
+    for reason in ("x/open", "a.example", "example", "nothing"):
+        assert may_be_told(row(reason=reason))
+    assert not NOTHING.has(key("quiet.example"))
+
+
+def test_what_waits_is_public_if_it_says_so_and_is_about_nothing_else() -> None:
+    waiting = {
+        one.id: one
+        for one in (
+            block("w/open", Publication.PUBLIC),
+            block("w/dawn", EFFECTIVE, start=-9),
+            block("w/hush", Publication.SEALED),
+            order("w/lift", Kind.LIFT, of="w/open/d", start=6),
+            order("w/of-applied", Kind.LIFT, of="x/open", start=6),
+            order("w/of-hush", Kind.LIFT, of="w/hush", start=6),
+            order("w/of-that", Kind.LIFT, of="w/of-hush", start=6),
+            order("w/of-hushed", Kind.LIFT, of="x/hushed", start=6),
+            block("x/open", Publication.PUBLIC),
+            block("x/hushed", Publication.PUBLIC),
+            order("w/one", Kind.LIFT, of="w/other", start=6),
+            order("w/other", Kind.LIFT, of="w/one", start=6),
+        )
+    }
+    sealed = sealed_among(waiting, public_orders(ORDERS.values(), EPOCH), ORDERS)
+    assert list(sealed) == ["w/dawn", "w/hush", "w/of-hush", "w/of-that", "w/of-hushed", "x/hushed"]
+
+
+def test_words_of_two_labels_may_be_names() -> None:
+    text = "- https://www.hush.example/path, *.below.example: one two. foo..example"
+    assert list(names_in(text)) == [key("www.hush.example"), key("below.example")]
 
 
 def test_a_word_of_many_labels_takes_no_longer_than_a_name() -> None:

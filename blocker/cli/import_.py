@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     "--json",
     "as_json",
     is_flag=True,
-    help="A list of {feed, source, sha256, edition, order, files, rows, names, added, removed, skipped, "
+    help="A list of {feed, source, sha256, edition, orders, files, rows, names, added, removed, skipped, "
     "not_names, problems}.",
 )
 @click.pass_obj
@@ -162,7 +162,7 @@ def _record(made: Imported) -> dict[str, Any]:
         "source": made.source.place,
         "sha256": made.source.digest,
         "edition": extract.edition.text if extract and extract.edition else None,
-        "order": made.id or None,
+        "orders": list(made.ids),
         "files": list(made.files),
         "rows": extract.rows if extract else 0,
         "names": len(extract.names) if extract else 0,
@@ -182,7 +182,7 @@ def _counted(made: Imported) -> dict[str, Any]:
         "source": None,
         "sha256": None,
         "edition": None,
-        "order": None,
+        "orders": [],
         "files": [],
         "not_names": [],
     }

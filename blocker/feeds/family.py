@@ -1,8 +1,8 @@
 """What a feed's own orders list now, as the law has it.
 
 A feed's orders are known by their ids: a block `<folder>/<date>-<feed>` and amends of it with the time behind
-the feed's name. What others wrote about them counts from its date on: what they removed or lifted stays out
-though the feed lists it. Pure.
+the feed's name, with COMING behind that if another one of the same import removes. What others wrote about
+them counts from its date on: what they removed or lifted stays out though the feed lists it. Pure.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from blocker import names
 from blocker.feeds.difference import cut, is_within
 from blocker.feeds.extract import BELOW, ONLY
+from blocker.feeds.mint import COMING
 from blocker.orders import relations
 from blocker.orders.model import Kind, Match, instant
 from blocker.orders.schedule import Book, moment
@@ -51,7 +52,8 @@ def is_own(id_: str, folder: str, feed: str) -> bool:
 
 
 def _own(folder: str, feed: str) -> str:
-    return rf"{re.escape(folder)}/[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}-{re.escape(feed)}(?:-[0-9]{{6}})?"
+    amend = f"-[0-9]{{6}}(?:{re.escape(COMING)})?"
+    return rf"{re.escape(folder)}/[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}-{re.escape(feed)}(?:{amend})?"
 
 
 def family(

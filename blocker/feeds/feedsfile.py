@@ -13,6 +13,7 @@ from blocker import bounded, yamltext
 from blocker.errors import OrdersInvalid, Problem
 from blocker.feeds.contract import Axfr, Feed
 from blocker.feeds.formats import FORMATS
+from blocker.feeds.mint import COMING
 from blocker.fields import (
     MISSING,
     Complaints,
@@ -104,7 +105,7 @@ def _check_names(root: Node, values: Any, complaints: Complaints) -> None:
     for position, one in enumerate(values):
         for other in values:
             if one["folder"] == other["folder"] and re.fullmatch(
-                re.escape(other["name"]) + "-[0-9]{6}", one["name"]
+                re.escape(other["name"]) + f"-[0-9]{{6}}({re.escape(COMING)})?", one["name"]
             ):
                 complaints.add(
                     "duplicate-feed",

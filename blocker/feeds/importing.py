@@ -50,8 +50,8 @@ NO_CHANGE = Difference()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """What an import found: the order's `id` and its `files` by name, none if nothing changed or the document
-    is wrong; what it was made of, and every Problem. `accepted` are the checks that a person waived,
+    """What an import found: the `ids` of the orders and their `files` by name, none if nothing changed or the
+    document is wrong; what it was made of, and every Problem. `accepted` are the checks that a person waived,
     `left_out` those of the Problems that are about rows of a document that is taken without them.
     """
 
@@ -59,7 +59,7 @@ class Imported:
     source: Source
     extract: Extract | None = None
     change: Difference = NO_CHANGE
-    id: str = ""
+    ids: tuple[str, ...] = ()
     files: Mapping[str, bytes]
     problems: tuple[Problem, ...] = ()
     accepted: tuple[str, ...] = ()
@@ -160,21 +160,21 @@ def _minted(result: Imported, known: Family | None, again: Sequence[Continued], 
     if result.accepted:
         remarks.append(f"Accepted though {', '.join(result.accepted)}: {reason}")
     if known is None:
-        made, id_ = mint.block(feed, source, extract, remarks), mint.block_id(feed, source.at)
+        made = {mint.block_id(feed, source.at): mint.block(feed, source, extract, remarks)}
     else:
-        made = mint.amend(feed, source, extract, result.change, known.block.id, remarks, again=again)
-        id_ = mint.amend_id(feed, source.at)
-    return replace(result, id=id_, files=made)
+        made = mint.amends(feed, source, extract, result.change, known.block.id, remarks, again=again)
+    every = {name: octets for files_ in made.values() for name, octets in files_.items()}
+    return replace(result, ids=tuple(made), files=every)
 
 
 def _checked(made: Imported, site: Site) -> Imported:
-    """The import, and no order of it if that is not one that `check` takes."""
-    path = f"{made.id}.yaml"
-    order = made.files[f"{made.id.rpartition('/')[2]}.yaml"]
-    found, problems = parse.draft(order, path=path, id_=made.id)
-    if found is not None and not problems:
-        problems = check.check(found, check.Facts.of(site))
-    wrong = [one for one in problems if one.severity == "error"]
+    """The import, and no order of it if one of them is not what `check` takes."""
+    wrong = []
+    for id_ in made.ids:
+        found, problems = parse.draft(made.files[_file(id_)], path=f"{id_}.yaml", id_=id_)
+        if found is not None and not problems:
+            problems = check.check(found, check.Facts.of(site))
+        wrong += [one for one in problems if one.severity == "error"]
     if not wrong:
         return made
     told = Problem(
@@ -183,29 +183,42 @@ def _checked(made: Imported, site: Site) -> Imported:
         message=f"the order that it makes would be refused: {wrong[0].id}: {wrong[0].message} Mend the feed "
         "in feeds.yaml.",
     )
-    return replace(made, id="", files={}, problems=(told, *made.problems))
+    return replace(made, ids=(), files={}, problems=(told, *made.problems))
+
+
+def _file(id_: str) -> str:
+    """The name of an order's file."""
+    return f"{id_.rpartition('/')[2]}.yaml"
 
 
 def write(site: Site, made: Imported) -> None:
-    """Put the files of an import into the orders folder. Raises OrdersInvalid, StoreError."""
-    *others, order = made.files
-    path = site.orders / made.feed.folder / order
-    if path.exists():
-        raise OrdersInvalid(
-            [
-                Problem(
-                    id="feed-order-exists",
-                    path=bounded.printable(path),
-                    message="the order is there already; import again a second later.",
-                )
-            ]
-        )
-    beside = {name: made.files[name] for name in others}
+    """Put the files of an import into the orders folder, one order after the other: if it ends between two of
+    them, the next import makes the other. Raises OrdersInvalid, StoreError.
+    """
+    folder = site.orders / made.feed.folder
+    for path in (folder / _file(id_) for id_ in made.ids):
+        if path.exists():
+            raise OrdersInvalid(
+                [
+                    Problem(
+                        id="feed-order-exists",
+                        path=bounded.printable(path),
+                        message="the order is there already; import again a second later.",
+                    )
+                ]
+            )
+    beside: dict[str, bytes] = {}
+    orders = {_file(id_): id_ for id_ in made.ids}
     try:
-        _clear(path, beside)
-        filing.place(site.orders, made.id, made.files[order], beside, mode=_MODE)
+        for name, octets in made.files.items():
+            if name not in orders:
+                beside[name] = octets
+                continue
+            _clear(folder / name, beside)
+            filing.place(site.orders, orders[name], octets, beside, mode=_MODE)
+            beside = {}
     except OSError as error:
-        raise StoreError(f"{path.parent}: the order can't be written: {error.strerror}") from error
+        raise StoreError(f"{folder}: the order can't be written: {error.strerror}") from error
 
 
 def _clear(order: Path, beside: Mapping[str, bytes]) -> None:

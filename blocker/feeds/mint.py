@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 PLAIN_OCTETS = 1 << 20
 """A longer document is kept compressed: a national list is fetched every hour."""
 
+COMING = "-new"
+"""What the id of the order that adds ends with, if another one of the same import removes."""
+
 MADE_BY = b"# Made by `blocker import "
 """What the file of an order that an import made begins with."""
 
@@ -66,7 +69,7 @@ def block(feed: Feed, source: Source, extract: Extract, remarks: Collection[str]
     return made.whole("block", remarks, ["directives:", *directives])
 
 
-def amend(
+def amends(
     feed: Feed,
     source: Source,
     extract: Extract,
@@ -75,26 +78,35 @@ def amend(
     remarks: Collection[str] = (),
     *,
     again: Sequence[Continued] = (),
-) -> dict[str, bytes]:
-    """The files of an order that holds the difference, by their names, the order's own last.
+) -> dict[str, dict[str, bytes]]:
+    """The orders that hold the difference, by their ids, each as files by their names, its own last.
 
-    `again` are the names that its removals would take along, ordered anew: nothing about them changes, so
-    each continues the directive that had it.
+    What goes and what comes are two orders: a name that is freed must not wait for somebody to accept one
+    that is held. The first of them by its id is the one that removes, for it cuts nothing that comes after
+    it. `again` are the names that its removals would take along, ordered anew by the same order: nothing
+    about them changes, so each continues the directive that had it.
     """
-    made = _Files(feed, source, extract, amend_id(feed, source.at))
-    lines = [f"of: {of}", f"from: {moment(source.at)}"]
-    added = {name: extract.names.get(name, "") for name in change.added}
-    directives = made.directives(added, "added", "  ", change.excepted)
-    for number, one in enumerate(again, start=1):
-        kept = {name: extract.names.get(name, "") for name in one.names}
-        word = "again" if len(again) == 1 else f"again-{number}"
-        directives += made.directives(kept, word, "  ", change.excepted, one)
-    if directives:
-        lines += ["add:", *directives]
+    found, id_ = {}, amend_id(feed, source.at)
+    head = [f"of: {of}", f"from: {moment(source.at)}"]
+    document = ""
     if change.removed:
+        made = _Files(feed, source, extract, id_)
+        directives = []
+        for number, one in enumerate(again, start=1):
+            kept = {name: extract.names.get(name, "") for name in one.names}
+            word = "again" if len(again) == 1 else f"again-{number}"
+            directives += made.directives(kept, word, "  ", change.excepted, one)
         listed = made.list("removed", {cut(name): "" for name in change.removed}, is_dated=False)
-        lines.append(f"remove_file: {listed}")
-    return made.whole("amend", remarks, lines)
+        added = ["add:", *directives] if directives else []
+        found[id_] = made.whole("amend", remarks, [*head, *added, f"remove_file: {listed}"])
+        document, id_ = next(iter(found[id_])), f"{id_}{COMING}"
+    if change.added:
+        made = _Files(feed, source, extract, id_, document)
+        directives = made.directives(
+            {name: extract.names.get(name, "") for name in change.added}, "added", "  ", change.excepted
+        )
+        found[id_] = made.whole("amend", remarks, [*head, "add:", *directives])
+    return found
 
 
 def moment(at: int) -> str:
@@ -141,9 +153,11 @@ def _written(action: Action) -> str:
 class _Files:
     """The files of one order while they are made."""
 
-    def __init__(self, feed: Feed, source: Source, extract: Extract, id_: str) -> None:
+    def __init__(self, feed: Feed, source: Source, extract: Extract, id_: str, document: str = "") -> None:
+        """`document` is the file of the document, if another order brings it."""
         self._feed, self._source, self._extract, self._id = feed, source, extract, id_
         self._slug = id_.rpartition("/")[2]
+        self._document = document
         self._made: dict[str, bytes] = {}
 
     def directives(
@@ -207,13 +221,15 @@ class _Files:
         self._made[file] = octets
         return f"{{file: {file}, sha256: {_digest(octets)}}}"
 
-    def whole(self, kind: str, remarks: Iterable[str], own: Iterable[str]) -> dict[str, bytes]:
+    def whole(self, kind: str, remarks: Iterable[str], said: Iterable[str]) -> dict[str, bytes]:
         """All files: the document, the lists, the order."""
         feed, source, edition = self._feed, self._source, self._extract.edition
-        document = f"{self._slug}.source.{SUFFIXES.get(feed.format, 'txt')}"
+        own = f"{self._slug}.source.{SUFFIXES.get(feed.format, 'txt')}"
         octets = source.octets
         if len(octets) > PLAIN_OCTETS:
-            document, octets = f"{document}.gz", gzip.compress(octets, compresslevel=6, mtime=0)
+            own, octets = f"{own}.gz", gzip.compress(octets, compresslevel=6, mtime=0)
+        document = self._document or own
+        brought = {} if self._document else {document: octets}
         known = edition.text if edition is not None else "date unknown"
         authority = ", ".join(
             f"{key}: {_quoted(value)}"
@@ -243,9 +259,9 @@ class _Files:
             *([f"deadline: {_duration(feed.deadline)}"] if feed.deadline else []),
             f"publication: {feed.publication}",
             f"document: {{file: {document}, sha256: {_digest(octets)}}}",
-            *own,
+            *said,
         ]
-        return {document: octets, **self._made, f"{self._slug}.yaml": "\n".join([*lines, ""]).encode()}
+        return {**brought, **self._made, f"{self._slug}.yaml": "\n".join([*lines, ""]).encode()}
 
 
 def _digest(octets: bytes) -> str:

@@ -231,7 +231,7 @@ def test_a_feed_is_asked_when_it_is_due_and_not_before(fed: Fed, web: Web) -> No
     fed.feed("names", source=web.url, more="    interval: 1h\n    max_change: 0.5\n")
     web.body, web.headers = lines(NAMES).encode(), {"ETag": '"1"'}
     ran = fed.run("import", "--poll", "--json")
-    assert (ran.code, json.loads(ran.out)[0]["order"]) == (0, "reg/2026-11-28-list")
+    assert (ran.code, json.loads(ran.out)[0]["orders"]) == (0, ["reg/2026-11-28-list"])
     fed.at("2026-11-28T12:59:00+00:00")
     assert (fed.run("import", "--poll", "--json").out, len(web.asked)) == ("[]\n", 1)
     fed.at("2026-11-28T13:07:00+00:00")
@@ -249,7 +249,7 @@ def test_a_document_is_fetched_whole_when_its_orders_are_gone(fed: Fed, web: Web
     for path in (fed.folder / "orders" / "reg").iterdir():
         path.unlink()
     fed.at("2026-11-29T12:00:00+00:00")
-    assert json.loads(fed.run("import", "--poll", "--json").out)[0]["order"] == "reg/2026-11-29-list"
+    assert json.loads(fed.run("import", "--poll", "--json").out)[0]["orders"] == ["reg/2026-11-29-list"]
 
 
 def test_a_feed_that_fails_waits_longer_each_time_and_is_told(fed: Fed, web: Web) -> None:
@@ -340,7 +340,7 @@ def test_a_bug_with_one_feed_keeps_no_other_from_its_import_and_tells_no_secret(
 
     monkeypatch.setattr(fetch, "from_url", broken)
     ran = fed.run("import", "--poll", "--json")
-    assert (ran.code, json.loads(ran.out)[0]["order"]) == (1, "reg/2026-11-28-list")
+    assert (ran.code, json.loads(ran.out)[0]["orders"]) == (1, ["reg/2026-11-28-list"])
     assert "bad: KeyError: this is a bug" in ran.err
     assert "a secret" not in ran.err
     assert remembered(fed, "bad")["failures"] == 1
@@ -463,7 +463,7 @@ def test_a_poll_of_a_feed_that_is_not_public_counts_and_tells_no_name_no_row_and
             20,
             {"url": 1, "unreadable": 1, "protected": 1},
         )
-        assert (made["order"], made["files"], made["not_names"], made["source"]) == (None, [], [], None)
+        assert (made["orders"], made["files"], made["not_names"], made["source"]) == ([], [], [], None)
         assert [one["id"] for one in made["problems"]] == ["feed-row-unreadable", "protected-name"]
     else:
         assert "new\t20\n" in ran.out

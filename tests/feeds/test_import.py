@@ -60,7 +60,8 @@ def test_a_list_becomes_an_order_that_blocks_and_the_next_one_an_amend(fed: Fed,
     before = fed.orders
     fed.at("2026-11-29T12:00:00+00:00")
     said = fed.taken(make(LATER, edition=2))
-    assert (said["order"], said["added"], said["removed"]) == ("reg/2026-11-29-list-120000", 1, 1)
+    gone, new = (f"reg/2026-11-29-list-120000{end}" for end in ("", "-new"))
+    assert (said["orders"], said["added"], said["removed"]) == ([gone, new], 1, 1)
     assert {name: octets for name, octets in fed.orders.items() if name in before} == before
     ran = fed.run("check")
     assert (ran.code, ran.out) == (0, "")
@@ -628,6 +629,7 @@ def test_an_amend_that_is_cancelled_is_as_if_it_had_not_been(fed: Fed) -> None:
     fed.at("2026-11-29T12:00:00+00:00")
     fed.take(lines(LATER))
     fed.act("court", "lift", "reg/2026-11-29-list-120000", start="2026-11-30")
+    fed.act("court-2", "lift", "reg/2026-11-29-list-120000-new", start="2026-11-30")
     fed.at("2026-12-01T12:00:00+00:00")
     said = fed.taken(lines(LATER))
     assert (said["added"], said["removed"]) == (0, 1)
@@ -1085,7 +1087,7 @@ def test_a_block_that_was_lifted_before_it_began_stays_out_when_its_date_comes(f
     fed.take(lines(NAMES))
     fed.act("mend", "lift", "reg/2026-12-05-list", start="2026-11-29")
     fed.at("2026-11-29T12:00:00+00:00")
-    assert fed.taken(lines(NAMES))["order"] == "reg/2026-11-29-list"
+    assert fed.taken(lines(NAMES))["orders"] == ["reg/2026-11-29-list"]
     fed.at("2026-12-09T12:00:00+00:00")
     assert fed.taken(lines(("new.example", *NAMES)))["added"] == 1
 
@@ -1107,8 +1109,8 @@ def dropped(fed: Fed, listed: tuple[str, ...], day: str) -> None:
 
 
 def directives(fed: Fed, order: str) -> dict[str, str]:
-    """The directives of an import's order, each as text."""
-    text = fed.orders[f"{order}.yaml"].decode()
+    """The directives of an import's orders, each as text."""
+    text = "".join(fed.orders.get(f"{order}{end}.yaml", b"").decode() for end in ("", "-new"))
     return {part.partition("\n")[0]: part for part in re.split(r"  - id: ", text)[1:]}
 
 
@@ -1193,7 +1195,7 @@ def test_a_rollback_of_an_import_frees_nothing_that_was_listed_before(fed: Fed) 
     ran = fed.run("rollback", "1", "--reason", "wrong.example was a slip")
     again, listed = "reg/2026-02-02-list-120000/again", "reg/2026-02-01-list/listed"
     assert ran.out.splitlines()[:2] == [
-        "withheld: reg/2026-02-02-list-120000/added",
+        "withheld: reg/2026-02-02-list-120000-new",
         f"stays: {again}, which goes on with names of {listed}, as generation 1 has them",
     ]
     assert ran.code == 0
@@ -1210,3 +1212,39 @@ def test_of_urls_those_of_https_alone_are_fetched(fed: Fed, source: str) -> None
     assert f"'{source}': only https URLs are fetched; name one, or the path of a file" in " ".join(
         ran.err.split()
     )
+
+
+def test_what_goes_does_not_wait_for_what_is_held(fed: Fed) -> None:
+    begun(fed, ())
+    fed.at("2026-02-02T12:00:00+00:00")
+    assert fed.take(lines(["github.io", *NAMES[1:]])).code == 0
+    ran = fed.run("apply", "--yes")
+    assert (ran.code, "HELD  reg/2026-02-02-list-120000-new" in ran.out) == (3, True)
+    assert blocked(fed, "github.io", *NAMES) == {*NAMES[1:]}
+    fed.at("2026-02-03T12:00:00+00:00")
+    assert fed.take(lines(["late.example", *NAMES[1:]])).code == 0
+    assert fed.run("apply", "--yes").code == 3
+    assert blocked(fed, "github.io", "late.example", *NAMES) == {"late.example", *NAMES[1:]}
+
+
+def test_the_orders_of_one_import_share_the_document_and_are_both_made_or_the_next_import_makes_them(
+    fed: Fed,
+) -> None:
+    begun(fed, ())
+    fed.at("2026-02-02T12:00:00+00:00")
+    assert fed.take(lines(["casino-0.example.net", "www.casino-0.example", *NAMES[1:]])).code == 0
+    made = [name for name in fed.orders if name.startswith("2026-02-02")]
+    assert made == [
+        "2026-02-02-list-120000-new.added.txt",
+        "2026-02-02-list-120000-new.yaml",
+        "2026-02-02-list-120000.removed.txt",
+        "2026-02-02-list-120000.source.txt",
+        "2026-02-02-list-120000.yaml",
+    ]
+    (fed.folder / "orders" / "reg" / "2026-02-02-list-120000-new.yaml").unlink()
+    fed.at("2026-02-02T13:00:00+00:00")
+    said = fed.taken((fed.folder / "list").read_text())
+    assert (said["added"], said["removed"]) == (2, 0)
+    assert fed.run("apply", "--yes").code == 0
+    every = ("casino-0.example", "www.casino-0.example", "casino-0.example.net")
+    assert blocked(fed, *every) == {*every[1:]}

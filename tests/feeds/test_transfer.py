@@ -175,7 +175,7 @@ def test_a_difference_makes_the_orders_that_the_whole_zone_makes(
     assert told.asked == ["SOA", "IXFR", "SOA"]
     assert told.held == [7]
     orders = fed.orders
-    assert b"\nnew.example\n" in orders["2026-11-29-list-120000.added-alone.txt"]
+    assert b"\nnew.example\n" in orders["2026-11-29-list-120000-new.added-alone.txt"]
     assert FIRST.encode() in orders["2026-11-29-list-120000.removed.txt"]
     assert again_whole(fed) == orders
 

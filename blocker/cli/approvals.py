@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,18 @@ def command(site: Path, order: str, as_json: bool) -> int:
 
 IDS = frozenset({"signers-missing", "signers-early", "signers-older", "signers-unsigned", "verifier-missing"})
 """The Problems that keep every new order out."""
+
+
+def load(path: Path) -> Site:
+    """The site. On a terminal it is said to be unsigned, if it is; in a pipe those verbs alone say so that
+    are about what comes in. Raises OrdersInvalid.
+    """
+    from blocker import sitefile
+
+    loaded = sitefile.load(path)
+    if sys.stderr.isatty():
+        say_unsigned(loaded, err=True)
+    return loaded
 
 
 def say_unsigned(site: Site, *, err: bool = False) -> None:

@@ -39,13 +39,13 @@ def command(
     site: Path, name: str, at: float | None, region: str | None, qtype: str, live: bool, as_json: bool
 ) -> None:
     """Say whether NAME is blocked, by which orders, or why it is not."""
-    from blocker import names, sitefile
-    from blocker.cli import inputs, show
+    from blocker import names
+    from blocker.cli import approvals, inputs, show
     from blocker.policy import still
     from blocker.policy.explain import explain
     from blocker.policy.index import Index
 
-    loaded = sitefile.load(site)
+    loaded = approvals.load(site)
     at = time.time() if at is None else at
     region = region or loaded.enforcement.default_region
     key, number = inputs.question(name, qtype)

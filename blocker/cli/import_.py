@@ -64,8 +64,7 @@ def command(
     `blocker apply` come next. What --poll says goes to a journal: of a feed that is not public it counts
     alone, and the problems by their check.
     """
-    from blocker import sitefile
-    from blocker.cli import show
+    from blocker.cli import approvals, show
     from blocker.errors import OrdersInvalid
     from blocker.feeds import importing, polling
 
@@ -75,7 +74,7 @@ def command(
         raise click.UsageError("name a FEED of feeds.yaml, or give --poll")
     if poll and (accept or dry_run or out):
         raise click.UsageError("--poll goes with --json alone")
-    loaded = sitefile.load(site)
+    loaded = approvals.load(site)
     now = time.time()
     with polling.alone(loaded, warn=show.warning):
         if poll:

@@ -61,12 +61,11 @@ def command(
     It holds ids of orders and no names, no clients and no queries. Exit code 4 if it lacks a generation of
     the policy.
     """
-    from blocker import sitefile
-    from blocker.cli import show
+    from blocker.cli import approvals, show
     from blocker.errors import StoreError
     from blocker.policy import ledger
 
-    context.obj = loaded = sitefile.load(context.obj)
+    context.obj = loaded = approvals.load(context.obj)
     if context.invoked_subcommand is not None:
         return 0
     code = StoreError.exit_code if _lacks(loaded.state) else 0

@@ -68,14 +68,13 @@ def command(
     The file is checked before it is written, lands below the orders folder and never replaces another.
     `now` is the present instant wherever a time is asked for. Long lists of names come by --names-file.
     """
-    from blocker import sitefile
-    from blocker.cli import asking
+    from blocker.cli import approvals, asking
     from blocker.errors import OrdersInvalid
     from blocker.orders import questions
 
     if names and names_file:
         raise click.UsageError("give names as arguments or by --names-file, not both")
-    loaded = sitefile.load(site)
+    loaded = approvals.load(site)
     setting = _setting(loaded)
     given = {key: value for key, value in flags.items() if value not in (None, ())}
     empty = [key for key, value in given.items() if value == "" or (isinstance(value, tuple) and "" in value)]

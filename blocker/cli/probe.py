@@ -86,12 +86,11 @@ def command(
     what is printed. Ctrl-C ends it with what was seen. Exit code 1 if anything is not as ordered or can't
     be told, as with verify; 5 if packets can't be captured.
     """
-    from blocker import sitefile
-    from blocker.cli import inputs
+    from blocker.cli import approvals, inputs
     from blocker.prober.examine import Examined
     from blocker.prober.observe import Transport
 
-    loaded = sitefile.load(site)
+    loaded = approvals.load(site)
     key, number = inputs.question(name, qtype)
     point = next((one for one in loaded.points if one.name == point_name), None)
     if point is None:

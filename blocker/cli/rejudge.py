@@ -32,13 +32,12 @@ def command(site: Path, since: float | None, names: bool, as_json: bool) -> int:
     Nothing is asked of any point and nothing is changed. Exit code 1 if anything is said to be wrong that was
     not said before, 4 if the evidence is not whole.
     """
-    from blocker import sitefile
-    from blocker.cli import show
+    from blocker.cli import approvals, show
     from blocker.errors import StoreError
     from blocker.prober import evidence
     from blocker.prober.shelf import Shelf
 
-    loaded = sitefile.load(site)
+    loaded = approvals.load(site)
     shelf = Shelf(loaded.state)
     counted: Counter[str] = Counter()
 

@@ -28,13 +28,12 @@ def command(site: Path, refs: Sequence[str], rollback: str | None) -> None:
     the last of them is ended: REF ends what was done by hand or, where nothing was, lets it out of rollbacks.
     Without any it lists what is withheld, since when, by whom and why, and changes nothing.
     """
-    from blocker import sitefile
-    from blocker.cli import show
+    from blocker.cli import approvals, show
     from blocker.cli.inputs import generation, whoami
     from blocker.policy.rollback import is_of
     from blocker.policy.withholding import release, withheld
 
-    loaded = sitefile.load(site)
+    loaded = approvals.load(site)
     acts = [(ref, act) for ref, several in withheld(loaded.state).items() for act in several]
     if not refs and rollback is None:
         show.table(

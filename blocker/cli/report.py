@@ -47,8 +47,7 @@ def command(
     octets, and it can be made long after the order is over. Names of sealed orders are in it only with
     --names. Exit code 4 if the evidence or the ledger is not whole; the report says so too.
     """
-    from blocker import sitefile
-    from blocker.cli import show
+    from blocker.cli import approvals, show
     from blocker.compliance.schema import SCHEMA
     from blocker.errors import StoreError
     from blocker.policy import ledger
@@ -60,7 +59,7 @@ def command(
         return 0
     if order is None:
         raise click.UsageError("ORDER: the id of the order to report on")
-    loaded = sitefile.load(site)
+    loaded = approvals.load(site)
     facts = gather(loaded, order, names=names)
     form = "json" if as_json else form
     text = _text(facts, form)

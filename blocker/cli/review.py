@@ -38,14 +38,13 @@ def command(site: Path, within: int, names: bool, as_json: bool) -> int:
     not be blocked. Names of sealed orders are not asked for, for the reference would learn of them. Exit
     code 1 if a review is overdue, 4 if one of these orders can't be read back.
     """
-    from blocker import sitefile
-    from blocker.cli import inputs, show
+    from blocker.cli import approvals, inputs, show
     from blocker.errors import StoreError
     from blocker.policy.overdue import reviews
     from blocker.prober import vanished
     from blocker.prober.reference import endpoints
 
-    loaded = sitefile.load(site)
+    loaded = approvals.load(site)
     now = time.time()
     with inputs.live(loaded) as policy:
         due = [one for one in reviews(policy.directives.values(), now) if one.due <= now + within]

@@ -34,15 +34,14 @@ def command(site: Path, generation: str, reason: str, dry_run: bool) -> int:
     changed). It is the operator's own act, as `withhold` is, never shown as the authority's; it survives
     every later apply until `blocker release`.
     """
-    from blocker import sitefile
-    from blocker.cli import inputs, show
+    from blocker.cli import approvals, inputs, show
     from blocker.policy.records import Withheld
     from blocker.policy.rollback import reason_of
     from blocker.policy.withholding import roll_back
 
     if not reason.strip():
         raise click.UsageError("--reason TEXT: say why; it is kept and shown with each directive")
-    loaded = sitefile.load(site)
+    loaded = approvals.load(site)
     number = inputs.generation(loaded, generation)
     one = Withheld(reason=reason_of(number, reason), at=time.time(), by=inputs.whoami(loaded))
     return _say(roll_back(loaded, number, one, dry_run=dry_run, warn=show.warning), number, dry_run)

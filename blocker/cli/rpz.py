@@ -23,12 +23,11 @@ def command(site: Path, at: float | None, region: str | None) -> None:
 
     Its serial is the instant. What a zone can't say is said as nearly as it can: REFUSED as NODATA.
     """
-    from blocker import sitefile
-    from blocker.cli import inputs, show
+    from blocker.cli import approvals, inputs, show
     from blocker.rpz import zone
     from blocker.site import Rpz
 
-    loaded = sitefile.load(site)
+    loaded = approvals.load(site)
     at = time.time() if at is None else at
     region = region or loaded.enforcement.default_region
     regions = sorted(loaded.enforcement.regions)

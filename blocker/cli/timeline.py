@@ -22,11 +22,10 @@ def command(site: Path, live: bool, everything: bool, as_json: bool) -> None:
     A directive lapses when its review is due and none is recorded, on sites that choose so (`review` in
     site.yaml); that is the site's doing, and no lift.
     """
-    from blocker import sitefile
-    from blocker.cli import inputs, show
+    from blocker.cli import approvals, inputs, show
     from blocker.orders.timetable import timeline
 
-    loaded = sitefile.load(site)
+    loaded = approvals.load(site)
     if live:
         scheduled = inputs.live_directives(loaded)
     else:

@@ -21,8 +21,7 @@ def command(site: Path, ref: str, reason: str) -> None:
     REF is <order-id>/<directive-id> or an order's id. It is the operator's own act, never shown as the
     authority's; it survives every later apply until `blocker release REF`.
     """
-    from blocker import sitefile
-    from blocker.cli import show
+    from blocker.cli import approvals, show
     from blocker.cli.inputs import whoami
     from blocker.policy.records import Withheld
     from blocker.policy.rollback import is_by_hand
@@ -32,7 +31,7 @@ def command(site: Path, ref: str, reason: str) -> None:
         raise click.UsageError("--reason TEXT: say why; it is kept and shown with the directive")
     if not is_by_hand(reason):
         raise click.UsageError("--reason TEXT: it begins as the reasons of rollbacks do; put a word before")
-    loaded = sitefile.load(site)
+    loaded = approvals.load(site)
     one = Withheld(reason=reason, at=time.time(), by=whoami(loaded))
     withhold(loaded.state, ref, one, warn=show.warning)
     click.echo(f"withheld: {ref} is no longer enforced here. `blocker release {ref}` ends that.")

@@ -41,8 +41,8 @@ def copied(folder: Path) -> Path:
     return site
 
 
-def ran(site: Path, *words: str, columns: int) -> str:
-    """What a verb prints on a terminal so wide, without its colours."""
+def ran(site: Path, *words: str, columns: int, whole: bool = False) -> str:
+    """What a verb prints on a terminal so wide, without its colours; `whole`: with its standard error."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environment = {key: value for key, value in os.environ.items() if key not in {"COLUMNS", "NO_COLOR"}}
@@ -51,7 +51,7 @@ def ran(site: Path, *words: str, columns: int) -> str:
         cwd=site.parent,
         stdin=subprocess.DEVNULL,
         stdout=theirs,
-        stderr=subprocess.DEVNULL,
+        stderr=theirs if whole else subprocess.DEVNULL,
         env={**environment, "TERM": "xterm-256color"},
     ):
         os.close(theirs)

@@ -18,6 +18,7 @@ from blocker.policy import ledger, store
 from blocker.policy.archive import fetch
 from blocker.web.view import Scene
 from tests.approvals.device import Device
+from tests.cli import pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -809,6 +810,35 @@ def test_an_unsigned_site_says_so_on_every_screen(site: Site) -> None:
     assert UNSIGNED in site.apply().out
     assert UNSIGNED in site.run("approvals").out
     assert json.loads(site.run("plan", "--json").out)["approvals_required"] is False
+    assert UNSIGNED not in site.run("timeline").err, "in a pipe nobody looks"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("timeline",),
+        ("explain", "x.example"),
+        ("explain", "x.example", "--live"),
+        ("ledger",),
+        ("ledger", "verify"),
+        ("review",),
+        ("release",),
+        ("withhold", "a/x", "--reason", "x"),
+        ("rollback", "0", "--reason", "x"),
+        ("report", "a/x", "--json"),
+        ("rpz",),
+        ("rejudge",),
+    ],
+    ids=" ".join,
+)
+def test_an_unsigned_site_says_so_on_every_terminal(site: Site, words: tuple[str, ...]) -> None:
+    site.block("x", "x.example")
+    assert site.apply().code == 0
+    assert pages.ran(site.folder / "site.yaml", *words, columns=80, whole=True).count(UNSIGNED) == 1
+
+
+def test_a_signed_site_says_nothing_of_that_on_a_terminal(signing: Signing) -> None:
+    assert UNSIGNED not in pages.ran(signing.site.folder / "site.yaml", "timeline", columns=80, whole=True)
 
 
 def test_every_id_of_signatures_has_a_bad_file(signing: Signing) -> None:

@@ -25,15 +25,17 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """What a document changes. `removed` are the names to cut, `again` those that the cuts would take along.
-
-    `absent` are names that are gone from the document and stay; `withdrawn` those that an order other than
-    the feed's took out, with all below them, and that stay out though the document lists them. `excepted` lie
-    below what comes and were taken out so, too. `crossed` are names of others that the cuts would take along.
+    `beneath` are those of the added that lie at or below a cut: they are ordered in the same breath, for what
+    is removed may have blocked them. `absent` are names that are gone from the document and stay; `withdrawn`
+    those that an order other than the feed's took out, with all below them, and that stay out though the
+    document lists them. `excepted` lie below what comes and were taken out so, too. `crossed` are names of
+    others that the cuts would take along.
     """
 
     added: frozenset[bytes] = frozenset()
     removed: frozenset[bytes] = frozenset()
     again: frozenset[bytes] = frozenset()
+    beneath: frozenset[bytes] = frozenset()
     absent: frozenset[bytes] = frozenset()
     withdrawn: frozenset[bytes] = frozenset()
     excepted: frozenset[bytes] = frozenset()
@@ -81,6 +83,7 @@ def difference(
         added=added,
         removed=removed,
         again=again,
+        beneath=frozenset(_taken_along(added, removed)) if removed else frozenset(),
         absent=absent,
         withdrawn=out,
         excepted=frozenset(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from blocker import names
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from collections.abc import Set as AbstractSet
 
-    from blocker.orders.model import Action, Directive, NameList, NamesFile, Order, Subject
+    from blocker.orders.model import Directive, NameList, NamesFile, Order, Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,16 +123,11 @@ def family(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Continued:
-    """Names that are ordered anew as the directive `ref` had them: in its regions, with its action, until it
-    ends or is to be reviewed.
-    """
+    """Names that are ordered anew in the words of the `directive` with this `ref`, which had them."""
 
     ref: str
     names: frozenset[bytes] = field(repr=False)
-    regions: tuple[str, ...]
-    action: Action
-    until: datetime | None
-    review_by: datetime | None
+    directive: Directive
 
 
 def continued(
@@ -153,21 +147,9 @@ def continued(
     listed: dict[str, set[bytes]] = {}
     for name, ref in owners.items():
         listed.setdefault(ref, set()).add(name)
-    return [_as_it_is(known.book, ref, written[ref], listed[ref], now) for ref in sorted(listed)]
-
-
-def _as_it_is(book: Book, ref: str, directive: Directive, listed: set[bytes], now: float) -> Continued:
-    """The names with what the directive is by now, after the acts of others on it."""
-    renewal = book.renewed_by(ref, int(now))
-    review_by = book.directive(book.writer[ref], directive).review_by
-    return Continued(
-        ref=ref,
-        names=frozenset(listed),
-        regions=directive.regions,
-        action=directive.action,
-        until=directive.until if renewal is None else renewal.until,
-        review_by=None if review_by is None else datetime.fromtimestamp(review_by, UTC),
-    )
+    return [
+        Continued(ref=ref, names=frozenset(listed[ref]), directive=written[ref]) for ref in sorted(listed)
+    ]
 
 
 def _starts(order: Order) -> int:
@@ -192,8 +174,12 @@ def _is_cancelled(book: Book, amend: Order, now: float) -> bool:
 
 
 def _added(order: Order, read: Callable[[NamesFile], NameList]) -> set[bytes]:
+    """What an amend alone orders; what it continues is ordered without it, too."""
     return {
-        name for one in order.directives for name in _names(one.subjects, one.names_file, one.match, read)
+        name
+        for one in order.directives
+        if not one.continues
+        for name in _names(one.subjects, one.names_file, one.match, read)
     }
 
 

@@ -89,22 +89,23 @@ def amends(
     found, id_ = {}, amend_id(feed, source.at)
     head = [f"of: {of}", f"from: {moment(source.at)}"]
     document = ""
+
+    def dated(listed: Iterable[bytes]) -> dict[bytes, str]:
+        return {name: extract.names.get(name, "") for name in listed}
+
     if change.removed:
         made = _Files(feed, source, extract, id_)
-        directives = []
+        directives = made.directives(dated(change.beneath), "added", "  ", change.excepted)
         for number, one in enumerate(again, start=1):
-            kept = {name: extract.names.get(name, "") for name in one.names}
             word = "again" if len(again) == 1 else f"again-{number}"
-            directives += made.directives(kept, word, "  ", change.excepted, one)
+            directives += made.directives(dated(one.names), word, "  ", change.excepted, one)
         listed = made.list("removed", {cut(name): "" for name in change.removed}, is_dated=False)
         added = ["add:", *directives] if directives else []
         found[id_] = made.whole("amend", remarks, [*head, *added, f"remove_file: {listed}"])
         document, id_ = next(iter(found[id_])), f"{id_}{COMING}"
-    if change.added:
+    if coming := change.added - change.beneath:
         made = _Files(feed, source, extract, id_, document)
-        directives = made.directives(
-            {name: extract.names.get(name, "") for name in change.added}, "added", "  ", change.excepted
-        )
+        directives = made.directives(dated(coming), "added", "  ", change.excepted)
         found[id_] = made.whole("amend", remarks, [*head, "add:", *directives])
     return found
 
@@ -172,10 +173,12 @@ class _Files:
         `excepted` lie below some of them; they are as in `continued`, if given, else as the feed has it.
         """
         feed = self._feed
-        regions, action, end = feed.regions, feed.action, [self._end()]
+        regions, action, start = feed.regions, feed.action, moment(self._source.at)
+        end = [self._end()]
         if continued is not None:
-            regions, action = continued.regions, continued.action
-            ends = (("until", continued.until), ("review_by", continued.review_by))
+            old = continued.directive
+            regions, action, start = old.regions, old.action, old.start.isoformat()
+            ends = (("until", old.until), ("review_by", old.review_by))
             end = [f"{key}: {at.isoformat()}" for key, at in ends if at is not None]
         alone = {name.removeprefix(ONLY): date for name, date in listed.items() if name.startswith(ONLY)}
         others = {name: date for name, date in listed.items() if not name.startswith(ONLY)}
@@ -193,7 +196,7 @@ class _Files:
                     ),
                     f"regions: [{', '.join(map(_quoted, regions))}]",
                     f"action: {_written(action)}",
-                    f"from: {moment(self._source.at)}",
+                    f"from: {start}",
                     *end,
                     *([f"continues: {continued.ref}"] if continued is not None else []),
                 ]

@@ -226,7 +226,9 @@ def _check_added(root: Node, values: Mapping[str, Any], complaints: Complaints) 
     written: Sequence[Written] = values.get("add", ())
     for position, one in enumerate(written):
         until: datetime | None = one.values.get("until")
-        if one.is_right and since is not None and until is not None and until <= since:
+        # What goes on with another directive is renewed with that one, whatever its own words are.
+        is_own = "continues" not in one.values
+        if one.is_right and is_own and since is not None and until is not None and until <= since:
             complaints.add(
                 "empty-window",
                 yamltext.place(root, "add", position, "until"),

@@ -105,9 +105,18 @@ class Book:
             return None
         return (start, until)
 
-    def is_before(self, directive_order: Order, act: Order) -> bool:
-        """Whether the directives of an order are there when the act takes effect."""
-        return directive_order.kind is Kind.BLOCK or moment(directive_order) < moment(act)
+    def is_before(self, ref: str, act: Order) -> bool:
+        """Whether a directive is there when the act takes effect: what continues another has been there as
+        long as that. But an act that wrote it, or what it goes on with, is not about it.
+        """
+        seen = {ref}
+        while (continued := self._continues.get(ref, "")) in self.writer and continued not in seen:
+            if self.writer[ref] is act:
+                return False
+            ref = continued
+            seen.add(ref)
+        writer = self.writer[ref]
+        return writer.kind is Kind.BLOCK or moment(writer) < moment(act)
 
     def suspensions(self, lineage: frozenset[str]) -> list[tuple[int, int | None, Order]]:
         """Every suspension of what has this lineage: from, until, the order; not joined."""
@@ -128,12 +137,11 @@ class Book:
 
     def renewed_by(self, ref: str, t: float) -> Order | None:
         """The amend whose `until` governs the directive at `t`; None if its own does."""
-        order = self.writer[ref]
         standing = [
             act
             for act in self.acts(Kind.AMEND, self.lineage(ref))
             if act.until is not None
-            and self.is_before(order, act)
+            and self.is_before(ref, act)
             and (window := self.active(act)) is not None
             and window[0] <= t
             and (window[1] is None or t < window[1])
@@ -158,7 +166,7 @@ class Book:
         """A directive of one of the orders with its effective windows; `lapses_from` as in `schedule`."""
         ref = f"{order.id}/{directive.id}"
         lineage = self.lineage(ref)
-        amends = [act for act in self.acts(Kind.AMEND, lineage) if self.is_before(order, act)]
+        amends = [act for act in self.acts(Kind.AMEND, lineage) if self.is_before(ref, act)]
         start = instant(directive.start)
         if order.kind is Kind.AMEND:
             start = max(start, moment(order)[0])  # Nothing is added before the amend takes effect.
@@ -287,7 +295,7 @@ class Book:
             sorted(
                 ref
                 for ref, writer in self.writer.items()
-                if amend.of in self.lineage(ref) and writer.id != amend.id and self.is_before(writer, amend)
+                if amend.of in self.lineage(ref) and writer.id != amend.id and self.is_before(ref, amend)
             )
         )
         if not cuts:

@@ -1182,11 +1182,73 @@ def test_a_renewal_of_what_was_ordered_before_holds_for_what_goes_on(fed: Fed) -
     dropped(fed, SHOP, "2026-02-01")
     fed.act("renewal", "amend", "reg/2026-02-01-list/listed", "until: 2026-09-01", start="2026-02-02")
     dropped(fed, (SHOP[1],), "2026-02-03")
-    assert "until: 2026-09-01T00:00:00+00:00" in directives(fed, "2026-02-03-list-120000")["again"]
+    assert "until: 2026-06-01T00:00:00+00:00" in directives(fed, "2026-02-03-list-120000")["again"]
+    assert fed.is_blocked(SHOP[1], at="2026-08-31")
     fed.act("renewal-2", "amend", "reg/2026-02-01-list/listed", "until: 2026-12-01", start="2026-02-04")
     assert fed.run("apply", "--yes").code == 0
     assert fed.is_blocked(SHOP[1], at="2026-11-30")
     assert not fed.is_blocked(SHOP[1], at="2026-12-01")
+
+
+def test_what_a_court_says_of_an_earlier_time_holds_for_what_goes_on_since_then(fed: Fed) -> None:
+    begun(fed, SHOP)
+    dropped(fed, (SHOP[1],), "2026-02-03")
+    dropped(fed, ("x.www.shop.example",), "2026-02-04")
+    fed.act("late", "amend", "reg/2026-02-01-list", "remove: [a.www.shop.example]", start="2026-02-02")
+    fed.act("late-too", "amend", "reg/2026-02-01-list", "review_by: 2026-12-24", start="2026-02-02")
+    assert fed.run("apply", "--yes").code == 0
+    assert blocked(fed, "x.www.shop.example", *SHOP) == {"x.www.shop.example"}
+    fed.at("2026-02-05T12:00:00+00:00")
+    assert fed.take(lines(["www.shop.example", *NAMES])).code == 0
+
+
+def test_a_court_s_late_removal_below_what_goes_on_frees_that_too(fed: Fed) -> None:
+    begun(fed, SHOP)
+    dropped(fed, (SHOP[1],), "2026-02-03")
+    removed = "remove: [a.www.shop.example, a.casino-1.example]"
+    fed.act("late", "amend", "reg/2026-02-01-list", removed, start="2026-02-02")
+    assert fed.run("apply", "--yes").code == 0
+    every = ("a.www.shop.example", "b.www.shop.example", "a.casino-1.example")
+    assert blocked(fed, *every) == {"b.www.shop.example"}
+
+
+def test_a_renewal_that_is_cancelled_is_so_for_what_goes_on(fed: Fed) -> None:
+    fed.feed("names", more="    max_change: 0.5\n")
+    path = fed.folder / "feeds.yaml"
+    path.write_text(path.read_text().replace("review_after: 180d", "until: 2026-02-10T00:00:00Z"))
+    dropped(fed, SHOP, "2026-02-01")
+    fed.act("renewal", "amend", "reg/2026-02-01-list", "until: 2026-12-24", start="2026-02-02")
+    dropped(fed, (SHOP[1],), "2026-02-03")
+    assert blocked(fed, *SHOP, *NAMES) == {SHOP[1], *NAMES}
+    fed.act("cancelled", "lift", "a/renewal", start="2026-02-04")
+    assert fed.run("apply", "--yes").code == 0
+    assert blocked(fed, *SHOP, *NAMES) == set()
+
+
+def test_what_an_import_orders_anew_is_ordered_though_that_import_is_lifted(fed: Fed) -> None:
+    begun(fed, SHOP)
+    dropped(fed, (SHOP[1],), "2026-02-03")
+    fed.act("undone", "lift", "reg/2026-02-03-list-120000", start="2026-02-04")
+    dropped(fed, (SHOP[1],), "2026-02-05")
+    assert blocked(fed, *SHOP, *NAMES) == {SHOP[1], *NAMES}
+
+
+@pytest.mark.parametrize("match", ["subtree", "exact"])
+def test_nothing_that_was_listed_is_freed_while_what_comes_below_it_is_held(fed: Fed, match: str) -> None:
+    begun(fed, SHOP)
+    path = fed.folder / "feeds.yaml"
+    path.write_text(path.read_text().replace("    source:", f"    match: {match}\n    source:"))
+    site = fed.folder / "site.yaml"
+    site.write_text(site.read_text().replace("limits: {", "limits: {max_added_per_order: 1, "))
+    fed.at("2026-02-03T12:00:00+00:00")
+    come = ["only.shop.example", "n1.example", "n2.example"] if match == "subtree" else [*SHOP]
+    fed.run("import", "list")
+    ran = fed.take(lines([*come, *NAMES]))
+    digests = re.findall(r"--accept ([0-9a-f]{64})", ran.err)
+    if digests:
+        assert fed.take(lines([*come, *NAMES]), "--accept", digests[0], "--reason", "x").code == 0
+    fed.run("apply", "--yes")
+    assert fed.is_blocked("only.shop.example" if match == "subtree" else SHOP[0], at="2026-12-15")
 
 
 def test_a_rollback_of_an_import_frees_nothing_that_was_listed_before(fed: Fed) -> None:
@@ -1237,6 +1299,7 @@ def test_the_orders_of_one_import_share_the_document_and_are_both_made_or_the_ne
     assert made == [
         "2026-02-02-list-120000-new.added.txt",
         "2026-02-02-list-120000-new.yaml",
+        "2026-02-02-list-120000.added.txt",
         "2026-02-02-list-120000.removed.txt",
         "2026-02-02-list-120000.source.txt",
         "2026-02-02-list-120000.yaml",
@@ -1244,7 +1307,7 @@ def test_the_orders_of_one_import_share_the_document_and_are_both_made_or_the_ne
     (fed.folder / "orders" / "reg" / "2026-02-02-list-120000-new.yaml").unlink()
     fed.at("2026-02-02T13:00:00+00:00")
     said = fed.taken((fed.folder / "list").read_text())
-    assert (said["added"], said["removed"]) == (2, 0)
+    assert (said["added"], said["removed"]) == (1, 0), "what lies below what goes came with that"
     assert fed.run("apply", "--yes").code == 0
     every = ("casino-0.example", "www.casino-0.example", "casino-0.example.net")
     assert blocked(fed, *every) == {*every[1:]}

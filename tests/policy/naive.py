@@ -85,9 +85,20 @@ class World:
     def order_named(self, of: str) -> Order:
         return self.orders[of] if of in self.orders else self.orders[of.rpartition("/")[0]]
 
-    def speaks_of(self, amend: Order, ref: str, owner: Order) -> bool:
-        exists = owner.kind is Kind.BLOCK or rank(owner) < rank(amend)
-        return exists and self.covers(amend.of, ref, owner)
+    def speaks_of(self, amend: Order, was: str, owner: Order) -> bool:
+        """What continues a directive has been there as long as that; nobody speaks of what goes on with their
+        own.
+        """
+        first, ref = owner, was
+        while continued := self.continued(ref):
+            if first is amend:
+                return False
+            first, ref = self.order_named(continued), continued
+        exists = first.kind is Kind.BLOCK or rank(first) < rank(amend)
+        return exists and self.covers(amend.of, was, owner)
+
+    def continued(self, ref: str) -> str:
+        return next(one.continues for written, _, one in self.directives() if written == ref)
 
     def amends(self) -> list[Order]:
         return [
@@ -276,8 +287,12 @@ def is_valid(orders: Sequence[Order]) -> bool:
             if owner.kind is Kind.AMEND and rank(owner) >= rank(event):
                 return False
         continued = {one.continues for one in event.directives if one.continues}
-        speaks = {ref for ref, own, _ in world.directives() if world.speaks_of(event, ref, own)}
-        if not continued <= speaks:
+        there = {
+            ref
+            for ref, own, _ in world.directives()
+            if world.covers(event.of, ref, own) and (own.kind is Kind.BLOCK or rank(own) < rank(event))
+        }
+        if not continued <= there:
             return False
     for event in events(orders):
         assert event.start is not None

@@ -167,11 +167,13 @@ def told(facts: Facts) -> Facts:
 def shown_acts(facts: Facts) -> tuple[Order, ...]:
     """The acts on the order that may be told of, in the order in which they take effect."""
     at = facts.as_of
+    # What an act writes may be more secret than it says itself: it may continue what is sealed.
+    sealed = {one.order for one in facts.directives if one.is_sealed(at)}
     acts = {
         act.id: act
         for act in facts.acts
         if facts.order.publication is not Publication.PUBLIC
-        or act.publication is Publication.PUBLIC
+        or (act.publication is Publication.PUBLIC and act.id not in sealed)
         or (act.publication is Publication.SEALED_UNTIL_EFFECTIVE and _start(act) <= at)
     }
     while of_others := [

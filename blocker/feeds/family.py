@@ -29,14 +29,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """The orders of one feed: the `block`, the `latest` of them, and those that stand as `acts`, as they took
-    effect, in the `book` of all orders; the names that they list and those that other orders took out or
+    effect; the names that they list and those that other orders took out or
     added. `is_over` says that nothing can be added to them; `ahead` are those of
     them that are yet to begin, as when the clock was wrong.
     """
 
     block: Order
     latest: Order
-    book: Book = field(repr=False)
     acts: tuple[Order, ...] = ()
     listed: frozenset[bytes] = field(repr=False)
     withdrawn: frozenset[bytes] = field(repr=False)
@@ -111,7 +110,6 @@ def family(
     return Family(
         block=block,
         latest=[block, *(one for one in acts if one in own)][-1],
-        book=book,
         acts=tuple(standing),
         listed=frozenset(listed),
         withdrawn=frozenset(withdrawn),
@@ -131,15 +129,13 @@ class Continued:
 
 
 def continued(
-    known: Family, again: AbstractSet[bytes], read: Callable[[NamesFile], NameList], *, now: float
+    known: Family, again: AbstractSet[bytes], read: Callable[[NamesFile], NameList]
 ) -> list[Continued]:
     """Which of the feed's directives these names are of, the last of several; `read` as in `family`."""
     owners: dict[bytes, str] = {}
     written: dict[str, Directive] = {}
     for order in known.acts if again else ():
         for directive in order.directives:
-            if known.book.directive(order, directive).is_ended(now):
-                continue
             ref = f"{order.id}/{directive.id}"
             written[ref] = directive
             found = _names(directive.subjects, directive.names_file, directive.match, read)

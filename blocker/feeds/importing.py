@@ -147,7 +147,7 @@ def make(
     )
     if wrong or not change:
         return result
-    again = continued(known, change.again, loaded.read, now=source.at) if known is not None else []
+    again = continued(known, change.again, loaded.read) if known is not None else []
     return _checked(_minted(result, known, again, reason), site)
 
 

@@ -51,6 +51,7 @@ JITTER = 0.1
 """How much later than its interval a feed is asked, at most."""
 
 _BOUND = 4096
+_OF_OTHERS = ("feed-removed-by-order", "feed-cuts-others", "feed-order-ended")
 _TRIES, _PAUSE = 10, 0.1  # How long an import waits for another one without a word.
 
 
@@ -142,7 +143,7 @@ def poll(
         try:
             done, validators = _import(site, feed, now, memory)
             if done is not None:
-                made.append(done)
+                made.append(_for_a_journal(done))
                 # What was refused is judged at each poll, also if nothing changed since.
                 following = replace(following, etag="", modified="")
             if done is None or not done.is_refused:
@@ -168,6 +169,18 @@ def poll(
             warn(f"{feed.name}: {error}")
             worst = max(worst, error.exit_code)
     return made, worst
+
+
+def _for_a_journal(made: Imported) -> Imported:
+    """The import without the words of those problems that are about orders of others, which may be sealed."""
+    words = f"it is about orders that others wrote; {_way(made.feed)} says more"
+    return replace(
+        made,
+        problems=tuple(
+            replace(one, path=made.feed.name, message=words) if one.id in _OF_OTHERS else one
+            for one in made.problems
+        ),
+    )
 
 
 def is_told(site: Site, feed: Feed) -> bool:

@@ -121,6 +121,7 @@ REGISTRY: dict[str, str] = {
     "already-lifted": "warning: a lift names what another lift had ended before",
     "continues-invalid": "a directive continues what is no directive's ref",
     "continues-unknown": "a directive continues one that the amended order has not",
+    "continues-otherwise": "a directive continues one with other regions, or another action",
     "of-sealed": "warning: an amend says that people may know of it, and what it amends is sealed",
     "nothing-to-reinstate": "a reinstate finds no suspension open",
 }

@@ -193,23 +193,30 @@ class _Judge:
         return False
 
     def _judge_continued(self, amend: Order, known: _Known) -> bool:
-        """Whether what its directives continue is there, among what it amends."""
-        continued = [(at, one.continues) for at, one in enumerate(amend.directives) if one.continues]
+        """Whether what its directives continue is there, among what it amends, and goes on as it was."""
+        continued = [(at, one) for at, one in enumerate(amend.directives) if one.continues]
         if not continued:
             return True
-        refs = {one.ref for one in known.directives(amend.of)}
+        there = {one.ref: one for one in known.directives(amend.of)}
         is_right = True
-        for at, ref in continued:
-            if ref in refs:
+        for at, one in continued:
+            old = there.get(one.continues)
+            if old is not None and (one.regions, one.action) == (old.regions, old.action):
                 continue
             is_right = False
-            if order_of(ref) not in self._quarantined:
-                filed = self._filed[amend.id]
+            if old is not None:
+                id_ = "continues-otherwise"
+                message = f"'{one.continues}' has other regions, or another action; what goes on has its own."
+            elif order_of(one.continues) in self._quarantined:
+                continue
+            else:
+                id_ = "continues-unknown"
                 message = (
-                    f"'{ref}' is no directive of what '{amend.of}' names, there before this order; mend it."
+                    f"'{one.continues}' is no directive of what '{amend.of}' names, there before this order; "
+                    "mend it."
                 )
-                place = filed.place("add", at, "continues")
-                self._found.append(problem(filed, place, "continues-unknown", message))
+            filed = self._filed[amend.id]
+            self._found.append(problem(filed, filed.place("add", at, "continues"), id_, message))
         return is_right
 
     def _complain_ended(self, order: Order, known: _Known) -> None:

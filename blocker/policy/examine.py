@@ -77,7 +77,8 @@ def _live(state: Path) -> tuple[Live, list[Problem]]:
     known = remembered.remember(rows)
     troubles += [f"it was never told of {event!r}, {count} of them" for event, count in known.untold.items()]
     problems = [_not_whole(state, troubles)] if troubles else []
-    return replace(live, withheld=known.withheld, reached=known.number), problems
+    live = replace(live, withheld=known.withheld, reached=known.number, lapsed_from=known.lapses_from)
+    return live, problems
 
 
 def _not_whole(state: Path, troubles: Sequence[str]) -> Problem:

@@ -15,7 +15,7 @@ from blocker.policy.decide import Policy, decide
 from blocker.policy.directives import SUBJECT_ROLES, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from blocker.orders.timetable import Scheduled
     from blocker.policy.decide import Pair
@@ -49,6 +49,42 @@ class _Otherwise:
         return self.policy.pairs(set_id)
 
 
+def reaching_further(
+    policy: Sampled,
+    before: Iterable[Scheduled],
+    held: Mapping[str, object],
+    refs: Collection[str],
+    t: float,
+) -> frozenset[str]:
+    """Which of these directives, which continue older ones, have names that the `before` of an earlier
+    generation does not block at `t`. `held` is what is withheld.
+    """
+    then = _of_then(policy, before, held)
+    return frozenset(
+        one.ref
+        for number, one in policy.directives.items()
+        if one.ref in refs
+        and any(
+            not decide(then, key, region, t).is_blocked
+            for key in _subjects(policy, number, _A_DIRECTIVE)
+            for region in one.regions
+        )
+    )
+
+
+def _of_then(policy: Policy, before: Iterable[Scheduled], held: Mapping[str, object]) -> _Otherwise:
+    old = {one.ref: one for one in before}
+    older = {n: old.get(one.ref) or replace(one, windows=()) for n, one in policy.directives.items()}
+    return _Otherwise(policy=policy, directives=older, withheld=held)
+
+
+def _subjects(policy: Sampled, number: int, most: int) -> Iterator[Key]:
+    """Names that a directive blocks."""
+    for key, role in policy.sample(number, most, 0):
+        if role in SUBJECT_ROLES:
+            yield Key(key + b"\x01x") if role is Role.BELOW else key
+
+
 def freed(
     policy: Sampled,
     before: Iterable[Scheduled],
@@ -60,10 +96,8 @@ def freed(
     generation, and by nothing any more: by the directive's ref, as far as MOST names tell. `held` is what was
     withheld without that.
     """
-    old = {one.ref: one for one in before}
     every = policy.directives
-    older = {number: old.get(one.ref) or replace(one, windows=()) for number, one in every.items()}
-    then = _Otherwise(policy=policy, directives=older, withheld=held)
+    then = _of_then(policy, before, held)
     until_now = _Otherwise(policy=policy, directives=every, withheld=held)
     now = _Otherwise(policy=policy, directives=every, withheld=dict(held) | dict.fromkeys(refs, ""))
     found: Counter[str] = Counter()
@@ -71,13 +105,12 @@ def freed(
     for number, one in every.items():
         if one.is_cut or not one.in_force(t) or one.lineage.isdisjoint(refs):
             continue
-        for key, role in policy.sample(number, min(left, _A_DIRECTIVE), 0):
+        for key in _subjects(policy, number, min(left, _A_DIRECTIVE)):
             left -= 1
-            asked = Key(key + b"\x01x") if role is Role.BELOW else key
-            found[one.ref] += role in SUBJECT_ROLES and any(
-                decide(then, asked, region, t).is_blocked
-                and decide(until_now, asked, region, t).is_blocked
-                and not decide(now, asked, region, t).is_blocked
+            found[one.ref] += any(
+                decide(then, key, region, t).is_blocked
+                and decide(until_now, key, region, t).is_blocked
+                and not decide(now, key, region, t).is_blocked
                 for region in one.regions
             )
     return {ref: count for ref, count in sorted(found.items()) if count}

@@ -40,7 +40,8 @@ class Live:
     """What is applied now. `counts` are names by ref, `zones` those that the names were looked at for, `owed`
     the orders that an emergency let in and whose approvals are owed, `trust` is by what orders came in,
     `withheld` what the operator does not enforce; the empty policy is `NOTHING`. Where there is no store,
-    `reached` is the number of the last generation that the ledger knows of.
+    `reached` is the number of the last generation that the ledger knows of, and `lapsed_from` since when the
+    site lapsed what was not reviewed, None if it did not.
     """
 
     digest: str = ""
@@ -55,14 +56,15 @@ class Live:
     trust: Trust = field(default_factory=Trust)
     withheld: Mapping[str, tuple[Withheld, ...]] = field(default_factory=dict)
     reached: int = 0
+    lapsed_from: int | None = None
 
     def enforcing(self, site: Enforcement, now: float) -> Enforcement:
         """The site's values as an apply `now` would keep them: with since when it lapses what is not
         reviewed. What was kept in force until then was so, whatever the site chooses now.
         """
-        if site.lapses_from is None or self.enforcement is None:
+        if site.lapses_from is None or not (self.number or self.reached):
             return site
-        since = self.enforcement.lapses_from
+        since = self.lapsed_from if self.enforcement is None else self.enforcement.lapses_from
         return replace(site, lapse_from=int(now) if since is None else since)
 
 

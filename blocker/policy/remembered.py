@@ -31,10 +31,12 @@ _LAST = 999_999_997  # what the command line can't say (nine digits), with room 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
     """`number` is that of the last generation, 0 if there was none; `withheld` are the acts that withhold
-    each ref or order id; `untold` says how many acts of each event never reached the ledger.
+    each ref or order id; `lapses_from` is since when the site lapsed what was overdue for review (epoch
+    seconds), None if it did not; `untold` says how many acts of each event never reached the ledger.
     """
 
     number: int = 0
+    lapses_from: int | None = None
     withheld: Mapping[str, tuple[Withheld, ...]] = field(default_factory=dict)
     untold: Mapping[str, int] = field(default_factory=dict)
 
@@ -42,9 +44,12 @@ class Remembered:
 def remember(entries: Iterable[Entry]) -> Remembered:
     """What these rows say, from the first on; other events than EVENTS are passed over."""
     number, untold = 0, Counter[str]()
+    applies: list[Entry] = []
     held: dict[str, tuple[Withheld, ...]] = {}
     for one in entries:
         facts = one.facts
+        if one.event == "applied":
+            applies.append(one)
         if one.event in ("withheld", "rolled-back"):
             act = Withheld(reason=str(facts.get("reason", "")), at=one.at, by=str(facts.get("by", "")))
             refs = [one.subject] if one.event == "withheld" else facts.get("refs")
@@ -56,7 +61,26 @@ def remember(entries: Iterable[Entry]) -> Remembered:
         elif one.event == "not-kept" and isinstance(counts := facts.get("events"), dict):
             untold.update({event: _number(count) for event, count in counts.items() if event in EVENTS})
         number = max(number, _number(facts.get(_LIVE_THEN.get(one.event, ""))))
-    return Remembered(number=number, withheld=dict(sorted(held.items())), untold=dict(untold))
+    return Remembered(
+        number=number,
+        lapses_from=lapses_from(applies),
+        withheld=dict(sorted(held.items())),
+        untold=dict(untold),
+    )
+
+
+def lapses_from(applies: Iterable[Entry]) -> int | None:
+    """Since when the site lapses what is overdue for review, by the latest of these applies; None: it does
+    not.
+    """
+    since: int | None = None
+    for one in applies:
+        if one.facts.get("review") != "lapse":
+            since = None
+        elif since is None:
+            told = one.facts.get("lapses_from")
+            since = told if isinstance(told, int) else int(one.at)
+    return since
 
 
 def _left(acts: tuple[Withheld, ...], facts: Mapping[str, object]) -> tuple[Withheld, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,18 +12,18 @@ from blocker.orders.schedule import schedule
 from blocker.policy import outbox, still, writer
 from blocker.policy.chain import Event
 from blocker.policy.examine import recall_all
-from blocker.policy.freed import freed
+from blocker.policy.freed import freed, reaching_further
 from blocker.policy.plan import changed_settings
 from blocker.policy.reader import Reader
 from blocker.policy.rollback import is_by_hand, is_of, kind, undoing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
-    from blocker.orders.timetable import Scheduled
     from blocker.policy.records import Withheld
     from blocker.policy.rollback import Undoing
+    from blocker.policy.store import Snapshot
     from blocker.site import Enforcement, Site
 
 
@@ -35,13 +36,9 @@ def withhold(state: Path, ref: str, one: Withheld, *, warn: Callable[[str], None
 
     `warn` is told if the ledger can't be written: the act holds all the same.
     """
-    reader = Reader(state)
-    try:
-        with reader.snapshot() as policy:
-            every = list(policy.directives.values())
-            orders = policy.orders
-    finally:
-        reader.close()
+    with _looking(state) as policy:
+        every = list(policy.directives.values())
+        orders = policy.orders
     known = {name for one in every if not one.is_cut for name in one.lineage}
     if ref not in known and (ref in orders or any(ref == one.ref for one in every)):
         message = f"{ref} blocks no names of its own; it changes what others block. Withhold what it is about"
@@ -72,12 +69,8 @@ def release(
     withholds is not enforced again: for each ref released, those acts by what they withhold it with. Raises
     OrdersInvalid if one of them is not withheld. `warn` as in `withhold`.
     """
-    reader = Reader(state)
-    try:
-        with reader.snapshot() as policy:
-            held, directives = policy.withheld, list(policy.directives.values())
-    finally:
-        reader.close()
+    with _looking(state) as policy:
+        held, directives = policy.withheld, list(policy.directives.values())
     unknown = [ref for ref in refs if ref not in held]
     if unknown:
         raise OrdersInvalid(
@@ -124,16 +117,12 @@ def roll_back(
     generation, StoreError. `warn` as in `withhold`.
     """
     state = site.state
-    reader = Reader(state)
-    try:
-        with reader.snapshot() as policy:
-            last, first, held = policy.generation.number, policy.first, policy.withheld
-            arrivals = policy.arrivals
-            digests, enforced = policy.orders, policy.enforcement
-            live = {each.ref: each for each in policy.directives.values()}
-            was = policy.site_at(generation)
-    finally:
-        reader.close()
+    with _looking(state) as policy:
+        last, first, held = policy.generation.number, policy.first, policy.withheld
+        arrivals = policy.arrivals
+        digests, enforced = policy.orders, policy.enforcement
+        live = {each.ref: each for each in policy.directives.values()}
+        was = policy.site_at(generation)
     if generation and not first <= generation < last:
         raise no_such_generation(str(generation), last, first)
     orders, lost = recall_all(site, digests)
@@ -152,9 +141,11 @@ def roll_back(
         orders=orders,
         came=came & orders.keys(),
     )
-    refs = tuple(
-        ref for ref in found.refs if not any(is_of(act.reason, generation) for act in held.get(ref, ()))
-    )
+    others = _less(held, generation)
+    with _looking(state) as policy:
+        further = reaching_further(policy, before, others, found.kept, one.at)
+    every = sorted({*found.refs, *further})
+    refs = tuple(ref for ref in every if others.get(ref, ()) == held.get(ref, ()))
     if refs and not dry_run:
         detail = {
             "generation": generation,
@@ -166,25 +157,35 @@ def roll_back(
         }
         writer.withhold(state, one, *refs, events=[Event(at=one.at, event="rolled-back", detail=detail)])
         outbox.tell(state, warn)
+    with _looking(state) as policy:  # After the withholding, which must not wait for it.
+        lost_names = freed(policy, before, others, every, one.at)
     return replace(
         found,
         refs=refs,
-        freed=_freed(state, before, held, refs, one.at),
+        kept={ref: older for ref, older in found.kept.items() if ref not in further},
+        freed=lost_names,
         site=_site_since(was, enforced) if generation else (),
-        unread=tuple(sorted((came & stays.members).difference(found.refs))),
+        unread=tuple(sorted((came & stays.members).difference(every))),
     )
 
 
-def _freed(
-    state: Path, before: list[Scheduled], held: Mapping[str, object], refs: tuple[str, ...], t: float
-) -> dict[str, int]:
-    """After the withholding, which must not wait for it."""
+@contextmanager
+def _looking(state: Path) -> Iterator[Snapshot]:
+    """The applied policy. Raises StoreError."""
     reader = Reader(state)
     try:
         with reader.snapshot() as policy:
-            return freed(policy, before, held, refs, t)
+            yield policy
     finally:
         reader.close()
+
+
+def _less(held: Mapping[str, tuple[Withheld, ...]], generation: int) -> dict[str, tuple[Withheld, ...]]:
+    """What is withheld but for rollbacks to this generation."""
+    left = {
+        ref: tuple(act for act in acts if not is_of(act.reason, generation)) for ref, acts in held.items()
+    }
+    return {ref: acts for ref, acts in left.items() if acts}
 
 
 def _site_since(was: Enforcement | None, site: Enforcement) -> tuple[str, ...]:
@@ -239,9 +240,5 @@ def _not_withheld(ref: str, held: Mapping[str, object]) -> str:
 
 def withheld(state: Path) -> dict[str, tuple[Withheld, ...]]:
     """What the operator does not enforce and by which acts, by ref or order id, sorted. Raises StoreError."""
-    reader = Reader(state)
-    try:
-        with reader.snapshot() as policy:
-            return dict(sorted(policy.withheld.items()))
-    finally:
-        reader.close()
+    with _looking(state) as policy:
+        return dict(sorted(policy.withheld.items()))

@@ -16,7 +16,7 @@ from blocker.errors import OrdersInvalid, Problem, StoreError
 from blocker.orders import relations
 from blocker.orders.model import Match, Publication
 from blocker.orders.schedule import schedule
-from blocker.policy import chain, disclosure, ledger, listed, unapplied
+from blocker.policy import chain, disclosure, ledger, listed, remembered, unapplied
 from blocker.policy.examine import archived, live_policy, recall_all
 from blocker.prober.shelf import Shelf
 
@@ -42,7 +42,7 @@ def gather(site: Site, order: str, *, names: bool = False) -> Facts:
     orders, unread = every_order(site)
     family = _family(orders, unread, order)
     root = family.pop(order)
-    lapses_from = _lapses_from(site.state)
+    lapses_from = remembered.lapses_from(ledger.entries(site.state, only=("applied",)))
     scheduled = schedule([root, *family.values()], lapses_from=lapses_from)
     directives = tuple(one for one in scheduled if not one.is_cut)
     counts, shown = {}, {}
@@ -103,18 +103,6 @@ def _untold(
                 is_told = False
             if not is_told:
                 yield seq
-
-
-def _lapses_from(state: Path) -> int | None:
-    """Since when the site lapses what is overdue for review, by its latest apply; None: it does not."""
-    since: int | None = None
-    for one in ledger.entries(state, only=("applied",)):
-        if one.facts.get("review") != "lapse":
-            since = None
-        elif since is None:
-            told = one.facts.get("lapses_from")
-            since = told if isinstance(told, int) else int(one.at)
-    return since
 
 
 def _noting(state: Path, ids: set[str], events: list[Entry]) -> Iterator[Entry]:

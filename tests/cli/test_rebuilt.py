@@ -210,3 +210,18 @@ def test_a_site_without_a_ledger_begins_with_the_first_generation(site: Site) ->
     assert (ran.code, ran.err) == (0, "")
     assert "applied: generation 1," in ran.out
     assert "what the ledger knows" not in ran.out
+
+
+@pytest.mark.parametrize("chosen", ["before it was lost", "with the new store"])
+def test_what_a_site_kept_until_it_chose_to_lapse_was_in_force_until_then(site: Site, chosen: str) -> None:
+    site.block("one", "one.example")
+    site.write("one", site.path("one").read_text().replace("until: 2099-01-01", "review_by: 2026-01-15"))
+    assert site.apply().code == 0
+    path = site.folder / "site.yaml"
+    path.write_text(f"{path.read_text()}review: {{overdue: lapse}}\n")
+    if chosen == "before it was lost":
+        assert site.apply().code == 0
+    lose(site)
+    assert site.apply().code == 0
+    assert site.is_blocked("one.example", at="2026-01-20")
+    assert not site.is_blocked("one.example", at="2099-01-01")

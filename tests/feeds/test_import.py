@@ -1276,6 +1276,29 @@ def test_of_urls_those_of_https_alone_are_fetched(fed: Fed, source: str) -> None
     )
 
 
+def test_a_rollback_withholds_what_only_says_that_it_goes_on(fed: Fed) -> None:
+    begun(fed, SHOP)
+    window = "regions: [ID], from: 2026-02-02, until: 2099-01-01"
+    names = "[innocent.example, '*.shop.example']"
+    added = f"{{id: more, names: {names}, {window}, continues: reg/2026-02-01-list/listed}}"
+    fed.act("more", "amend", "reg/2026-02-01-list", f"add: [{added}]", start="2026-02-02")
+    assert fed.run("apply", "--yes").code == 0
+    for _ in range(2):
+        ran = fed.run("rollback", "1", "--reason", "a mistake")
+        assert (ran.code, "stays" in ran.out) == (0, False)
+    assert blocked(fed, "innocent.example", "a.shop.example", *SHOP) == {"a.shop.example", *SHOP}
+
+
+def test_a_rollback_that_is_said_again_says_the_same_of_what_is_free(fed: Fed) -> None:
+    begun(fed, SHOP)
+    fed.act("cut", "amend", "reg/2026-02-01-list", "remove: [shop.example]", start="2026-02-02")
+    fed.block("anew", "www.shop.example")
+    assert fed.run("apply", "--yes").code == 0
+    for _ in range(2):
+        ran = fed.run("rollback", "1", "--reason", "a mistake")
+        assert (ran.code, "freed: at least 1 name of a/anew/one" in ran.out) == (3, True)
+
+
 def test_what_goes_does_not_wait_for_what_is_held(fed: Fed) -> None:
     begun(fed, ())
     fed.at("2026-02-02T12:00:00+00:00")
@@ -1311,3 +1334,44 @@ def test_the_orders_of_one_import_share_the_document_and_are_both_made_or_the_ne
     assert fed.run("apply", "--yes").code == 0
     every = ("casino-0.example", "www.casino-0.example", "casino-0.example.net")
     assert blocked(fed, *every) == {*every[1:]}
+
+
+def sealed(fed: Fed, slug: str, kind: str, *said: str) -> None:
+    """An act on the feed's block that nobody may know of."""
+    fed.act(slug, kind, "reg/2026-02-01-list", *said, start="2026-02-02")
+    path = fed.folder / "orders" / "a" / f"{slug}.yaml"
+    path.write_text(path.read_text().replace("publication: public", "publication: sealed"))
+
+
+def test_a_poll_tells_nothing_of_what_a_sealed_order_did_to_the_feeds_own(fed: Fed) -> None:
+    begun(fed, ())
+    window = "regions: [ID], from: 2026-02-02, until: 2099-01-01"
+    added = f"add: [{{id: x, names: [hush.casino-2.example], {window}}}]"
+    sealed(fed, "hush", "amend", "remove: [casino-1.example]", added)
+    assert fed.run("apply", "--yes").code == 0
+    for day, listed in enumerate((NAMES, tuple(name for name in NAMES if name != "casino-2.example")), 10):
+        (fed.folder / "list").write_text(lines(listed))
+        fed.at(f"2026-02-{day}T12:00:00+00:00")
+        ran = fed.run("import", "--poll")
+        assert "it is about orders that others wrote; `blocker import list --dry-run` says more" in ran.err
+        assert not any(secret in ran.out + ran.err for secret in ("casino-1", "casino-2", "hush"))
+    shown = fed.run("import", "list", "--dry-run")
+    assert "hush.casino-2.example" in shown.err
+    sealed(fed, "over", "lift")
+    fed.at("2026-02-20T12:00:00+00:00")
+    ran = fed.run("import", "--poll")
+    assert (ran.code, "has ended" in ran.err, "feed-order-ended" in ran.err) == (2, False, True)
+
+
+def test_a_report_tells_nothing_of_what_goes_on_with_something_sealed(fed: Fed) -> None:
+    begun(fed, ())
+    path = fed.folder / "feeds.yaml"
+    public = path.read_text()
+    path.write_text(public.replace("publication: public", "publication: sealed"))
+    dropped(fed, SHOP, "2026-02-02")
+    path.write_text(public)
+    dropped(fed, (SHOP[1],), "2026-02-03")
+    assert fed.is_blocked(SHOP[1], at="2026-12-15")
+    report = json.loads(fed.run("report", "reg/2026-02-01-list", "--json").out)
+    assert (report["acts"], len(report["directives"])) == ([], 1)
+    assert "2026-02-03" not in json.dumps([report["directives"], report["confirmations"], report["summary"]])

@@ -193,10 +193,10 @@ def test_a_lift_of_what_another_lift_had_ended_is_warned_of_and_stands(
     assert relations.check(filed(*texts)) == []
 
 
-def going_on(ref: str, *, of: str = "a/b") -> str:
+def going_on(ref: str, *, of: str = "a/b", terms: str = "regions: [ID]") -> str:
     """An amend after AMEND whose directive continues another."""
     window = "from: 2026-01-18, until: 2027-01-01"
-    added = f"  - {{id: on, names: [x.example], regions: [ID], {window}, continues: {ref}}}"
+    added = f"  - {{id: on, names: [x.example], {terms}, {window}, continues: {ref}}}"
     return act("a/on", "amend", of, "add:", added, issued="2026-01-18", start="2026-01-18")
 
 
@@ -207,6 +207,11 @@ def going_on(ref: str, *, of: str = "a/b") -> str:
         ((BLOCK, AMEND, going_on("a/a/two")), {}),
         ((BLOCK, AMEND, going_on("a/a/two", of="a/a")), {}),
         ((BLOCK, going_on("a/b/other")), {"a/on": "continues-unknown"}),
+        ((BLOCK, going_on("a/b/one", terms="regions: [ID, GB-SCT]")), {"a/on": "continues-otherwise"}),
+        (
+            (BLOCK, going_on("a/b/one", terms="regions: [ID], action: nodata")),
+            {"a/on": "continues-otherwise"},
+        ),
         ((BLOCK, going_on("a/on/on")), {"a/on": "continues-unknown"}),
         ((BLOCK, going_on("a/none/one")), {"a/on": "continues-unknown"}),
         ((BLOCK, AMEND, going_on("a/b/one", of="a/a")), {"a/on": "continues-unknown"}),

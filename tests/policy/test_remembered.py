@@ -161,3 +161,18 @@ def do(state: Path, what: str, ref: str, number: int, at: float) -> None:
         withholding.release(state, [ref], by="anna", now=at)
     elif what == "release the rollback":
         withholding.release(state, [], rollback=number, by="anna", now=at)
+
+
+def test_since_when_a_site_lapses_is_told_by_the_applies_since_it_last_kept() -> None:
+    def since(*applies: dict[str, Any]) -> int | None:
+        return remember(told(*(("applied", "", detail) for detail in applies))).lapses_from
+
+    keep, always = {"review": "keep"}, {"review": "lapse", "lapses_from": 0}
+    later, old = {"review": "lapse", "lapses_from": 7}, {"review": "lapse"}
+    assert since() is None
+    assert since(keep) is None
+    assert since(later, keep) is None
+    assert since(always, later) == 0
+    assert since(always, keep, later, always) == 7
+    (first,) = told(("applied", "", old))
+    assert since(old, later) == int(first.at), "a version that did not say since when"

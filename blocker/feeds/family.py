@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """The orders of one feed: the `block`, the `latest` of them, and those that stand as `acts`, as they took
-    effect; the names that they list and those that other orders took out or
-    added. `is_over` says that nothing can be added to them; `ahead` are those of
-    them that are yet to begin, as when the clock was wrong.
+    effect; the names that they list and those that other orders took out or added. `is_over` says that
+    nothing can be added to them; `ahead` are those of them that are yet to begin, as when the clock was
+    wrong.
     """
 
     block: Order

@@ -133,7 +133,8 @@ class _Judge:
             own = [one for one in known if one.kind is not Kind.LIFT or one.id in ids]
             accepted = self._judge_lift(order, _Known(known), _Known(own))
         else:
-            accepted = self._judge_act(order, _Known(known)) and self._judge_continued(order, _Known(known))
+            there = _Known(known)
+            accepted = self._judge_act(order, there) and self._judge_continued(order, there)
         if accepted:
             family.append(order)
             self._warn_of_secrets(order, chain[1:])

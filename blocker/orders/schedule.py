@@ -292,11 +292,7 @@ class Book:
     def _cut(self, amend: Order) -> Scheduled | None:
         window = self.active(amend)
         cuts = tuple(
-            sorted(
-                ref
-                for ref, writer in self.writer.items()
-                if amend.of in self.lineage(ref) and writer.id != amend.id and self.is_before(ref, amend)
-            )
+            sorted(ref for ref in self.writer if amend.of in self.lineage(ref) and self.is_before(ref, amend))
         )
         if not cuts:
             return None

@@ -42,15 +42,15 @@ class Scheduled:
     """A directive, or a cut, with its effective windows: ascending, disjoint, in epoch seconds.
 
     `ref` is `<order-id>/<directive-id>`, for a cut `<amend-id>:remove`. `order` is the id of the order that
-    wrote it, `issued` its date. `publication` is the strictest of that order's and of those that it amends;
-    with sealed-until-effective everybody may know of it since `public_from`, None being never. `ends` is when
-    it is over for good, by its `until`, a renewal or a lift; an open suspension ends a window and not the
-    directive. `deadline` is when its order must have been carried out, counted from its receipt. `cuts` holds
-    the refs of the directives a cut is an except of, and is empty for directives. `hidden` are the instants
-    of sealed acts on it: nobody outside may learn of them before they come. `lapsed` are the stretches at
-    whose start its review was due and was not recorded, if the site lapses what is not reviewed: they are its
-    own doing and end nothing in law, and it has let them lapse since `lapse_from`. `lineage` holds every ref
-    and id by which orders and operators can name it.
+    wrote it, `issued` its date. `publication` is the strictest of that order's and of those that it amends or
+    continues; with sealed-until-effective everybody may know of it since `public_from`, None being never.
+    `ends` is when it is over for good, by its `until`, a renewal or a lift; an open suspension ends a window
+    and not the directive. `deadline` is when its order must have been carried out, counted from its receipt.
+    `cuts` holds the refs of the directives a cut is an except of, and is empty for directives. `hidden` are
+    the instants of sealed acts on it: nobody outside may learn of them before they come. `lapsed` are the
+    stretches at whose start its review was due and was not recorded, if the site lapses what is not reviewed:
+    they are its own doing and end nothing in law, and it has let them lapse since `lapse_from`. `lineage`
+    holds every ref and id by which orders and operators can name it.
     """
 
     ref: str

@@ -10,7 +10,6 @@ generation enforces at this instant, by its own orders, is left as it is: it has
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -50,10 +49,10 @@ class Left:
 class Undoing:
     """What a rollback does: `refs` are the ids of orders and refs of directives to be withheld, sorted.
     `later` tells of those that the older orders alone would have in force at a later time, from when (epoch
-    seconds). `kept` are new directives in the stead of older ones, which they continue. `freed` says of how
-    many names of which directives see `policy.freed`. `site` says which settings of the site changed since,
-    `unread` are the orders that came since of whose family one can't be read: what they changed of older
-    orders is not known, and not undone.
+    seconds). `kept` are new directives in the stead of older ones, which they continue. `freed` is what
+    `policy.freed` finds. `site` says which settings of the site changed since, `unread` are the orders that
+    came since of whose family one can't be read: what they changed of older orders is not known, and not
+    undone.
     """
 
     refs: tuple[str, ...] = ()
@@ -120,10 +119,6 @@ def undoing(
         and (was := old.get(older.get(ref, ref))) is not None
         and was.in_force(t)
     }
-    spared = defaultdict(list)
-    for cut in old.values():
-        for ref in cut.cuts:
-            spared[ref].append(cut)
     refs: dict[str, float | None] = {}
     left, kept = [], {}
     for ref, one in sorted(new.items()):
